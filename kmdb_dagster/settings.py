@@ -1,0 +1,205 @@
+"""Every setting, in one typed place: read from the environment, and from ``.env`` in the working directory.
+
+Nothing else in the package reads the environment. Settings load even when everything is missing, so that
+definitions and ``kmdb inspect`` need none; whoever needs a setting asks for it with ``required_…`` and gets a
+`SettingsError` that names it.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from kmdb_dagster.errors import SettingsError
+
+HIGHEST_REVISION = 2**23 - 1
+"""Row ids are 63 bits: 23 for the revision, 24 for the line, 16 for the place on the line."""
+
+
+class Settings(BaseSettings):
+    """The settings, under the names that the environment uses."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    database_url: SecretStr | None = Field(
+        None,
+        alias="DATABASE_URL",
+        description="The MySQL or MariaDB database, e.g. `mysql://kmdb:secret@db.example.com/kmdb`. "
+        "km-db's `mysql2://` is understood.",
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        alias="KMDB_REDIS_URL",
+        description="A Redis that remembers the ids of names, e.g. `redis://localhost/14`. "
+        "It may be missing, empty or gone: then loading is slower, never wrong.",
+    )
+    min_date: date | None = Field(
+        None,
+        alias="KMDB_MIN_DATE",
+        description="Where the first time partition starts, e.g. `2014-01-01`. Needed for the first "
+        "partitioning, ignored afterwards.",
+    )
+    max_date: date | None = Field(
+        None,
+        alias="KMDB_MAX_DATE",
+        description="Up to where time partitions are made, e.g. `2016-01-01`. If it is not set: 90 days from today.",
+    )
+    days_per_partition: int = Field(
+        7, alias="KMDB_DAYS_PER_PARTITION", ge=1, le=3660, description="Days in one time partition."
+    )
+    min_revision: int | None = Field(
+        None,
+        alias="KMDB_MIN_REVISION",
+        ge=1,
+        le=HIGHEST_REVISION,
+        description="The first revision to import. If it is not set: the lowest in the bucket.",
+    )
+    revision_lookahead: int = Field(
+        10,
+        alias="KMDB_REVISION_LOOKAHEAD",
+        ge=1,
+        le=1000,
+        description="How many numbers after the last known revision the sensor looks for between two full listings.",
+    )
+    batch_size: int = Field(
+        5000,
+        alias="KMDB_BATCH_SIZE",
+        ge=1,
+        le=1_000_000,
+        description="Records held in memory at a time while a revision is loaded.",
+    )
+    bucket: str | None = Field(None, alias="AWS_BUCKET", description="The S3 bucket that KissMetrics writes to.")
+    access_key_id: str | None = Field(
+        None,
+        alias="AWS_ACCESS_KEY_ID",
+        description="AWS credentials. If they are not set: boto3's usual places (profile, instance role).",
+    )
+    secret_access_key: SecretStr | None = Field(
+        None, alias="AWS_SECRET_ACCESS_KEY", description="The secret that belongs to it."
+    )
+    endpoint_url: str | None = Field(
+        None, alias="AWS_ENDPOINT_URL", description="Another S3 API than Amazon's, e.g. `http://127.0.0.1:9000`."
+    )
+    region: str = Field("us-east-1", alias="AWS_DEFAULT_REGION", description="The bucket's region.")
+    local_bucket: Path | None = Field(
+        None,
+        alias="KMDB_LOCAL_BUCKET",
+        description="A folder of the bucket's shape (`revisions/1.json` …) to read instead of S3.",
+    )
+    data_dir: Path = Field(
+        Path("var/data"),
+        alias="KMDB_DATA_DIR",
+        description="Where raw files and Parquet are kept. Personal data: protect it like the database.",
+    )
+    keep_files: bool = Field(
+        default=False,
+        alias="KMDB_KEEP_FILES",
+        description="`yes` keeps the raw file of a revision after it has been parsed.",
+    )
+    revisions_per_run: int = Field(
+        50, alias="KMDB_REVISIONS_PER_RUN", ge=1, le=1000, description="Revisions that one run takes."
+    )
+    runs_ahead: int = Field(
+        10,
+        alias="KMDB_RUNS_AHEAD",
+        ge=1,
+        le=1000,
+        description="Runs that the sensor lets wait or run at a time.",
+    )
+    alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (),
+        alias="KMDB_ALERT_URLS",
+        description="Where to tell of failed runs: Apprise URLs, separated by blanks, e.g. "
+        "`mailto://… slack://… json://…`.",
+    )
+    ui_url: str = Field(
+        "http://127.0.0.1:3000", alias="KMDB_UI_URL", description="Dagster's UI, for the links in alerts."
+    )
+
+    @field_validator("alert_urls", mode="before")
+    @classmethod
+    def _split_alert_urls(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_mysql_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            database_url(value.get_secret_value())
+        return value
+
+    def required_database(self) -> URL:
+        """The database to import into.
+
+        Raises:
+            SettingsError: DATABASE_URL is not set.
+        """
+        if self.database_url is None:
+            raise missing("DATABASE_URL")
+        return database_url(self.database_url.get_secret_value())
+
+    def required_min_date(self) -> date:
+        """Where the first partition starts.
+
+        Raises:
+            SettingsError: KMDB_MIN_DATE is not set.
+        """
+        if self.min_date is None:
+            raise missing("KMDB_MIN_DATE")
+        return self.min_date
+
+
+def database_url(text: str) -> URL:
+    """A database URL as SQLAlchemy wants it, from any of the forms in use.
+
+    Raises:
+        ValueError: it is not the URL of a MySQL database.
+    """
+    expected = "expected mysql://USER:PASSWORD@HOST:PORT/DATABASE"
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise ValueError(expected) from None
+    if url.drivername.partition("+")[0] not in {"mysql", "mysql2", "mariadb"} or not url.database:
+        raise ValueError(expected)
+    return url.set(drivername="mysql+mysqldb").update_query_dict({"charset": "utf8mb4"})
+
+
+def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - whatever the fields accept
+    """The settings of this process: from ``values`` (tests), the environment, ``.env``, the defaults.
+
+    Raises:
+        SettingsError: one or more settings are wrong; the message names each.
+    """
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_problem(item) for item in error.errors(include_input=True))) from None
+
+
+def missing(name: str) -> SettingsError:
+    """The error for a setting that is needed here and not set."""
+    return SettingsError(f"{name} is not set. {description(name)} Set it in the environment or in .env.")
+
+
+def description(name: str) -> str:
+    """What is expected of a setting, in words."""
+    fields = {field.alias: field.description or "" for field in Settings.model_fields.values()}
+    return fields[name]
+
+
+def _problem(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, whose keys depend on the error
+    name = str(item["loc"][0])
+    secret = "Secret" in str(next(f.annotation for f in Settings.model_fields.values() if f.alias == name))
+    shown = "***" if secret else repr(item.get("input"))
+    return f"{name} is {shown}: {item['msg'].removeprefix('Value error, ')}. {description(name)}"
