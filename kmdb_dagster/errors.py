@@ -2,7 +2,8 @@
 
     KmdbError
     ├── PermanentError        bad data or bad configuration: trying again gives the same
-    │   └── SettingsError     a setting is missing or wrong
+    │   └── SettingsError     a setting is wrong
+    │       └── MissingSettingError
     └── TransientError        a lost connection, a deadlock, throttling: trying again may help
 
 An error says what was found, where, what was expected, and what to do. It never holds an identity, a value, a
@@ -19,7 +20,11 @@ class PermanentError(KmdbError):
 
 
 class SettingsError(PermanentError):
-    """A setting is missing or wrong."""
+    """A setting is wrong."""
+
+
+class MissingSettingError(SettingsError):
+    """A setting is needed and not set."""
 
 
 class TransientError(KmdbError):

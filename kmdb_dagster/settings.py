@@ -14,10 +14,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from kmdb_dagster.errors import SettingsError
-
-HIGHEST_REVISION = 2**23 - 1
-"""Row ids are 63 bits: 23 for the revision, 24 for the line, 16 for the place on the line."""
+from kmdb_dagster.errors import MissingSettingError, SettingsError
+from kmdb_dagster.export.layout import HIGHEST_REVISION
 
 
 class Settings(BaseSettings):
@@ -142,7 +140,7 @@ class Settings(BaseSettings):
         """The database to import into.
 
         Raises:
-            SettingsError: DATABASE_URL is not set.
+            MissingSettingError: DATABASE_URL is not set.
         """
         if self.database_url is None:
             raise missing("DATABASE_URL")
@@ -152,7 +150,7 @@ class Settings(BaseSettings):
         """Where the first partition starts.
 
         Raises:
-            SettingsError: KMDB_MIN_DATE is not set.
+            MissingSettingError: KMDB_MIN_DATE is not set.
         """
         if self.min_date is None:
             raise missing("KMDB_MIN_DATE")
@@ -187,9 +185,9 @@ def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - whatever the fie
         raise SettingsError("\n".join(_problem(item) for item in error.errors(include_input=True))) from None
 
 
-def missing(name: str) -> SettingsError:
+def missing(name: str) -> MissingSettingError:
     """The error for a setting that is needed here and not set."""
-    return SettingsError(f"{name} is not set. {description(name)} Set it in the environment or in .env.")
+    return MissingSettingError(f"{name} is not set. {description(name)} Set it in the environment or in .env.")
 
 
 def description(name: str) -> str:

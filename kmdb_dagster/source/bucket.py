@@ -32,7 +32,7 @@ class Bucket(Protocol):
     def url(self) -> str:
         """The bucket's name for people: ``s3://name`` or a folder."""
 
-    def keys(self) -> Iterator[StoredObject]:
+    def objects(self) -> Iterator[StoredObject]:
         """All objects, in no promised order."""
 
     def find(self, key: str) -> StoredObject | None:

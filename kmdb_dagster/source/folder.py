@@ -25,7 +25,7 @@ class FolderBucket:
         """The folder."""
         return str(self._folder)
 
-    def keys(self) -> Iterator[StoredObject]:
+    def objects(self) -> Iterator[StoredObject]:
         """All files below the folder."""
         for parent, _, names in os.walk(self._folder):
             for name in names:

@@ -43,7 +43,7 @@ class S3Bucket:
         """``s3://`` and the bucket's name."""
         return f"s3://{self._name}"
 
-    def keys(self) -> Iterator[StoredObject]:
+    def objects(self) -> Iterator[StoredObject]:
         """All objects, a page of 1,000 a request."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name)
         with self._translated(""):

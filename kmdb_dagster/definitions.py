@@ -1,0 +1,32 @@
+"""Where Dagster enters: all definitions of the code location. Made when Dagster asks, not at import."""
+
+import warnings
+
+import dagster as dg
+
+# BackfillPolicy is beta in 1.13, and says so at every use.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+from kmdb_dagster.defs.alerts import alert_of_failed_runs  # noqa: E402 - after the filter
+from kmdb_dagster.defs.assets import BUCKET, revision_assets  # noqa: E402
+from kmdb_dagster.defs.jobs import JOBS  # noqa: E402
+from kmdb_dagster.defs.resources import Kmdb  # noqa: E402
+from kmdb_dagster.defs.schedules import SCHEDULES  # noqa: E402
+from kmdb_dagster.defs.sensors import SENSORS  # noqa: E402
+from kmdb_dagster.settings import load_settings  # noqa: E402
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    """Everything that the Dagster UI shows.
+
+    Raises:
+        SettingsError: a setting is wrong; missing ones do not matter here.
+    """
+    return dg.Definitions(
+        assets=[BUCKET, revision_assets(load_settings().revisions_per_run)],
+        jobs=JOBS,
+        schedules=SCHEDULES,
+        sensors=[*SENSORS, alert_of_failed_runs],
+        resources={"kmdb": Kmdb()},
+    )

@@ -1,0 +1,191 @@
+"""The five assets of a revision, as rows of the lineage graph, and the step that makes them.
+
+They are made in one Dagster step because the revision is the unit of success: were they five steps, a failed
+revision would fail its step, and Dagster would skip the steps behind it for the whole range
+(docs/decisions/0001-one-step.md).
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import dagster as dg
+
+from kmdb_dagster import pipeline
+from kmdb_dagster.defs.failures import Failed, in_words, raise_for
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.revisions import REVISIONS, revisions_of
+from kmdb_dagster.errors import TransientError
+from kmdb_dagster.pipeline import Pipeline
+from kmdb_dagster.warehouse import ledger
+
+OWNERS = ["team:data"]
+
+BUCKET = dg.AssetSpec(
+    "kissmetrics_bucket",
+    description="What KissMetrics writes: `revisions/N.json`, one JSON object a line. Not made by us; the sensor "
+    "`new_revisions` watches it.",
+    group_name="source",
+    kinds={"s3", "json"},
+    owners=OWNERS,
+)
+
+
+def _spec(name: str, upstream: str, group: str, kinds: set[str], description: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        name,
+        deps=[upstream],
+        description=description,
+        group_name=group,
+        kinds=kinds,
+        owners=OWNERS,
+        # No output, no event of Dagster's own: what was made of which revision is told one by one.
+        skippable=True,
+    )
+
+
+RAW = _spec(
+    "raw_revisions",
+    "kissmetrics_bucket",
+    "lake",
+    {"json"},
+    "The file of a revision as KM wrote it, pinned by its ETag. A number that KM never wrote is empty and says so.",
+)
+PARSED = _spec(
+    "parsed_events",
+    "raw_revisions",
+    "lake",
+    {"parquet"},
+    "Every line of a revision as records, one Parquet file: events, property sets, aliases, and what was refused "
+    "with the reason.",
+)
+USER_MAP = _spec(
+    "user_map",
+    "parsed_events",
+    "warehouse",
+    {"mysql"},
+    "The dealiased user map: identity → person. A revision's names go to `keys` and `users`, its aliases to "
+    "`aliases`; the map is brought up to date with them, and facts follow.",
+)
+EVENTS = _spec(
+    "events",
+    "user_map",
+    "warehouse",
+    {"mysql"},
+    "What people did, partitioned by time. A revision's rows are replaced as a whole, with its `properties`, its "
+    "`rejected_lines` and its row in the ledger `revisions`.",
+)
+PROPERTIES = _spec(
+    "properties",
+    "user_map",
+    "warehouse",
+    {"mysql"},
+    "The values that events and people were given, partitioned by time. Loaded in one transaction with `events`.",
+)
+
+
+class Stage(NamedTuple):
+    """A step of a revision, and the assets that it makes."""
+
+    specs: tuple[dg.AssetSpec, ...]
+    run: Callable[[Pipeline, int], pipeline.Figures]
+
+    @property
+    def name(self) -> str:
+        """The assets for people."""
+        return " and ".join(spec.key.to_user_string() for spec in self.specs)
+
+
+STAGES = (
+    Stage((RAW,), pipeline.fetch),
+    Stage((PARSED,), pipeline.parse),
+    Stage((USER_MAP,), pipeline.tie),
+    Stage((EVENTS, PROPERTIES), pipeline.load),
+)
+SPECS = [spec for stage in STAGES for spec in stage.specs]
+KEYS = [spec.key for spec in SPECS]
+
+ACCOUNTED = dg.AssetCheckSpec(
+    "lines_accounted_for",
+    asset=EVENTS.key,
+    description="Every line of each revision of the run ended in exactly one of: imported, ignored by a filter, "
+    "blank, rejected with a reason.",
+)
+
+
+def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
+    """The five assets; backfills give each run so many revisions."""
+
+    @dg.multi_asset(
+        name="bring_in_revisions",
+        specs=SPECS,
+        check_specs=[ACCOUNTED],
+        partitions_def=REVISIONS,
+        backfill_policy=dg.BackfillPolicy.multi_run(revisions_per_run),
+        can_subset=True,
+    )
+    def bring_in_revisions(context: dg.AssetExecutionContext, kmdb: Kmdb) -> Iterator[dg.AssetCheckResult]:
+        """Bring the revisions of the run in, stage by stage; one that fails does not stop the others."""
+        with kmdb.pipeline() as opened:
+            revisions = revisions_of(context.partition_keys)
+            failed = _run_stages(context, opened, revisions)
+            if EVENTS.key in context.selected_asset_keys:
+                yield _check(opened, [revision for revision in revisions if revision not in failed])
+            raise_for(revisions, failed)
+
+    return bring_in_revisions
+
+
+def _run_stages(context: dg.AssetExecutionContext, opened: Pipeline, revisions: Sequence[int]) -> dict[int, Failed]:
+    failed: dict[int, Failed] = {}
+    # All people of the range are tied before its facts are loaded: fewer facts have to follow somebody.
+    for stage in STAGES:
+        if context.selected_asset_keys.isdisjoint(spec.key for spec in stage.specs):
+            continue
+        for revision in revisions:
+            if revision not in failed:
+                started = time.monotonic()
+                try:
+                    figures = stage.run(opened, revision)
+                except TransientError:
+                    # The server or the bucket is away, for every revision: the run ends here.
+                    raise
+                except Exception as error:  # noqa: BLE001 - one bad revision, or a defect that it meets, stops no other
+                    failed[revision] = Failed(stage.name, in_words(error))
+                    ledger.record_failure(opened.warehouse.engine, revision, str(failed[revision]))
+                else:
+                    _tell(context, stage, revision, figures, time.monotonic() - started)
+    return failed
+
+
+def _tell(
+    context: dg.AssetExecutionContext, stage: Stage, revision: int, figures: pipeline.Figures, seconds: float
+) -> None:
+    """Record a revision as materialized, at once: a run that is killed keeps what it had done."""
+    rows = figures.get("rows", figures.get("lines"))
+    speed = {"rows_per_second": round(rows / seconds)} if isinstance(rows, int) and seconds else {}
+    for spec in stage.specs:
+        name = spec.key.to_user_string()
+        count = figures.get(name) if name in {"events", "properties"} else rows
+        context.log_event(
+            dg.AssetMaterialization(
+                spec.key,
+                partition=str(revision),
+                metadata={
+                    **figures,
+                    **speed,
+                    "seconds": round(seconds, 4),
+                    **({"dagster/row_count": count} if isinstance(count, int) else {}),
+                },
+            )
+        )
+
+
+def _check(opened: Pipeline, revisions: Sequence[int]) -> dg.AssetCheckResult:
+    wrong = ledger.unaccounted(opened.warehouse.engine, revisions)
+    return dg.AssetCheckResult(
+        check_name=ACCOUNTED.name,
+        asset_key=EVENTS.key,
+        passed=not wrong,
+        metadata={"revisions": len(revisions), "not_accounted_for": wrong},
+    )

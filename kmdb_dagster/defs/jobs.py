@@ -1,0 +1,117 @@
+"""What an operator starts by hand: a typed range of revisions, time partitions, the user map made anew."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+from pydantic import Field
+
+from kmdb_dagster.defs.assets import KEYS
+from kmdb_dagster.defs.backfills import request_range
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.revisions import REVISIONS
+from kmdb_dagster.export.layout import HIGHEST_REVISION
+from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.realias import realias
+
+# What changes tables waits for what else changes tables.
+DDL_TAGS = {"kmdb/ddl": "true"}
+
+import_revisions = dg.define_asset_job(
+    "import_revisions",
+    selection=dg.AssetSelection.assets(*KEYS),
+    partitions_def=REVISIONS,
+    executor_def=dg.in_process_executor,
+    description="Imports the revisions of a run. The sensor `new_revisions` starts it; for a range of your own use "
+    "`import_range`.",
+)
+
+
+class RevisionRange(dg.Config):
+    """Two revision numbers."""
+
+    first: int = Field(ge=1, le=HIGHEST_REVISION, description="The first revision to import.")
+    last: int = Field(ge=1, le=HIGHEST_REVISION, description="The last revision to import.")
+
+
+@dg.op
+def request_backfill(context: dg.OpExecutionContext, config: RevisionRange, kmdb: Kmdb) -> str:
+    """Start a backfill over the range. It is imported anew where it is in already."""
+    backfill = request_range(context.instance, kmdb, config.first, config.last)
+    context.log.info("Backfill %s is on its way: see Runs, Backfills, or /runs/b/%s", backfill, backfill)
+    context.add_output_metadata({"backfill": dg.MetadataValue.path(f"/runs/b/{backfill}")})
+    return backfill
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    config=dg.RunConfig(ops={"request_backfill": RevisionRange(first=1, last=1)}),
+    description="Type two revision numbers into the Launchpad: they become one backfill over all five assets.",
+)
+def import_range() -> None:
+    """A typed range of revisions."""
+    request_backfill()
+
+
+class PartitionOptions(dg.Config):
+    """How far to go."""
+
+    dry_run: bool = Field(default=True, description="Only show the statements.")
+
+
+@dg.op
+def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmdb: Kmdb) -> list[str]:
+    """Plan the time partitions that are missing, and add them unless this is a dry run."""
+    settings = kmdb.settings()
+    with kmdb.warehouse() as warehouse:
+        plans = plan_all(
+            warehouse.engine,
+            min_date=settings.min_date,
+            max_date=settings.max_date,
+            days=settings.days_per_partition,
+            today=datetime.now(UTC).date(),
+        )
+        statements = [statement for plan in plans for statement in plan.statements()]
+        context.add_output_metadata(
+            {
+                "dry_run": config.dry_run,
+                "added" if not config.dry_run else "to_add": {plan.table: len(plan.bounds) for plan in plans},
+                "statements": dg.MetadataValue.md("\n".join(f"```sql\n{line}\n```" for line in statements) or "none"),
+            }
+        )
+        if not config.dry_run:
+            apply_plans(warehouse.engine, plans)
+    return statements
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    tags=DDL_TAGS,
+    config=dg.RunConfig(ops={"add_partitions": PartitionOptions(dry_run=True)}),
+    description="Adds time partitions up to KMDB_MAX_DATE (or 90 days from today). A dry run shows the statements.",
+)
+def partition_tables() -> None:
+    """Time partitions."""
+    add_partitions()
+
+
+@dg.op
+def rebuild_user_map(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
+    """Make the user map anew from `aliases` and put every fact under its person."""
+    with kmdb.warehouse() as warehouse:
+        done = realias(warehouse.engine, warehouse.generation(), report=context.log.info)
+    context.add_output_metadata({"identities_moved": done.identities, "fact_rows_moved": done.facts})
+
+
+@dg.job(
+    name="realias",
+    executor_def=dg.in_process_executor,
+    tags=DDL_TAGS,
+    description="Makes the user map anew from the table `aliases`, and puts every fact under its person. Imports keep "
+    "the map up to date by themselves; this is for changes made by hand.",
+)
+def realias_job() -> None:
+    """The user map made anew."""
+    rebuild_user_map()
+
+
+JOBS = (import_revisions, import_range, partition_tables, realias_job)

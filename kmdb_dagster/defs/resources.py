@@ -1,0 +1,73 @@
+"""The one resource: opens what the settings name, when it is needed. Assets and jobs get plain objects from it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+
+from kmdb_dagster.lake import Lake
+from kmdb_dagster.pipeline import Pipeline
+from kmdb_dagster.settings import Settings, load_settings, missing
+from kmdb_dagster.source import Bucket, FolderBucket, S3Bucket
+from kmdb_dagster.warehouse import Warehouse
+
+S3_ATTEMPTS = 10
+"""Attempts of one request to S3; boto3 waits longer each time."""
+
+
+class Kmdb(dg.ConfigurableResource[None]):
+    """The bucket, the lake and the warehouse that the environment names. Nothing is opened before it is used."""
+
+    def settings(self) -> Settings:
+        """The settings as they are now.
+
+        Raises:
+            SettingsError: one is wrong.
+        """
+        return load_settings()
+
+    def bucket(self) -> Bucket:
+        """Where the export is.
+
+        Raises:
+            SettingsError: neither AWS_BUCKET nor KMDB_LOCAL_BUCKET is set.
+        """
+        settings = self.settings()
+        if settings.local_bucket is not None:
+            return FolderBucket(settings.local_bucket)
+        if settings.bucket is None:
+            raise missing("AWS_BUCKET")
+        secret = settings.secret_access_key
+        client = S3Resource(
+            region_name=settings.region,
+            endpoint_url=settings.endpoint_url,
+            aws_access_key_id=settings.access_key_id,
+            aws_secret_access_key=secret.get_secret_value() if secret else None,
+            max_attempts=S3_ATTEMPTS,
+        ).get_client()
+        return S3Bucket(client, settings.bucket)
+
+    @contextmanager
+    def warehouse(self) -> Iterator[Warehouse]:
+        """The database; closed at the end.
+
+        Raises:
+            SettingsError: DATABASE_URL is not set.
+        """
+        settings = self.settings()
+        redis = settings.redis_url
+        warehouse = Warehouse(settings.required_database(), redis.get_secret_value() if redis else None)
+        try:
+            yield warehouse
+        finally:
+            warehouse.close()
+
+    @contextmanager
+    def pipeline(self) -> Iterator[Pipeline]:
+        """All that the steps of a revision need."""
+        settings = self.settings()
+        lake = Lake(settings.data_dir)
+        lake.prepare()
+        with self.warehouse() as warehouse:
+            yield Pipeline(self.bucket(), lake, warehouse, settings.batch_size, settings.keep_files)

@@ -1,0 +1,17 @@
+"""What happens by the clock."""
+
+import dagster as dg
+
+from kmdb_dagster.defs.jobs import PartitionOptions, partition_tables
+
+cover_the_future = dg.ScheduleDefinition(
+    name="cover_the_future",
+    job=partition_tables,
+    cron_schedule="17 3 * * *",
+    execution_timezone="UTC",
+    run_config=dg.RunConfig(ops={"add_partitions": PartitionOptions(dry_run=False)}),
+    description="Adds time partitions every night, so that no new row lands in the overflow partition. Turn it on "
+    "once the tables are partitioned.",
+)
+
+SCHEDULES = [cover_the_future]

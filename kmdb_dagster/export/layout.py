@@ -1,0 +1,145 @@
+"""The bucket's layout: what its files are called, which of them are revisions, what ``status.csv`` says.
+
+Pure facts about names and numbers. What stands inside a revision is not known here (see ``reader``), nor where
+the bucket is (see ``source``).
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from kmdb_dagster.errors import PermanentError
+
+FOLDER = "revisions/"
+HIGHEST_REVISION = 2**23 - 1
+"""Row ids are 63 bits: 23 for the revision, 24 for the line, 16 for the place on the line."""
+
+# KM writes no leading zeros. A name with them is ignored, so that two files never claim one number.
+_KEY = re.compile(r"revisions/([1-9][0-9]{0,6})\.json")
+_NUMBER = re.compile(r"[1-9][0-9]{0,6}")
+_RANGE = re.compile(r"([0-9]+)(?:\.\.([0-9]+))?")
+# Longer ones are no counts; Python refuses to read thousands of digits with an exception.
+_COUNT = re.compile(r"[0-9]{1,18}")
+
+
+class Listing(NamedTuple):
+    """What a bucket holds, by its names.
+
+    ``revisions`` rise as numbers. The rest is reported, never read: ``strange`` are the names under
+    ``revisions/`` that are no revision, ``other`` all names elsewhere (``hello.txt`` …), both sorted.
+    """
+
+    revisions: tuple[int, ...]
+    strange: tuple[str, ...]
+    other: tuple[str, ...]
+
+    @property
+    def gaps(self) -> tuple[tuple[int, int], ...]:
+        """The numbers missing between the lowest and the highest revision, as ranges: first and last."""
+        return tuple((low + 1, high - 1) for low, high in pairwise(self.revisions) if high - low > 1)
+
+
+class ExportStatus(NamedTuple):
+    """What ``status.csv`` says: revisions that KM has made, and those of them that are in the bucket."""
+
+    total: int
+    exported: int
+
+    @property
+    def to_come(self) -> int:
+        """Revisions that KM has not exported yet."""
+        return max(0, self.total - self.exported)
+
+
+def revision_key(n: int) -> str:
+    """The key of revision ``n``."""
+    return f"{FOLDER}{n}.json"
+
+
+def parse_revision(key: str) -> int | None:
+    """The number of the revision that a key names; None if it is no revision that KM would write."""
+    found = _KEY.fullmatch(key)
+    if found is None:
+        return None
+    number = int(found[1])
+    return number if number <= HIGHEST_REVISION else None
+
+
+def read_listing(keys: Iterable[str]) -> Listing:
+    """Sort a bucket's keys into revisions and ignored names. A key that is listed twice counts once."""
+    revisions: list[int] = []
+    strange: list[str] = []
+    other: list[str] = []
+    for key in set(keys):
+        number = parse_revision(key)
+        if number is not None:
+            revisions.append(number)
+        else:
+            (strange if key.startswith(FOLDER) else other).append(key)
+    return Listing(tuple(sorted(revisions)), tuple(sorted(strange)), tuple(sorted(other)))
+
+
+def parse_status(text: str) -> ExportStatus | None:
+    """Read ``status.csv``. None if it does not say: it is a courtesy of KM, never a reason to fail."""
+    rows = [line.strip().split(",") for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
+    if len(rows) < 2:
+        return None
+    row = dict(zip(rows[0], rows[1], strict=False))
+    total, exported = _count(row.get("total_revisions")), _count(row.get("exported_revisions"))
+    if total is None or exported is None:
+        return None
+    return ExportStatus(total, exported)
+
+
+def _count(text: str | None) -> int | None:
+    cell = (text or "").strip()
+    return int(cell) if _COUNT.fullmatch(cell) else None
+
+
+def chunks(numbers: Iterable[int], size: int) -> Iterator[tuple[int, int]]:
+    """Cut numbers into contiguous ranges.
+
+    Args:
+        numbers: in any order; repeated ones count once.
+        size: how many numbers a range may hold.
+
+    Yields:
+        First and last number of each range, ascending. No range reaches over a missing number.
+    """
+    if size < 1:
+        raise ValueError(f"size is {size}; a range holds at least one number")
+    ordered = sorted(set(numbers))
+    begin = 0
+    for end in range(1, len(ordered) + 1):
+        if end == len(ordered) or ordered[end] != ordered[end - 1] + 1 or end - begin == size:
+            yield ordered[begin], ordered[end - 1]
+            begin = end
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    """Read a range of revisions as people write it: ``31..45``, or ``31`` for one revision.
+
+    Returns:
+        The first and the last revision.
+
+    Raises:
+        PermanentError: it is no range, or goes backwards, or beyond what a revision can be.
+    """
+    found = _RANGE.fullmatch(text.strip())
+    if found is None:
+        raise _no_range(text, "is no range of revisions")
+    first, last = _bound(text, found[1]), _bound(text, found[2] or found[1])
+    if first > last:
+        raise _no_range(text, "runs backwards")
+    return first, last
+
+
+def _bound(text: str, digits: str) -> int:
+    if not _NUMBER.fullmatch(digits) or int(digits) > HIGHEST_REVISION:
+        raise _no_range(text, f"holds a number that is not in 1 to {HIGHEST_REVISION}, without leading zeros")
+    return int(digits)
+
+
+def _no_range(text: str, what: str) -> PermanentError:
+    return PermanentError(f"{text[:60]!r} {what}. Expected: `31..45` (first and last revision) or `31`.")

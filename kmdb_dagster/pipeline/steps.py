@@ -1,0 +1,99 @@
+"""The four steps. Each takes what it needs from where the one before left it, and returns figures for people."""
+
+import logging
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from kmdb_dagster.errors import TransientError
+from kmdb_dagster.export.layout import revision_key
+from kmdb_dagster.export.reader import read_lines
+from kmdb_dagster.lake import Lake, ParsedFile, RawFile, write_parsed
+from kmdb_dagster.source import Bucket
+from kmdb_dagster.source.folder import CHUNK
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.loading import load_revision
+from kmdb_dagster.warehouse.people import move_facts
+from kmdb_dagster.warehouse.tying import tie_revision
+
+log = logging.getLogger(__name__)
+
+Figures = dict[str, int | str]
+"""What a step has to say of a revision. Never anything of a person."""
+
+
+class Pipeline(NamedTuple):
+    """Where data comes from and goes to."""
+
+    bucket: Bucket
+    lake: Lake
+    warehouse: Warehouse
+    batch_size: int
+    keep_files: bool
+
+
+def _log_retry(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("%s Trying again (attempt %d).", error, state.attempt_number + 1)
+
+
+# Two to three minutes in all: a restart of the server fits in. What lasts longer is for the run's own retry.
+patiently = retry(
+    retry=retry_if_exception_type(TransientError),
+    stop=stop_after_attempt(8),
+    wait=wait_exponential_jitter(initial=0.5, max=60),
+    before_sleep=_log_retry,
+    reraise=True,
+)
+
+
+@patiently
+def fetch(pipeline: Pipeline, revision: int) -> Figures:
+    """Copy a revision's file from the bucket, as KM wrote it."""
+    raw = _fetch(pipeline, revision)
+    return {"bytes": raw.size, "etag": raw.etag or "(KissMetrics never wrote this number)"}
+
+
+@patiently
+def parse(pipeline: Pipeline, revision: int) -> Figures:
+    """Read every line of a revision and write them as Parquet."""
+    raw = pipeline.lake.raw(revision) or _fetch(pipeline, revision)
+    tally = write_parsed(pipeline.lake.parsed(revision), revision, raw, read_lines(_chunks(raw)))
+    if not pipeline.keep_files:
+        pipeline.lake.drop_raw(revision)
+    return {"bytes": raw.size, **tally._asdict()}
+
+
+@patiently
+def tie(pipeline: Pipeline, revision: int) -> Figures:
+    """Intern a revision's names and identities, and bring the user map up to date with its aliases."""
+    parsed = ParsedFile(pipeline.lake.parsed(revision), revision)
+    tied = tie_revision(pipeline.warehouse, revision, parsed, batch_size=pipeline.batch_size)
+    move_facts(pipeline.warehouse.engine)
+    return {"aliases": tied.aliases, "identities_moved": tied.changed}
+
+
+@patiently
+def load(pipeline: Pipeline, revision: int) -> Figures:
+    """Put a revision's facts in place of those it had."""
+    parsed = ParsedFile(pipeline.lake.parsed(revision), revision)
+    warehouse = pipeline.warehouse
+    entry = load_revision(warehouse.engine, warehouse.interner(), revision, parsed, batch_size=pipeline.batch_size)
+    figures = {name: value for name, value in entry._asdict().items() if isinstance(value, int)}
+    return {**figures, "rows": entry.events + entry.properties}
+
+
+def _fetch(pipeline: Pipeline, revision: int) -> RawFile:
+    found = pipeline.bucket.find(revision_key(revision))
+    if found is None:
+        return pipeline.lake.mark_absent(revision)
+    return pipeline.lake.store_raw(revision, found.etag, pipeline.bucket.read(found))
+
+
+def _chunks(raw: RawFile) -> Iterable[bytes]:
+    if raw.path is None:
+        return
+    with raw.path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk

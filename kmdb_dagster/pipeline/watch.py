@@ -1,0 +1,69 @@
+"""What is new in a bucket, and what is to be asked for. Knows the bucket and the ledger, no Dagster."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from kmdb_dagster.export.layout import (
+    ExportStatus,
+    Listing,
+    parse_revision,
+    parse_status,
+    read_listing,
+    revision_key,
+)
+from kmdb_dagster.source import Bucket
+from kmdb_dagster.warehouse.ledger import Status
+
+STATUS_CSV = "status.csv"
+MOST_STATUS_BYTES = 64 * 1024
+
+
+class Sighting(NamedTuple):
+    """What a look at the bucket found. ``etags`` are those of the revisions that were seen, by number."""
+
+    etags: dict[int, str]
+    listing: Listing | None
+    status: ExportStatus | None
+
+
+def look_everywhere(bucket: Bucket, min_revision: int | None) -> Sighting:
+    """List the whole bucket: a request for each 1,000 objects."""
+    lowest = min_revision or 1
+    etags: dict[int, str] = {}
+    names: list[str] = []
+    for found in bucket.objects():
+        names.append(found.key)
+        number = parse_revision(found.key)
+        if number is not None and number >= lowest:
+            etags[number] = found.etag
+    return Sighting(etags, read_listing(names), _status(bucket))
+
+
+def look_ahead(bucket: Bucket, last: int, lookahead: int) -> Sighting:
+    """Ask for the numbers after the last known one, until so many in a row are missing."""
+    etags: dict[int, str] = {}
+    number = last
+    while number - max(etags, default=last) < lookahead:
+        number += 1
+        found = bucket.find(revision_key(number))
+        if found is not None:
+            etags[number] = found.etag
+    return Sighting(etags, None, None)
+
+
+def changed(sighting: Sighting, statuses: Mapping[int, Status]) -> list[int]:
+    """Revisions that are in with another content than the bucket has now, or that came late into a gap."""
+    known = ((number, statuses[number], etag) for number, etag in sighting.etags.items() if number in statuses)
+    return sorted(number for number, status, etag in known if status.imported and status.etag != etag)
+
+
+def untouched(registered: Iterable[int], statuses: Collection[int], under_way: Collection[int]) -> list[int]:
+    """Revisions that nobody has tried yet and that no run is about to try. Those that failed wait for a person."""
+    return sorted(number for number in registered if number not in statuses and number not in under_way)
+
+
+def _status(bucket: Bucket) -> ExportStatus | None:
+    found = bucket.find(STATUS_CSV)
+    if found is None or found.size > MOST_STATUS_BYTES:
+        return None
+    return parse_status(b"".join(bucket.read(found)).decode(errors="replace"))

@@ -1,0 +1,77 @@
+"""Ids of names that were looked up before: in this process, and in Redis for all of them.
+
+A cache only: it may be empty, slow, full or gone at any time. Then names are looked up in the database, which is
+slower and never wrong. Redis gets digests of names, never names.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["keys", "users"]
+
+LOCAL_ENTRIES = 500_000
+SECONDS_TO_LIVE = 7 * 24 * 3600
+SECONDS_TO_WAIT = 1.0
+
+
+class IdCache:
+    """Ids by the digest of their name. ``generation`` keeps apart what different (or flushed) databases hand out."""
+
+    def __init__(self, generation: str, redis_url: str | None) -> None:
+        self.generation = generation
+        self._local: dict[tuple[Kind, bytes], int] = {}
+        self._redis = (
+            Redis.from_url(redis_url, socket_timeout=SECONDS_TO_WAIT, socket_connect_timeout=SECONDS_TO_WAIT)
+            if redis_url
+            else None
+        )
+
+    def get(self, kind: Kind, digests: Iterable[bytes]) -> dict[bytes, int]:
+        """The ids that are known."""
+        wanted = list(digests)
+        found = {digest: self._local[kind, digest] for digest in wanted if (kind, digest) in self._local}
+        missing = [digest for digest in wanted if digest not in found]
+        if missing and self._redis:
+            found |= self._from_redis(self._redis, kind, missing)
+        return found
+
+    def put(self, kind: Kind, ids: Mapping[bytes, int]) -> None:
+        """Remember ids. They must be committed."""
+        self._remember(kind, ids)
+        if not self._redis or not ids:
+            return
+        try:
+            pipeline = self._redis.pipeline(transaction=False)
+            for digest, number in ids.items():
+                pipeline.set(self._name(kind, digest), number, ex=SECONDS_TO_LIVE)
+            pipeline.execute()
+        except RedisError as error:
+            self._give_up(error)
+
+    def _from_redis(self, redis: Redis, kind: Kind, digests: list[bytes]) -> dict[bytes, int]:
+        try:
+            answers = redis.mget([self._name(kind, digest) for digest in digests])
+        except RedisError as error:
+            self._give_up(error)
+            return {}
+        found = {digest: int(answer) for digest, answer in zip(digests, answers, strict=True) if answer}
+        self._remember(kind, found)
+        return found
+
+    def _remember(self, kind: Kind, ids: Mapping[bytes, int]) -> None:
+        if len(self._local) + len(ids) > LOCAL_ENTRIES:
+            self._local.clear()
+        self._local.update({(kind, digest): number for digest, number in ids.items()})
+
+    def _give_up(self, error: RedisError) -> None:
+        log.warning("Redis (KMDB_REDIS_URL) does not answer: %s. Going on without it.", type(error).__name__)
+        self._redis = None
+
+    def _name(self, kind: Kind, digest: bytes) -> str:
+        return f"kmdb:{self.generation}:{kind}:{digest.hex()}"

@@ -1,0 +1,91 @@
+"""Names to ids: event and property names in ``keys``, identities in ``users``, each stored once.
+
+A revision costs a handful of statements, not one a name. Names are committed before anybody uses their ids, so
+two runs that meet the same new name agree; a run that dies leaves at most names that nothing refers to yet.
+"""
+
+from collections.abc import Collection
+from hashlib import sha256
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine, bindparam, text
+
+from kmdb_dagster.warehouse.cache import IdCache, Kind
+from kmdb_dagster.warehouse.server import transaction
+
+NAMES_PER_STATEMENT = 1000
+
+
+class _Table(NamedTuple):
+    kind: Kind
+    column: str
+
+
+KEYS = _Table("keys", "string")
+USERS = _Table("users", "name")
+
+
+def digest(name: str) -> bytes:
+    """What makes a name unique: SHA-256 of its UTF-8, the same as ``UNHEX(SHA2(name, 256))`` in SQL."""
+    return sha256(name.encode()).digest()
+
+
+class Interner:
+    """Looks up and hands out ids."""
+
+    def __init__(self, engine: Engine, cache: IdCache) -> None:
+        self._engine = engine
+        self._cache = cache
+
+    @property
+    def generation(self) -> str:
+        """Which numbering the ids belong to: see ``warehouse_state``."""
+        return self._cache.generation
+
+    def key_ids(self, names: Collection[str]) -> dict[str, int]:
+        """``keys.id`` of event and property names."""
+        return self._intern(KEYS, names)
+
+    def user_ids(self, names: Collection[str]) -> dict[str, int]:
+        """``users.id`` of identities. A new one stands for itself in ``user_map``."""
+        return self._intern(USERS, names)
+
+    def _intern(self, table: _Table, names: Collection[str]) -> dict[str, int]:
+        digests = {digest(name): name for name in names}
+        found = self._cache.get(table.kind, digests)
+        # In one order everywhere, so that runs which add the same names do not wait for each other in a circle.
+        missing = sorted(item for item in digests.items() if item[0] not in found)
+        for start in range(0, len(missing), NAMES_PER_STATEMENT):
+            ids = self._look_up_or_add(table, dict(missing[start : start + NAMES_PER_STATEMENT]))
+            self._cache.put(table.kind, ids)
+            found |= ids
+        return {name: found[key] for key, name in digests.items()}
+
+    def _look_up_or_add(self, table: _Table, names: dict[bytes, str]) -> dict[bytes, int]:
+        with transaction(self._engine) as connection:
+            ids = _look_up(connection, table, names)
+            new = [(key, name) for key, name in names.items() if key not in ids]
+            if new:
+                connection.exec_driver_sql(
+                    f"INSERT INTO `{table.kind}` (digest, `{table.column}`) VALUES (%s, %s) "  # noqa: S608 - ours
+                    "ON DUPLICATE KEY UPDATE id = id",
+                    new,
+                )
+                added = _look_up(connection, table, [key for key, _ in new])
+                if table is USERS:
+                    _map_to_themselves(connection, added.values())
+                ids |= added
+        return ids
+
+
+def _look_up(connection: Connection, table: _Table, digests: Collection[bytes]) -> dict[bytes, int]:
+    statement = text(f"SELECT digest, id FROM `{table.kind}` WHERE digest IN :digests")  # noqa: S608 - ours
+    found = connection.execute(statement.bindparams(bindparam("digests", list(digests), expanding=True)))
+    return {bytes(key): int(number) for key, number in found}
+
+
+def _map_to_themselves(connection: Connection, identities: Collection[int]) -> None:
+    connection.exec_driver_sql(
+        "INSERT INTO user_map (identity_id, user_id) VALUES (%s, %s) ON DUPLICATE KEY UPDATE identity_id = identity_id",
+        [(identity, identity) for identity in sorted(identities)],
+    )

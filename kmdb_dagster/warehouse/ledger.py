@@ -1,0 +1,153 @@
+"""The ledger (``revisions``): what is in, what became of each of its lines, and what failed."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine, text
+
+from kmdb_dagster.warehouse.server import transaction
+
+
+class Entry(NamedTuple):
+    """What is written down of a revision that is in. The first nine count lines or records; times are UTC."""
+
+    lines: int
+    imported: int
+    ignored: int
+    blank: int
+    rejected: int
+    events: int
+    property_sets: int
+    properties: int
+    aliases: int
+    bytes: int
+    etag: str | None
+    t_min: datetime | None
+    t_max: datetime | None
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every line ended in exactly one of the four ways."""
+        return self.lines == self.imported + self.ignored + self.blank + self.rejected
+
+
+class Status(NamedTuple):
+    """One row of the ledger, as much as the sensor needs."""
+
+    revision: int
+    etag: str | None
+    imported: bool
+    failed: bool
+
+
+class Totals(NamedTuple):
+    """The ledger in one line."""
+
+    revisions: int
+    absent: int
+    failed: int
+    lines: int
+    imported: int
+    ignored: int
+    blank: int
+    rejected: int
+    events: int
+    properties: int
+    aliases: int
+    t_min: datetime | None
+    t_max: datetime | None
+
+
+class Span(NamedTuple):
+    """The times of the facts of a revision that is in; both None if it has none."""
+
+    t_min: datetime | None
+    t_max: datetime | None
+
+
+def claim(connection: Connection, revision: int) -> Span | None:
+    """Take a revision for this transaction: whoever wants the same one waits.
+
+    Returns:
+        The span of the facts that are in; None if it is not in.
+    """
+    number = {"revision": revision}
+    connection.execute(text("INSERT IGNORE INTO revisions (revision) VALUES (:revision)"), number)
+    found = connection.execute(
+        text("SELECT imported_at, t_min, t_max FROM revisions WHERE revision = :revision FOR UPDATE"), number
+    ).one()
+    return Span(found.t_min, found.t_max) if found.imported_at else None
+
+
+def record(connection: Connection, revision: int, entry: Entry) -> None:
+    """Write a revision down as being in."""
+    columns = ", ".join(f"`{name}` = :{name}" for name in Entry._fields)
+    connection.execute(
+        text(
+            f"UPDATE revisions SET {columns}, imported_at = UTC_TIMESTAMP(), error = NULL, failed_at = NULL "  # noqa: S608
+            "WHERE revision = :revision"
+        ),
+        {**entry._asdict(), "revision": revision},
+    )
+
+
+def record_failure(engine: Engine, revision: int, words: str) -> None:
+    """Write down that a revision could not be brought in. What is in of it, from before, stays."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO revisions (revision, error, failed_at) VALUES (:revision, :words, UTC_TIMESTAMP()) "
+                "ON DUPLICATE KEY UPDATE error = VALUES(error), failed_at = VALUES(failed_at)"
+            ),
+            {"revision": revision, "words": words},
+        )
+
+
+def statuses(engine: Engine) -> dict[int, Status]:
+    """Every revision that was dealt with, by number."""
+    with transaction(engine) as connection:
+        found = connection.execute(
+            text("SELECT revision, etag, imported_at IS NOT NULL, error IS NOT NULL FROM revisions")
+        ).all()
+    return {row[0]: Status(row[0], row[1], bool(row[2]), bool(row[3])) for row in found}
+
+
+def failures(engine: Engine, most: int = 20) -> list[tuple[int, str]]:
+    """The revisions whose last attempt failed, and why; the lowest first."""
+    with transaction(engine) as connection:
+        found = connection.execute(
+            text("SELECT revision, error FROM revisions WHERE error IS NOT NULL ORDER BY revision LIMIT :most"),
+            {"most": most},
+        )
+        return [(int(revision), str(words)) for revision, words in found]
+
+
+def unaccounted(engine: Engine, revisions: Iterable[int] | None = None) -> list[int]:
+    """Revisions that are in and whose lines do not add up. Goal: none, always.
+
+    Args:
+        engine: the warehouse.
+        revisions: look at these only; None: at all.
+    """
+    condition = "imported_at IS NOT NULL AND `lines` <> imported + ignored + blank + rejected"
+    with transaction(engine) as connection:
+        found = connection.execute(text(f"SELECT revision FROM revisions WHERE {condition} ORDER BY revision"))  # noqa: S608
+        wrong = [int(revision) for (revision,) in found]
+    wanted = None if revisions is None else set(revisions)
+    return [revision for revision in wrong if wanted is None or revision in wanted]
+
+
+def totals(engine: Engine) -> Totals:
+    """The sums over the whole ledger."""
+    summed = ", ".join(f"CAST(COALESCE(SUM(`{name}`), 0) AS SIGNED)" for name in Totals._fields[3:11])
+    with transaction(engine) as connection:
+        row = connection.execute(
+            text(
+                "SELECT COALESCE(SUM(etag IS NOT NULL AND imported_at IS NOT NULL), 0), "  # noqa: S608 - our columns
+                "COALESCE(SUM(etag IS NULL AND imported_at IS NOT NULL), 0), COALESCE(SUM(error IS NOT NULL), 0), "
+                f"{summed}, MIN(t_min), MAX(t_max) FROM revisions"
+            )
+        ).one()
+    counts = [int(value) for value in row[:11]]
+    return Totals._make([*counts, row[11], row[12]])

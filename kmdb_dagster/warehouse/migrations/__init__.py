@@ -1,0 +1,36 @@
+"""The schema and its history, as Alembic migrations: ``versions/`` holds one file a change."""
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, text
+
+from kmdb_dagster.warehouse.server import named_lock, server_of
+
+LOCK_SECONDS = 60
+
+
+def migrate(engine: Engine) -> tuple[str | None, str | None]:
+    """Bring the schema up to date; does nothing if it is.
+
+    Returns:
+        The schema's version before and after.
+
+    Raises:
+        PermanentError: the server is too old, or this user may not change the schema.
+        TransientError: somebody else has been migrating for a minute.
+    """
+    with named_lock(engine, "migrate", LOCK_SECONDS) as connection:
+        server_of(connection)
+        before = _version(connection)
+        configuration = Config()
+        configuration.set_main_option("script_location", "kmdb_dagster.warehouse:migrations")
+        configuration.attributes["connection"] = connection
+        command.upgrade(configuration, "head")
+        return before, _version(connection)
+
+
+def _version(connection: Connection) -> str | None:
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)

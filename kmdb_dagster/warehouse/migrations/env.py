@@ -1,0 +1,10 @@
+"""Alembic's entry: runs the migrations on the connection that `migrate` hands over."""
+
+from alembic import context
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    # MySQL commits at every DDL statement: each migration can be run again after it broke off half way.
+    transactional_ddl=False,
+)
+context.run_migrations()

@@ -1,0 +1,186 @@
+"""The tables as classes: what each column means. They are made by the migrations, not from here.
+
+Times are UTC. Text is utf8mb4 and compared exactly. Names without ``+`` in docs/data-model.md are km-db's.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import BINARY, BigInteger, DateTime, Integer, LargeBinary, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+LINE_BITS = 24
+ORDINAL_BITS = 16
+MAX_LINE = 2**LINE_BITS - 1
+MAX_ORDINAL = 2**ORDINAL_BITS - 1
+
+
+def row_id(revision: int, line: int, ordinal: int = 0) -> int:
+    """The id of a row: a function of its place in the export, so that loading again gives the same rows.
+
+    The event (or alias) of a line has ordinal 0, its properties 1, 2, … in the order of the line.
+    """
+    return (revision << LINE_BITS | line) << ORDINAL_BITS | ordinal
+
+
+class Base(DeclarativeBase):
+    """The root of the classes."""
+
+
+class Event(Base):
+    """Something that a person did."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    t: Mapped[datetime] = mapped_column(DateTime, primary_key=True)
+    n: Mapped[int]
+    """``keys.id`` of the event's name."""
+    user_id: Mapped[int]
+    """``users.id`` of the identity that stands for the person."""
+    identity_id: Mapped[int]
+    """``users.id`` of the identity as KM wrote it."""
+
+
+class Property(Base):
+    """A value that an event or a person was given."""
+
+    __tablename__ = "properties"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    t: Mapped[datetime] = mapped_column(DateTime, primary_key=True)
+    key: Mapped[int]
+    """``keys.id`` of the property's name."""
+    value: Mapped[str | None] = mapped_column(Text)
+    user_id: Mapped[int]
+    event_id: Mapped[int | None] = mapped_column(BigInteger)
+    """``events.id``; NULL for a property set on the person."""
+    identity_id: Mapped[int]
+
+
+class Key(Base):
+    """The name of an event or a property, stored once."""
+
+    __tablename__ = "keys"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    string: Mapped[str] = mapped_column(Text)
+    digest: Mapped[bytes] = mapped_column(BINARY(32))
+    """SHA-256 of the string as UTF-8: ``UNHEX(SHA2('signed up', 256))``."""
+
+
+class User(Base):
+    """An identity as KM wrote it."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    digest: Mapped[bytes] = mapped_column(BINARY(32))
+
+
+class Alias(Base):
+    """A line that ties two identities."""
+
+    __tablename__ = "aliases"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    t: Mapped[datetime] = mapped_column(DateTime, primary_key=True)
+    name1: Mapped[str] = mapped_column(Text)
+    name2: Mapped[str] = mapped_column(Text)
+    identity1_id: Mapped[int]
+    identity2_id: Mapped[int]
+
+
+class UserMapping(Base):
+    """The dealiased user map: one row for each identity, naming its person."""
+
+    __tablename__ = "user_map"
+
+    identity_id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int]
+
+
+class PendingMove(Base):
+    """Facts of this identity may still stand under a person that is no longer its own."""
+
+    __tablename__ = "pending_moves"
+
+    identity_id: Mapped[int] = mapped_column(primary_key=True)
+    from_user_id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Revision(Base):
+    """The ledger: what is in, and what became of each of its lines."""
+
+    __tablename__ = "revisions"
+
+    revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    etag: Mapped[str | None] = mapped_column(Text)
+    """None: KM never wrote this number."""
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    lines: Mapped[int]
+    imported: Mapped[int]
+    """Lines of which at least one record is in the database."""
+    ignored: Mapped[int]
+    """Lines of which a filter kept everything out."""
+    blank: Mapped[int]
+    rejected: Mapped[int]
+    events: Mapped[int]
+    property_sets: Mapped[int]
+    properties: Mapped[int]
+    aliases: Mapped[int]
+    t_min: Mapped[datetime | None]
+    t_max: Mapped[datetime | None]
+    imported_at: Mapped[datetime | None]
+    """None: it is not in (yet)."""
+    error: Mapped[str | None] = mapped_column(Text)
+    """Why the last attempt failed; None once one went well."""
+    failed_at: Mapped[datetime | None]
+
+
+class RejectedLine(Base):
+    """A line that could not be imported, as it was, and why."""
+
+    __tablename__ = "rejected_lines"
+
+    revision: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True)
+    reason: Mapped[str] = mapped_column(Text)
+    raw: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class IgnoredUser(Base):
+    """An identity whose events and properties stay out."""
+
+    __tablename__ = "ignored_users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+
+
+class WhitelistedEvent(Base):
+    """An event name that comes in. None at all: all come in."""
+
+    __tablename__ = "whitelisted_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+
+
+class BlacklistedProperty(Base):
+    """A property name that stays out."""
+
+    __tablename__ = "blacklisted_properties"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+
+
+class WarehouseState(Base):
+    """One row. Its lock is the lock on the user map: shared by runs that load, exclusive for those that tie."""
+
+    __tablename__ = "warehouse_state"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    generation: Mapped[str] = mapped_column(Text)
+    """Changes with every flush: ids handed out before it mean nothing any more."""

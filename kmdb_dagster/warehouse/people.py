@@ -1,0 +1,217 @@
+"""The user map: which identity belongs to which person, and the facts that follow it.
+
+``user_map`` has one row for each identity and is, at every commit, what `export.people` says of the alias lines in
+``aliases``. Two rules keep it so, whatever runs at once and wherever a process is killed:
+
+* Whoever changes the map holds the row of ``warehouse_state`` exclusively; whoever loads facts holds it shared,
+  from before it reads the map to its commit. So no fact is committed under a person that the map no longer names.
+* Facts that are already in are moved afterwards. What is to be moved is written down (``pending_moves``) in the
+  transaction that changes the map, and crossed out in the one that moves.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, text
+
+from kmdb_dagster.errors import TransientError
+from kmdb_dagster.export.people import components, rank, stands_for
+from kmdb_dagster.warehouse.models import row_id
+from kmdb_dagster.warehouse.server import transaction
+
+FACTS = ("events", "properties")
+IDS_PER_STATEMENT = 1000
+MOVES_PER_TRANSACTION = 200
+
+
+class Tie(NamedTuple):
+    """An alias line as it is stored."""
+
+    id: int
+    t: datetime
+    name1: str
+    name2: str
+    identity1: int
+    identity2: int
+
+
+def share_map(connection: Connection, generation: str) -> None:
+    """Hold the map as it is until this transaction ends. Others may hold it too.
+
+    Raises:
+        TransientError: the warehouse was flushed; ids that were looked up before mean nothing any more.
+    """
+    found = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1 LOCK IN SHARE MODE")).scalar()
+    if found != generation:
+        raise TransientError("The warehouse was flushed meanwhile. The revision will be loaded anew.")
+
+
+def persons(connection: Connection, identities: Collection[int]) -> dict[int, int]:
+    """The person of each identity."""
+    found = _in_parts(connection, "SELECT identity_id, user_id FROM user_map WHERE identity_id IN :ids", identities)
+    return {int(identity): int(person) for identity, person in found}
+
+
+def replace_aliases(engine: Engine, generation: str, revision: int, ties: list[Tie]) -> int:
+    """Store the alias lines of a revision in place of those it had, and bring the map up to date with them.
+
+    Costs nothing but one look-up if they are the same as before; otherwise only the people that they touch.
+
+    Returns:
+        How many identities got another person.
+    """
+    with transaction(engine) as connection:
+        if _stored(connection, revision) == ties:
+            return 0
+    with transaction(engine) as connection:
+        own_map(connection, generation)
+        before = _stored(connection, revision)
+        _store(connection, revision, ties)
+        pairs = {_pair(tie) for tie in ties}
+        removed = {_pair(tie) for tie in before} - pairs
+        groups = _recomputed(connection, pairs | removed) if removed else _united(connection, pairs)
+        return assign(connection, groups)
+
+
+def own_map(connection: Connection, generation: str) -> None:
+    """Hold the map alone until this transaction ends, to change it."""
+    connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1 FOR UPDATE"))
+    share_map(connection, generation)
+
+
+def _stored(connection: Connection, revision: int) -> list[Tie]:
+    found = connection.execute(
+        text(
+            "SELECT id, t, name1, name2, identity1_id, identity2_id FROM aliases "
+            "WHERE id BETWEEN :first AND :last ORDER BY id"
+        ),
+        _id_range(revision),
+    )
+    return [Tie(*row) for row in found]
+
+
+def _store(connection: Connection, revision: int, ties: list[Tie]) -> None:
+    connection.execute(text("DELETE FROM aliases WHERE id BETWEEN :first AND :last"), _id_range(revision))
+    if ties:
+        connection.exec_driver_sql(
+            "INSERT INTO aliases (id, t, name1, name2, identity1_id, identity2_id) VALUES (%s, %s, %s, %s, %s, %s)",
+            [tuple(tie) for tie in ties],
+        )
+
+
+def _id_range(revision: int) -> dict[str, int]:
+    return {"first": row_id(revision, 0), "last": row_id(revision + 1, 0) - 1}
+
+
+def _pair(tie: Tie) -> tuple[int, int]:
+    return min(tie.identity1, tie.identity2), max(tie.identity1, tie.identity2)
+
+
+def _united(connection: Connection, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, list[int]]]:
+    """New ties only join people that are there: each group is a new person and the people that become part of it."""
+    ends = list(pairs)
+    person = persons(connection, {end for pair in ends for end in pair})
+    groups = [group for group in components([(person[a], person[b]) for a, b in ends]) if len(group) > 1]
+    ranks = ranks_of(connection, [member for group in groups for member in group])
+    joined = []
+    for group in groups:
+        head = stands_for(group, ranks)
+        followers = [member for member in group if member != head]
+        joined.append((head, _identities_of(connection, followers)))
+    return joined
+
+
+def _recomputed(connection: Connection, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, list[int]]]:
+    """A tie is gone: the people it touched are taken apart and put together anew from all of their alias lines."""
+    ends = {end for pair in pairs for end in pair}
+    members = _identities_of(connection, set(persons(connection, ends).values()))
+    ties = [(member, member) for member in members] + [
+        (int(one), int(other))
+        for one, other in _in_parts(
+            connection,
+            "SELECT identity1_id, identity2_id FROM aliases WHERE identity1_id IN :ids "
+            "UNION SELECT identity1_id, identity2_id FROM aliases WHERE identity2_id IN :ids",
+            members,
+        )
+    ]
+    ranks = ranks_of(connection, {end for tie in ties for end in tie})
+    return [(stands_for(group, ranks), group) for group in components(ties)]
+
+
+def _identities_of(connection: Connection, people: Collection[int]) -> list[int]:
+    found = _in_parts(connection, "SELECT identity_id FROM user_map WHERE user_id IN :ids", people)
+    return [int(identity) for (identity,) in found]
+
+
+def ranks_of(connection: Connection, identities: Collection[int]) -> dict[int, tuple[int, int, str, str]]:
+    """How each of these identities ranks among those of its person."""
+    found = _in_parts(connection, "SELECT id, name FROM users WHERE id IN :ids", identities)
+    return {int(identity): rank(name) for identity, name in found}
+
+
+def assign(connection: Connection, groups: Iterable[tuple[int, Collection[int]]]) -> int:
+    """Give identities their person, and write down which facts are to follow."""
+    person = {member: head for head, members in groups for member in members}
+    before = persons(connection, person)
+    changed = [(identity, before[identity]) for identity in sorted(person) if before[identity] != person[identity]]
+    if changed:
+        connection.exec_driver_sql(
+            "INSERT INTO pending_moves (identity_id, from_user_id) VALUES (%s, %s) "
+            "ON DUPLICATE KEY UPDATE identity_id = identity_id",
+            changed,
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO user_map (identity_id, user_id) VALUES (%s, %s) "
+            "ON DUPLICATE KEY UPDATE user_id = VALUES(user_id)",
+            [(identity, person[identity]) for identity, _ in changed],
+        )
+    return len(changed)
+
+
+def move_facts(engine: Engine, report: Callable[[int], object] = lambda _: None) -> int:
+    """Move the facts that ``pending_moves`` names to the person that the map names now. ``report`` gets each step.
+
+    May be killed anywhere and run by several at once: a batch is crossed out by the transaction that moved it.
+    """
+    total = 0
+    while moved := _move_batch(engine):
+        total += moved
+        report(moved)
+    return total
+
+
+def _move_batch(engine: Engine) -> int:
+    with transaction(engine) as connection:
+        batch = connection.execute(
+            text("SELECT identity_id, from_user_id FROM pending_moves LIMIT :most FOR UPDATE SKIP LOCKED"),
+            {"most": MOVES_PER_TRANSACTION},
+        ).all()
+        if not batch:
+            return 0
+        identities = list({identity for identity, _ in batch})
+        people = list({person for _, person in batch})
+        for table in FACTS:
+            statement = text(
+                f"UPDATE {table} f JOIN user_map m ON m.identity_id = f.identity_id SET f.user_id = m.user_id "  # noqa: S608
+                "WHERE f.user_id IN :people AND f.identity_id IN :identities"
+            )
+            connection.execute(
+                statement.bindparams(
+                    bindparam("people", people, expanding=True), bindparam("identities", identities, expanding=True)
+                )
+            )
+        connection.exec_driver_sql(
+            "DELETE FROM pending_moves WHERE identity_id = %s AND from_user_id = %s", [tuple(row) for row in batch]
+        )
+        return len(batch)
+
+
+def _in_parts(connection: Connection, statement: str, ids: Collection[int]) -> list[tuple[Any, ...]]:
+    """The rows of a statement with ``IN :ids``, however many ids there are."""
+    rows: list[tuple[Any, ...]] = []
+    numbers = list(ids)
+    for start in range(0, len(numbers), IDS_PER_STATEMENT):
+        part: BindParameter[Any] = bindparam("ids", numbers[start : start + IDS_PER_STATEMENT], expanding=True)
+        rows.extend(tuple(row) for row in connection.execute(text(statement).bindparams(part)))
+    return rows

@@ -1,0 +1,166 @@
+"""The connection to the server: how it is opened, what kind of server it is, what its errors mean.
+
+Errors of the driver quote values ("Duplicate entry 'bob@…'"), so none of their text goes further: `translated`
+gives the error's number, and words of our own.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from kmdb_dagster.errors import PermanentError, TransientError
+
+SESSION = (
+    "SET SESSION "
+    # Times in the database are UTC whatever the server's zone.
+    "time_zone = '+00:00', "
+    # A value that does not fit is an error, never cut.
+    "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
+    # A run that ties people waits for those that load: longer than the server's 50 seconds.
+    "innodb_lock_wait_timeout = 300"
+)
+
+TRANSIENT = {
+    1020: "the row changed meanwhile",
+    1040: "the server has too many connections",
+    1053: "the server is shutting down",
+    1158: "the connection broke",
+    1159: "the connection timed out",
+    1160: "the connection broke",
+    1161: "the connection timed out",
+    1205: "waited too long for a lock",
+    1213: "deadlock",
+    1412: "the table's partitions changed meanwhile",
+    1684: "the table's partitions are being changed",
+    1927: "the connection was killed",
+    2002: "the server cannot be reached",
+    2003: "the server cannot be reached",
+    2005: "the server's name is not known",
+    2006: "the connection is gone",
+    2013: "the connection was lost",
+    2055: "the connection was lost",
+    4031: "the server closed an idle connection",
+}
+"""Errors that pass, by MySQL's number."""
+
+PERMANENT = {
+    1021: "the server's disk is full",
+    1044: "this user may not use this database: see the grants in docs/operations.md",
+    1045: "the server refuses this user or password: see DATABASE_URL",
+    1049: "there is no such database: see DATABASE_URL, or create it",
+    1114: "a table or its disk is full",
+    1142: "this user lacks a right: see the grants in docs/operations.md",
+    1143: "this user lacks a right on a column: see the grants in docs/operations.md",
+    1146: "a table is missing: run `kmdb migrate`",
+    1054: "a column is missing: run `kmdb migrate`",
+    1153: "a value is larger than the server's max_allowed_packet: raise it",
+    1227: "this user lacks a right: see the grants in docs/operations.md",
+    1698: "the server refuses this user or password: see DATABASE_URL",
+}
+"""Errors that a person must mend, by MySQL's number."""
+
+
+class Server(NamedTuple):
+    """What kind of server it is."""
+
+    maria: bool
+    version: tuple[int, ...]
+
+    @property
+    def exact_collation(self) -> str:
+        """The collation in which only equal strings are equal: case, accents and trailing blanks count.
+
+        ``utf8mb4_bin`` will not do: on both servers it takes 'bob ' for 'bob' (PAD SPACE).
+        """
+        return "utf8mb4_nopad_bin" if self.maria else "utf8mb4_0900_bin"
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{'MariaDB' if self.maria else 'MySQL'} {'.'.join(map(str, self.version))}"
+
+
+def connect(url: URL) -> Engine:
+    """An engine for the warehouse. Nothing is opened yet."""
+    return create_engine(
+        url,
+        # Without gap locks, runs that load different revisions do not wait for each other.
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={"init_command": SESSION, "connect_timeout": 10},
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction: committed at the end, rolled back at an error, errors translated."""
+    with translated(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def autocommit(engine: Engine) -> Iterator[Connection]:
+    """A connection on which each statement stands for itself: for DDL, which an open transaction would block."""
+    with translated(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+
+
+@contextmanager
+def translated(engine: Engine) -> Iterator[None]:
+    """The driver's errors as our own, without their text.
+
+    Raises:
+        TransientError: it may go well another time.
+        PermanentError: a person must do something, or it is a defect.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        arguments = getattr(error.orig, "args", ())
+        number = arguments[0] if arguments and isinstance(arguments[0], int) else 0
+        place = f"Database {engine.url.database!r} on {engine.url.host or 'localhost'}"
+        if number in TRANSIENT or error.connection_invalidated:
+            raise TransientError(f"{place}: {TRANSIENT.get(number, 'the connection was lost')} ({number}).") from None
+        words = PERMANENT.get(number, "the server refused a statement")
+        raise PermanentError(f"{place}: {words} (MySQL error {number}).") from None
+
+
+@contextmanager
+def named_lock(engine: Engine, name: str, seconds: int) -> Iterator[Connection]:
+    """Be the only one in this database who holds the lock of that name. It goes with the connection, whatever happens.
+
+    Raises:
+        TransientError: somebody else held it for so many seconds.
+    """
+    with autocommit(engine) as connection:
+        # Server-wide names of at most 64 characters, so the database's name goes in as a digest.
+        digest = sha256(str(engine.url.database).encode()).hexdigest()[:16]
+        parameters = {"name": f"kmdb.{name}.{digest}", "seconds": seconds}
+        if connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), parameters).scalar() != 1:
+            raise TransientError(f"Another process has held the lock {name!r} for {seconds} seconds. Try again later.")
+        try:
+            yield connection
+        finally:
+            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": parameters["name"]})
+
+
+def server_of(connection: Connection) -> Server:
+    """What kind of server this is.
+
+    Raises:
+        PermanentError: it is older than MySQL 8.0.17 or MariaDB 10.6.
+    """
+    text = str(connection.exec_driver_sql("SELECT VERSION()").scalar_one())
+    maria = "mariadb" in text.lower()
+    numbers = re.findall(r"\d+", text.split("-", maxsplit=1)[0])
+    server = Server(maria, tuple(map(int, numbers[:3])))
+    # 8.0.17 brought utf8mb4_0900_bin; 10.6 brought SKIP LOCKED.
+    if server.version < ((10, 6) if maria else (8, 0, 17)):
+        raise PermanentError(f"The server is {server}. MySQL 8.0.17 or MariaDB 10.6 at the least is needed.")
+    return server

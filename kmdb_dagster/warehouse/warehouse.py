@@ -1,0 +1,39 @@
+"""The warehouse as one thing to hand around: the connection, and the ids that were looked up on it."""
+
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+
+from kmdb_dagster.warehouse.cache import IdCache
+from kmdb_dagster.warehouse.interning import Interner
+from kmdb_dagster.warehouse.server import connect, transaction
+
+
+class Warehouse:
+    """A database that DATABASE_URL names. Nothing is opened before it is used."""
+
+    def __init__(self, url: URL, redis_url: str | None = None) -> None:
+        self.engine = connect(url)
+        self._redis_url = redis_url
+        self._interner: Interner | None = None
+
+    @property
+    def name(self) -> str:
+        """The database for people, without user and password."""
+        url = self.engine.url
+        return f"{url.database} on {url.host or 'localhost'}:{url.port or 3306}"
+
+    def generation(self) -> str:
+        """Which numbering the ids in the database belong to now."""
+        with transaction(self.engine) as connection:
+            return str(connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1")).scalar_one())
+
+    def interner(self) -> Interner:
+        """Hands out ids of the numbering that is in force now."""
+        generation = self.generation()
+        if self._interner is None or self._interner.generation != generation:
+            self._interner = Interner(self.engine, IdCache(generation, self._redis_url))
+        return self._interner
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
