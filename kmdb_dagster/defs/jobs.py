@@ -8,7 +8,6 @@ from pydantic import Field
 from kmdb_dagster.defs.assets import KEYS
 from kmdb_dagster.defs.backfills import request_range
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.revisions import REVISIONS
 from kmdb_dagster.export.layout import HIGHEST_REVISION
 from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.realias import realias
@@ -19,7 +18,6 @@ DDL_TAGS = {"kmdb/ddl": "true"}
 import_revisions = dg.define_asset_job(
     "import_revisions",
     selection=dg.AssetSelection.assets(*KEYS),
-    partitions_def=REVISIONS,
     executor_def=dg.in_process_executor,
     description="Imports the revisions of a run. The sensor `new_revisions` starts it; for a range of your own use "
     "`import_range`.",

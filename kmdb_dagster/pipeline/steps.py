@@ -42,7 +42,7 @@ def _log_retry(state: RetryCallState) -> None:
 patiently = retry(
     retry=retry_if_exception_type(TransientError),
     stop=stop_after_attempt(8),
-    wait=wait_exponential_jitter(initial=0.5, max=60),
+    wait=wait_exponential_jitter(multiplier=0.5, max=60),
     before_sleep=_log_retry,
     reraise=True,
 )

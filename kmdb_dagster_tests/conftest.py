@@ -1,0 +1,140 @@
+"""What every test may ask for: real servers, started once; a fresh database, folder bucket and environment for each.
+
+With KMDB_TEST_SERVER_URL (``mysql://root@127.0.0.1:3306``) the tests marked ``database`` use that server instead of
+starting MariaDB. The mark comes by itself to every test that needs a database.
+"""
+
+import itertools
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from sqlalchemy import create_engine
+
+from dev.servers import MARIADB, REDIS, S3, running
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.settings import Settings, database_url
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.migrations import migrate
+from kmdb_dagster_tests.buckets import FolderOfRevisions
+
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+SERVER_VARIABLE = "KMDB_TEST_SERVER_URL"
+_numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark."""
+    config.addinivalue_line("markers", "database: needs a MySQL or MariaDB server")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a database."""
+    for item in items:
+        if "server_url" in getattr(item, "fixturenames", ()):
+            item.add_marker("database")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """In CI nothing is skipped: a test that skips itself fails."""
+    report: pytest.TestReport = yield  # type: ignore[misc, assignment]  # pytest's wrappers send the result in
+    if report.skipped and os.environ.get("CI"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and in CI nothing is"
+    return report  # type: ignore[return-value]  # as above
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A MySQL or MariaDB server, root without a password."""
+    given = os.environ.get(SERVER_VARIABLE)
+    if given:
+        yield given.rstrip("/")
+        return
+    with running(MARIADB, tmp_path_factory.mktemp("mariadb")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis."""
+    with running(REDIS, tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An S3 API that takes any credentials."""
+    with running(S3, tmp_path_factory.mktemp("s3")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def empty_database(server_url: str) -> Iterator[str]:
+    """The URL of a database of this test's own, without tables."""
+    name = f"kmdb_test_{os.getpid()}_{next(_numbers)}"
+    admin = create_engine(database_url(f"{server_url}/mysql"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield f"{server_url}/{name}"
+        connection.exec_driver_sql(f"DROP DATABASE {name}")
+    admin.dispose()
+
+
+@pytest.fixture
+def database(empty_database: str) -> str:
+    """The URL of a database of this test's own, with all tables."""
+    warehouse = Warehouse(database_url(empty_database))
+    migrate(warehouse.engine)
+    warehouse.close()
+    return empty_database
+
+
+@pytest.fixture
+def warehouse(database: str) -> Iterator[Warehouse]:
+    """A warehouse of this test's own."""
+    opened = Warehouse(database_url(database))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting is set, and there is no ``.env``."""
+    for field in Settings.model_fields.values():
+        monkeypatch.delenv(str(field.alias), raising=False)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> FolderOfRevisions:
+    """An empty bucket in a folder."""
+    return FolderOfRevisions(tmp_path / "bucket")
+
+
+@pytest.fixture
+def kmdb(
+    bare_environment: None,  # noqa: ARG001 - it is wanted for what it does
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    database: str,
+    bucket: FolderOfRevisions,
+) -> Kmdb:
+    """Dagster's resource, with the environment set to this test's own database, bucket and lake."""
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("KMDB_LOCAL_BUCKET", str(bucket.folder))
+    monkeypatch.setenv("KMDB_DATA_DIR", str(tmp_path / "lake"))
+    return Kmdb()
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance of this test's own."""
+    with dg.instance_for_test() as made:
+        yield made
