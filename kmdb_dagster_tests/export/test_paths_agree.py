@@ -13,7 +13,23 @@ from kmdb_dagster.export.reader import read_lines
 from kmdb_dagster.export.records import Event, PropertySet, Record, Value
 
 PLAIN_ATOMS = [*"abc_pnt2 ", '"_', "é", "😀", "\\", "\t", "\x00", "\x7f", "\u2028"]
-ESCAPES = r"\u00e9 \u0000 \u005f \u005F \ud83d \ude00 \303 \251 \000 \137 \\ \" \/ \n \q".split()
+ESCAPES = [
+    r"\u00e9",
+    r"\u0000",
+    r"\u005f",
+    r"\u005F",
+    r"\ud83d",
+    r"\ude00",
+    r"\303",
+    r"\251",
+    r"\000",
+    r"\137",
+    r"\\",
+    r"\"",
+    r"\/",
+    r"\n",
+    r"\q",
+]
 ATOMS = st.sampled_from(PLAIN_ATOMS + ESCAPES)
 INSIDES = st.lists(ATOMS, max_size=6).map("".join)
 NAMES = st.sampled_from(["_p", "_t", "_n", "_p2", "_c", "\\u005fp", "\\137t", "v"]) | INSIDES

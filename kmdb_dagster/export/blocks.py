@@ -1,0 +1,85 @@
+"""From chunks of a file to blocks of whole lines. Knows where lines end, not what stands on them."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+BLOCK_BYTES = 16 * 1024
+"""A block is about this long: enough lines to read at once, few enough for the processor's caches (measured)."""
+
+KEPT_OF_OVERLONG = 64 * 1024
+"""How much of a line that is too long is kept."""
+
+
+class Overlong(NamedTuple):
+    """The beginning of a line that is longer than the limit; the rest was let go."""
+
+    head: bytes
+
+
+def blocks(chunks: Iterable[bytes], limit: int) -> Iterator[bytes | Overlong]:
+    r"""Cuts chunks into blocks: lines joined by ``\n``, without a newline after the last of them.
+
+    Args:
+        chunks: One file, cut anywhere.
+        limit: The longest line to hold; never is more of a line buffered between two chunks.
+
+    Yields:
+        One or more whole lines, or one line that is too long.
+    """
+    pending = _Pending(limit)
+    for chunk in chunks:
+        start, last = 0, chunk.rfind(b"\n")
+        if last >= 0 and pending:
+            start = chunk.find(b"\n") + 1
+            pending.add(chunk[: start - 1])
+            yield pending.take()
+        if start <= last:
+            yield from _whole_lines(chunk, start, last, limit)
+        pending.add(chunk[last + 1 :])
+    if pending:
+        yield pending.take()
+
+
+def _whole_lines(chunk: bytes, start: int, last: int, limit: int) -> Iterator[bytes | Overlong]:
+    """Cuts ``chunk[start:last]``, where ``last`` is the place of its last newline."""
+    while start <= last:
+        end = chunk.rfind(b"\n", start, start + BLOCK_BYTES)
+        if end < 0:  # one line, longer than a block
+            end = chunk.find(b"\n", start)
+        block = chunk[start:end]
+        if len(block) <= limit:
+            yield block
+        else:
+            for line in block.split(b"\n"):
+                yield line if len(line) <= limit else Overlong(line[:KEPT_OF_OVERLONG])
+        start = end + 1
+
+
+class _Pending:
+    """A line whose end has not come yet."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = bytearray()
+        self._overlong = False
+
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
+    def add(self, piece: bytes) -> None:
+        """Takes more of the line; no more than the limit is ever held."""
+        if self._overlong:
+            return
+        self._overlong = len(self._held) + len(piece) > self._limit
+        if self._overlong:
+            del self._held[KEPT_OF_OVERLONG:]
+            piece = piece[: KEPT_OF_OVERLONG - len(self._held)]
+        self._held += piece
+
+    def take(self) -> bytes | Overlong:
+        """The line, which has now ended; the next one begins."""
+        line = bytes(self._held)
+        overlong = self._overlong
+        self._held.clear()
+        self._overlong = False
+        return Overlong(line) if overlong else line
