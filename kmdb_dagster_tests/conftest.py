@@ -40,9 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """In CI nothing is skipped: a test that skips itself fails."""
-    report: pytest.TestReport = yield  # type: ignore[misc, assignment]  # pytest's wrappers send the result in
+    report: pytest.TestReport = yield  # type: ignore[assignment]  # pytest's wrappers send the result in
     if report.skipped and os.environ.get("CI"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and in CI nothing is"

@@ -34,7 +34,7 @@ class RevisionRange(dg.Config):
 @dg.op
 def request_backfill(context: dg.OpExecutionContext, config: RevisionRange, kmdb: Kmdb) -> str:
     """Start a backfill over the range. It is imported anew where it is in already."""
-    backfill = request_range(context.instance, kmdb, config.first, config.last)
+    backfill = request_range(context.instance, kmdb, config.first, config.last).id
     context.log.info("Backfill %s is on its way: see Runs, Backfills, or /runs/b/%s", backfill, backfill)
     context.add_output_metadata({"backfill": dg.MetadataValue.path(f"/runs/b/{backfill}")})
     return backfill

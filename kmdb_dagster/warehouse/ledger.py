@@ -113,6 +113,14 @@ def statuses(engine: Engine) -> dict[int, Status]:
     return {row[0]: Status(row[0], row[1], bool(row[2]), bool(row[3])) for row in found}
 
 
+def attempts(engine: Engine, revisions: Iterable[int]) -> dict[int, tuple[datetime | None, datetime | None]]:
+    """When each of these revisions last came in and last failed; those that were never tried are left out."""
+    wanted = set(revisions)
+    with transaction(engine) as connection:
+        found = connection.execute(text("SELECT revision, imported_at, failed_at FROM revisions")).all()
+    return {row[0]: (row[1], row[2]) for row in found if row[0] in wanted}
+
+
 def failures(engine: Engine, most: int = 20) -> list[tuple[int, str]]:
     """The revisions whose last attempt failed, and why; the lowest first."""
     with transaction(engine) as connection:

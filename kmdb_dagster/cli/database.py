@@ -1,0 +1,108 @@
+"""Commands on the database: ``migrate``, ``partition``, ``realias``, ``flush``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import click
+
+from kmdb_dagster.settings import Settings, load_settings
+from kmdb_dagster.warehouse import Warehouse
+
+
+@contextmanager
+def warehouse(settings: Settings) -> Iterator[Warehouse]:
+    """The warehouse that the settings name."""
+    redis = settings.redis_url
+    opened = Warehouse(settings.required_database(), redis.get_secret_value() if redis else None)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@click.command()
+def migrate() -> None:
+    """Create the tables, or bring them up to date.
+
+    \b
+    Example:
+        DATABASE_URL=mysql://kmdb:secret@localhost/kmdb kmdb migrate
+    """
+    from kmdb_dagster.warehouse.migrations import migrate as run
+
+    with warehouse(load_settings()) as opened:
+        before, after = run(opened.engine)
+        click.echo(
+            f"{opened.name}: schema {after}" + (" already." if before == after else f" (was {before or 'none'}).")
+        )
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only print the statements.")
+def partition(*, dry_run: bool) -> None:
+    """Split the large tables by time, or add the partitions that are missing.
+
+    Up to KMDB_MAX_DATE, or 90 days from today; KMDB_MIN_DATE counts the first time only.
+
+    \b
+    Example:
+        KMDB_MIN_DATE=2014-01-01 KMDB_DAYS_PER_PARTITION=7 kmdb partition --dry-run
+    """
+    from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
+
+    settings = load_settings()
+    with warehouse(settings) as opened:
+        plans = plan_all(
+            opened.engine,
+            min_date=settings.min_date,
+            max_date=settings.max_date,
+            days=settings.days_per_partition,
+            today=datetime.now(UTC).date(),
+        )
+        for plan in plans:
+            for statement in plan.statements() if dry_run else ():
+                click.echo(f"{statement};")
+        if not dry_run:
+            apply_plans(opened.engine, plans)
+        for plan in plans:
+            verb = "would be added" if dry_run else "added"
+            click.echo(f"{plan.table}: {len(plan.bounds)} partitions {verb} to {plan.existing}.", err=dry_run)
+
+
+@click.command()
+def realias() -> None:
+    """Make the user map anew from the table `aliases`, and put every fact under its person.
+
+    Imports keep the map up to date by themselves. This is for changes made by hand.
+
+    \b
+    Example:
+        kmdb realias
+    """
+    from kmdb_dagster.warehouse.realias import realias as run
+
+    with warehouse(load_settings()) as opened:
+        done = run(opened.engine, opened.generation(), click.echo)
+        click.echo(f"{done.identities} identities got another person; {done.facts} more fact rows were put right.")
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def flush(*, yes: bool) -> None:
+    """Delete everything that was imported. The tables, their partitions and the filters stay.
+
+    \b
+    Example:
+        kmdb flush --yes
+    """
+    from kmdb_dagster.warehouse.flush import flush as run
+
+    with warehouse(load_settings()) as opened:
+        if not yes:
+            click.confirm(f"Delete every imported row of {opened.name}?", abort=True)
+        run(opened.engine)
+        click.echo(f"{opened.name} is empty. Dagster's sensor will import everything again.")
+
+
+COMMANDS = (migrate, partition, realias, flush)

@@ -1,0 +1,104 @@
+"""Commands on files, which need no database: ``inspect`` and ``sample``."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from kmdb_dagster.export.outcomes import as_json
+from kmdb_dagster.export.reader import read_lines
+from kmdb_dagster.export.records import Event, PropertySet, Record, Rejected
+from kmdb_dagster.lake.parsed import KINDS
+from kmdb_dagster.source.folder import CHUNK
+
+MOST_LINES_NAMED = 5
+
+WORDS = {
+    "event": "events",
+    "property_set": "property sets",
+    "alias": "aliases",
+    "properties": "property values",
+    "blank": "blank lines",
+    "rejected": "rejected lines",
+}
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--json", "as_lines", is_flag=True, help="Print each outcome as a JSON line. It shows personal data.")
+def inspect(file: BinaryIO, *, as_lines: bool) -> None:
+    """Say what each line of a revision FILE would become. Imports nothing; - reads standard input.
+
+    \b
+    Example:
+        kmdb inspect revisions/300.json
+        kmdb inspect --json revisions/300.json | grep rejected
+    """
+    records = read_lines(_chunks(file))
+    if as_lines:
+        for record in records:
+            click.echo(json.dumps(as_json(record), ensure_ascii=False))
+    else:
+        _summarize(records)
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK):
+        yield chunk
+
+
+def _summarize(records: Iterator[Record]) -> None:
+    counts: Counter[str] = Counter()
+    reasons: dict[str, list[int]] = {}
+    lines = 0
+    for record in records:
+        lines = record.line
+        counts[KINDS[type(record)]] += 1
+        if isinstance(record, Rejected):
+            reasons.setdefault(record.reason.value, []).append(record.line)
+        elif isinstance(record, Event | PropertySet):
+            counts["properties"] += len(record.properties)
+    click.echo(f"{lines:>9} lines")
+    for kind, words in WORDS.items():
+        if counts[kind]:
+            click.echo(f"{counts[kind]:>9} {words}")
+    for reason, where in sorted(reasons.items()):
+        named = ", ".join(map(str, where[:MOST_LINES_NAMED])) + (", …" if len(where) > MOST_LINES_NAMED else "")
+        click.echo(f"{len(where):>13} {reason}, line {named}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--revisions", default=30, show_default=True, type=click.IntRange(1), help="How many revision files.")
+@click.option("--lines", default=2000, show_default=True, type=click.IntRange(1), help="Lines in each.")
+@click.option("--seed", type=int, help="Another export of the same kind.")
+def sample(folder: Path, revisions: int, lines: int, seed: int | None) -> None:
+    """Write an invented export to FOLDER, in the shape of a KissMetrics bucket.
+
+    The same options give the same files. Nobody in it exists.
+
+    \b
+    Example:
+        kmdb sample --revisions 30 --lines 2000 /tmp/bucket
+        KMDB_LOCAL_BUCKET=/tmp/bucket kmdb ui
+    """
+    from kmdb_dagster.export.sample import DEFAULT_SEED, sample_bucket
+
+    total = 0
+    with click.progressbar(
+        sample_bucket(revisions, lines, seed=DEFAULT_SEED if seed is None else seed),
+        label="Writing",
+        length=revisions + 3,
+    ) as files:
+        for key, content in files:
+            path = folder / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            total += len(content)
+    click.echo(f"{folder} holds {total / 1e6:.1f} MB.")
+
+
+COMMANDS = (inspect, sample)

@@ -1,0 +1,102 @@
+"""Commands on the import: ``import`` asks Dagster for it and follows it, ``status`` says how things stand."""
+
+import json
+import time
+from collections.abc import Callable
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from kmdb_dagster.cli.database import warehouse
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.export.layout import parse_range
+from kmdb_dagster.settings import load_settings
+from kmdb_dagster.warehouse import Warehouse, ledger, overview
+
+SECONDS_BETWEEN_LOOKS = 2.0
+
+
+@click.command("import")
+@click.argument("revisions", required=False)
+@click.option("--no-wait", is_flag=True, help="Ask for the import and return.")
+def import_(revisions: str | None, *, no_wait: bool) -> None:
+    """Import REVISIONS (31..45, or 57), or everything that is not in yet.
+
+    The same as the job `import_range` in Dagster's UI: it becomes a backfill, which Dagster's daemon carries out
+    (`kmdb ui` runs one). Revisions that are in already are imported anew.
+
+    \b
+    Example:
+        kmdb import 31..45
+    """
+    # Dagster takes a second to import: only for those who need it.
+    from kmdb_dagster.defs.backfills import outcome_of, request_new, request_range
+    from kmdb_dagster.defs.instance import open_instance, require_daemon
+    from kmdb_dagster.defs.resources import Kmdb
+
+    bounds = parse_range(revisions) if revisions else None
+    settings = load_settings()
+    settings.required_database()
+    with open_instance() as instance, warehouse(settings) as opened:
+        require_daemon(instance)
+        asked = request_range(instance, Kmdb(), *bounds) if bounds else request_new(instance, Kmdb())
+        if not asked.revisions:
+            click.echo("Everything in the bucket is in already.")
+            return
+        click.echo(
+            f"Backfill {asked.id}: {len(asked.revisions)} revisions. Dagster looks for backfills every 30 seconds."
+        )
+        if no_wait:
+            return
+        outcome = _follow(opened, asked.revisions, lambda: outcome_of(instance, asked.id))
+        _say_how_it_ended(opened, asked.revisions, outcome)
+
+
+def _follow(opened: Warehouse, revisions: list[int], outcome: Callable[[], str | None]) -> str:
+    """A progress bar that moves as revisions come in, until there is an outcome."""
+    before = ledger.attempts(opened.engine, revisions)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("Importing", total=len(revisions))
+        while True:
+            ended = outcome()
+            now = ledger.attempts(opened.engine, revisions)
+            progress.update(task, completed=sum(now[revision] != before.get(revision) for revision in now))
+            if ended is not None:
+                return ended
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _say_how_it_ended(opened: Warehouse, revisions: list[int], outcome: str) -> None:
+    wanted = set(revisions)
+    failed = [(number, why) for number, why in ledger.failures(opened.engine) if number in wanted]
+    for number, why in failed:
+        click.echo(f"revision {number}, {why}", err=True)
+    if outcome != "COMPLETED_SUCCESS":
+        raise PermanentError(f"The backfill ended as {outcome}; {len(failed)} revisions failed. See the run in the UI.")
+    click.echo("All of it is in.")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def status(*, as_json: bool) -> None:
+    """Say what is in, what failed, and how far the time partitions reach.
+
+    \b
+    Example:
+        kmdb status
+    """
+    with warehouse(load_settings()) as opened:
+        found = overview.read(opened.engine)
+        if as_json:
+            click.echo(json.dumps(found.as_dict(), default=str))
+            return
+        click.echo(opened.name)
+        for name, value in found.as_lines():
+            click.echo(f"  {name:<22} {value}")
+        for revision, why in found.failures:
+            click.echo(f"  failed: revision {revision}, {why}")
+
+
+COMMANDS = (import_, status)

@@ -1,0 +1,43 @@
+"""The command that opens Dagster's UI: ``ui``."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+import kmdb_dagster
+from kmdb_dagster.settings import load_settings
+
+
+@click.command()
+@click.option("--port", default=3000, show_default=True, help="Port on 127.0.0.1.")
+def ui(port: int) -> None:
+    """Open Dagster's UI, with the daemon that runs imports. Ctrl-C ends both.
+
+    It listens on this machine only: Dagster has no log-in of its own.
+
+    \b
+    Example:
+        DAGSTER_HOME=$HOME/kmdb kmdb ui
+    """
+    load_settings()
+    home = os.environ.get("DAGSTER_HOME")
+    if home:
+        _configure(Path(home))
+    click.echo(f"Dagster's UI: http://127.0.0.1:{port}")
+    arguments = ["dagster", "dev", "-m", "kmdb_dagster.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    os.execv(sys.executable, [sys.executable, "-m", *arguments])  # noqa: S606 - our own arguments
+
+
+def _configure(home: Path) -> None:
+    """Give a new DAGSTER_HOME the configuration that comes with the package, keeping the history in it."""
+    home.mkdir(parents=True, exist_ok=True)
+    target = home / "dagster.yaml"
+    if not target.exists():
+        package = Path(kmdb_dagster.__file__).parent
+        shipped = next(path for path in (package / "dagster.yaml", package.parent / "dagster.yaml") if path.exists())
+        target.write_text(shipped.read_text().replace("base_dir: var/dagster", f"base_dir: {home.resolve()}"))
+
+
+COMMANDS = (ui,)

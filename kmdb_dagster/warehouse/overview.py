@@ -1,0 +1,56 @@
+"""How things stand, for a person: the ledger in one line, the people, the time partitions, what waits."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import NamedTuple
+
+from sqlalchemy import Engine, text
+
+from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.warehouse.partitions import covered_until, read_partitions
+from kmdb_dagster.warehouse.server import server_of, transaction
+
+
+class Overview(NamedTuple):
+    """All that `kmdb status` says."""
+
+    server: str
+    totals: ledger.Totals
+    people: int
+    identities: int
+    waiting_moves: int
+    partitions_until: date | None
+    failures: list[tuple[int, str]]
+
+    def as_dict(self) -> dict[str, object]:
+        """For a program."""
+        return {**self._asdict(), "totals": self.totals._asdict()}
+
+    def as_lines(self) -> Iterator[tuple[str, str]]:
+        """For a person: a name and a value each."""
+        of = self.totals
+        yield "server", self.server
+        yield "revisions", f"{of.revisions} in, {of.absent} that KissMetrics never wrote, {of.failed} failed"
+        fates = f"{of.imported:,} imported, {of.ignored:,} ignored, {of.blank:,} blank, {of.rejected:,} rejected"
+        yield "lines", f"{of.lines:,} = {fates}"
+        yield "events", f"{of.events:,}"
+        yield "property values", f"{of.properties:,}"
+        yield "aliases", f"{of.aliases:,}"
+        yield "people", f"{self.people:,} of {self.identities:,} identities"
+        yield "from … to (UTC)", f"{of.t_min} … {of.t_max}" if of.t_min else "nothing yet"
+        yield "time partitions until", str(self.partitions_until or "none yet: run `kmdb partition`")
+        if self.waiting_moves:
+            yield (
+                "facts to be moved",
+                f"of {self.waiting_moves:,} identities; the next import or `kmdb realias` does it",
+            )
+
+
+def read(engine: Engine) -> Overview:
+    """Look."""
+    with transaction(engine) as connection:
+        server = str(server_of(connection))
+        until = covered_until(read_partitions(connection))
+        people, identities = connection.execute(text("SELECT COUNT(DISTINCT user_id), COUNT(*) FROM user_map")).one()
+        waiting = connection.execute(text("SELECT COUNT(*) FROM pending_moves")).scalar_one()
+    return Overview(server, ledger.totals(engine), people, identities, waiting, until, ledger.failures(engine))
