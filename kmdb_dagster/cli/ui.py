@@ -26,7 +26,7 @@ def ui(port: int) -> None:
     if home:
         _configure(Path(home))
     click.echo(f"Dagster's UI: http://127.0.0.1:{port}")
-    arguments = ["dagster", "dev", "-m", "kmdb_dagster.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    arguments = ["dagster", "dev", "-w", str(_shipped("workspace.yaml")), "-h", "127.0.0.1", "-p", str(port)]
     os.execv(sys.executable, [sys.executable, "-m", *arguments])  # noqa: S606 - our own arguments
 
 
@@ -35,9 +35,14 @@ def _configure(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     target = home / "dagster.yaml"
     if not target.exists():
-        package = Path(kmdb_dagster.__file__).parent
-        shipped = next(path for path in (package / "dagster.yaml", package.parent / "dagster.yaml") if path.exists())
-        target.write_text(shipped.read_text().replace("base_dir: var/dagster", f"base_dir: {home.resolve()}"))
+        shipped = _shipped("dagster.yaml").read_text()
+        target.write_text(shipped.replace("base_dir: var/dagster", f"base_dir: {home.resolve()}"))
+
+
+def _shipped(name: str) -> Path:
+    """A configuration file that comes with the package; in a checkout it stands at the top."""
+    package = Path(kmdb_dagster.__file__).parent
+    return next(path for path in (package / name, package.parent / name) if path.exists())
 
 
 COMMANDS = (ui,)

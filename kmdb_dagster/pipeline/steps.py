@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from kmdb_dagster.errors import TransientError
+from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.export.layout import revision_key
 from kmdb_dagster.export.reader import read_lines
 from kmdb_dagster.lake import Lake, ParsedFile, RawFile, write_parsed
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.source.folder import CHUNK
-from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse import Warehouse, ledger
 from kmdb_dagster.warehouse.loading import load_revision
 from kmdb_dagster.warehouse.people import move_facts
 from kmdb_dagster.warehouse.tying import tie_revision
@@ -87,6 +87,11 @@ def load(pipeline: Pipeline, revision: int) -> Figures:
 def _fetch(pipeline: Pipeline, revision: int) -> RawFile:
     found = pipeline.bucket.find(revision_key(revision))
     if found is None:
+        if ledger.etag_of(pipeline.warehouse.engine, revision) is not None:
+            raise PermanentError(
+                f"{pipeline.bucket.url}/{revision_key(revision)} was imported before and is no longer there. "
+                "What was imported of it is kept. Put the file back, or leave the revision out."
+            )
         return pipeline.lake.mark_absent(revision)
     return pipeline.lake.store_raw(revision, found.etag, pipeline.bucket.read(found))
 

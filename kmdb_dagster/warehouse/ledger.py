@@ -73,7 +73,10 @@ def claim(connection: Connection, revision: int) -> Span | None:
         The span of the facts that are in; None if it is not in.
     """
     number = {"revision": revision}
-    connection.execute(text("INSERT IGNORE INTO revisions (revision) VALUES (:revision)"), number)
+    # Not INSERT IGNORE: of two that find the row, each would keep the other from taking it alone (a deadlock).
+    connection.execute(
+        text("INSERT INTO revisions (revision) VALUES (:revision) ON DUPLICATE KEY UPDATE revision = revision"), number
+    )
     found = connection.execute(
         text("SELECT imported_at, t_min, t_max FROM revisions WHERE revision = :revision FOR UPDATE"), number
     ).one()
@@ -111,6 +114,13 @@ def statuses(engine: Engine) -> dict[int, Status]:
             text("SELECT revision, etag, imported_at IS NOT NULL, error IS NOT NULL FROM revisions")
         ).all()
     return {row[0]: Status(row[0], row[1], bool(row[2]), bool(row[3])) for row in found}
+
+
+def etag_of(engine: Engine, revision: int) -> str | None:
+    """The ETag of the file that is in; None if none is."""
+    with transaction(engine) as connection:
+        statement = text("SELECT etag FROM revisions WHERE revision = :revision AND imported_at IS NOT NULL")
+        return connection.execute(statement, {"revision": revision}).scalar()
 
 
 def attempts(engine: Engine, revisions: Iterable[int]) -> dict[int, tuple[datetime | None, datetime | None]]:
