@@ -29,4 +29,6 @@ def definitions() -> dg.Definitions:
         schedules=SCHEDULES,
         sensors=[*SENSORS, alert_of_failed_runs],
         resources={"kmdb": Kmdb()},
+        # A run is the unit of parallelism; a process for each of its steps would only cost seconds.
+        executor=dg.in_process_executor,
     )

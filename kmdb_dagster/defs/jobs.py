@@ -18,7 +18,6 @@ DDL_TAGS = {"kmdb/ddl": "true"}
 import_revisions = dg.define_asset_job(
     "import_revisions",
     selection=dg.AssetSelection.assets(*KEYS),
-    executor_def=dg.in_process_executor,
     description="Imports the revisions of a run. The sensor `new_revisions` starts it; for a range of your own use "
     "`import_range`.",
 )
@@ -32,16 +31,14 @@ class RevisionRange(dg.Config):
 
 
 @dg.op
-def request_backfill(context: dg.OpExecutionContext, config: RevisionRange, kmdb: Kmdb) -> str:
+def request_backfill(context: dg.OpExecutionContext, config: RevisionRange, kmdb: Kmdb) -> None:
     """Start a backfill over the range. It is imported anew where it is in already."""
     backfill = request_range(context.instance, kmdb, config.first, config.last).id
     context.log.info("Backfill %s is on its way: see Runs, Backfills, or /runs/b/%s", backfill, backfill)
     context.add_output_metadata({"backfill": dg.MetadataValue.path(f"/runs/b/{backfill}")})
-    return backfill
 
 
 @dg.job(
-    executor_def=dg.in_process_executor,
     config=dg.RunConfig(ops={"request_backfill": RevisionRange(first=1, last=1)}),
     description="Type two revision numbers into the Launchpad: they become one backfill over all five assets.",
 )
@@ -57,7 +54,7 @@ class PartitionOptions(dg.Config):
 
 
 @dg.op
-def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmdb: Kmdb) -> list[str]:
+def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmdb: Kmdb) -> None:
     """Plan the time partitions that are missing, and add them unless this is a dry run."""
     settings = kmdb.settings()
     with kmdb.warehouse() as warehouse:
@@ -69,6 +66,8 @@ def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmd
             today=datetime.now(UTC).date(),
         )
         statements = [statement for plan in plans for statement in plan.statements()]
+        for statement in statements:
+            context.log.info(statement)
         context.add_output_metadata(
             {
                 "dry_run": config.dry_run,
@@ -78,11 +77,9 @@ def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmd
         )
         if not config.dry_run:
             apply_plans(warehouse.engine, plans)
-    return statements
 
 
 @dg.job(
-    executor_def=dg.in_process_executor,
     tags=DDL_TAGS,
     config=dg.RunConfig(ops={"add_partitions": PartitionOptions(dry_run=True)}),
     description="Adds time partitions up to KMDB_MAX_DATE (or 90 days from today). A dry run shows the statements.",
@@ -102,7 +99,6 @@ def rebuild_user_map(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
 
 @dg.job(
     name="realias",
-    executor_def=dg.in_process_executor,
     tags=DDL_TAGS,
     description="Makes the user map anew from the table `aliases`, and puts every fact under its person. Imports keep "
     "the map up to date by themselves; this is for changes made by hand.",
