@@ -29,10 +29,11 @@ def test_a_range_of_revisions_is_in_mysql_after_a_run(
 def test_a_revision_that_fails_leaves_the_others_of_its_run_in(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
-    for revision in (1, 2, 3):
-        bucket.put(revision, event("visited site"))
-    (bucket.folder / "revisions" / "2.json").unlink()
-    (bucket.folder / "revisions" / "2.json").mkdir()
+    bucket.put(2, event("visited site")).unlink()
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("INSERT INTO revisions (revision, etag, imported_at) VALUES (2, 'e', '2014-01-01')"))
+    bucket.put(1, event("visited site"))
+    bucket.put(3, event("visited site"))
     result = import_range(instance, kmdb, 1, 3)
     assert not result.success
     for asset in ("raw_revisions", "parsed_events", "user_map", "events", "properties"):

@@ -1,0 +1,45 @@
+# What a person does with a checkout. Every target makes the environment ready first (dev/bootstrap).
+# No make on the machine? Run `dev/bootstrap` once: it installs it.
+.DEFAULT_GOAL := help
+.PHONY: help demo ui stop test lint types docs check constraints clean bootstrap
+
+PYTHON_HERE := .venv/bin/python
+# More arguments for the program that a target runs: make test ARGS='-k aliases -x'
+ARGS ?=
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: bootstrap ## import a sample bucket into a private MariaDB through Dagster, and ask questions of it
+	@$(PYTHON_HERE) -m dev.demo $(ARGS)
+
+ui: bootstrap ## Dagster's UI on the demo, until Ctrl-C
+	@$(PYTHON_HERE) -m dev.ui $(ARGS)
+
+stop: ## end everything that demo and ui started; the data stays
+	@if [ -x $(PYTHON_HERE) ]; then $(PYTHON_HERE) -m dev.stop; fi
+
+test: bootstrap ## all tests, against a MariaDB of their own (ARGS='-k aliases -x')
+	@$(PYTHON_HERE) -m pytest $(ARGS)
+
+lint: bootstrap ## ruff: rules and format
+	@$(PYTHON_HERE) -m ruff check .
+	@$(PYTHON_HERE) -m ruff format --check .
+
+types: bootstrap ## mypy, strict
+	@$(PYTHON_HERE) -m mypy
+
+docs: bootstrap ## the tests that hold the documents to the code
+	@$(PYTHON_HERE) -m pytest -k docs $(ARGS)
+
+check: lint types docs ## lint, types, docs
+
+constraints: bootstrap ## write constraints.txt anew, with the newest versions
+	@dev/constraints
+
+clean: stop ## remove the demo with its data, and what builds and tools leave behind
+	rm -rf var/demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .tmp_dagster_home_*
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+bootstrap:
+	@dev/bootstrap

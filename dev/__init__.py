@@ -1,0 +1,11 @@
+"""What developers and the demo need around the project: private servers, the demo, its UI.
+
+Not part of the installed package, and imported by nothing in it.
+
+* ``processes``: starting and ending processes that stand on their own.
+* ``servers``: a private MariaDB, Redis and S3, for tests, benchmarks and the demo.
+* ``fleet``: the processes that outlive a command, remembered in a file.
+* ``site``: the demo's place: its folder, its settings, its servers, bucket, databases and daemon.
+* ``report``: the demo's answers.
+* ``demo``, ``ui``, ``stop``: the commands behind ``make demo``, ``make ui`` and ``make stop``.
+"""

@@ -1,0 +1,160 @@
+"""Processes that stand on their own: starting them, telling whether they run, ending them with all they started.
+
+Linux only: it reads /proc. What the processes are (servers, Dagster's daemon) is not known here.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+# Debian puts servers into folders that are not on everybody's PATH.
+SERVER_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+class DevError(Exception):
+    """Something that a person must look at; the message says what and where."""
+
+
+class Process(NamedTuple):
+    """A process, known by more than its number: numbers are given out again."""
+
+    pid: int
+    started: int
+    """When, in the kernel's ticks since boot."""
+
+
+class _Stat(NamedTuple):
+    """What the kernel says of a process."""
+
+    state: str
+    session: int
+    started: int
+
+
+def find_program(name: str) -> str:
+    """The path of a program.
+
+    Raises:
+        DevError: it is not installed.
+    """
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{SERVER_FOLDERS}")
+    if found is None:
+        raise DevError(f"{name} is not installed. Run dev/bootstrap, which installs what is missing.")
+    return found
+
+
+def spawn(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> Process:
+    """Start a process that outlives this one: in a session of its own, without input, its output added to ``log``."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    pid = os.posix_spawn(
+        find_program(command[0]),
+        list(command),
+        os.environ if env is None else env,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        # A background job of a shell ignores SIGINT and would hand that down. Dagster, which takes SIGTERM for
+        # SIGINT, could then be ended by neither.
+        setsigdef=[signal.SIGINT, signal.SIGTERM],
+    )
+    stat = _stat(pid)
+    if stat is None:  # it stays in the table of processes until this one asks how it ended
+        raise DevError(f"{command[0]} went away as it was started. Its log: {log}")
+    return Process(pid, stat.started)
+
+
+def alive(process: Process) -> bool:
+    """Whether it still runs."""
+    with suppress(ChildProcessError):  # not a child of this process: somebody else asks how it ended
+        os.waitpid(process.pid, os.WNOHANG)
+    stat = _stat(process.pid)
+    return stat is not None and stat.started == process.started and stat.state != "Z"
+
+
+def end(process: Process, patience: float = 30.0, grace: float = 5.0) -> None:
+    """End a process and everything in its session.
+
+    Args:
+        process: It is asked, and has ``patience`` seconds.
+        patience: Seconds for it to end, and to end what it has started.
+        grace: Seconds for what is left then, until it is killed.
+
+    Raises:
+        DevError: something is left all the same.
+    """
+    if alive(process):
+        # Alone at first: a server that has children knows best how to end them.
+        _signal([process.pid], signal.SIGTERM)
+        wait_until(lambda: not alive(process), patience)
+    for sign, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
+        _signal(_session(process), sign)
+        if wait_until(lambda: not _session(process), seconds):
+            return
+    raise DevError(f"Process {process.pid} cannot be ended: {_session(process)} still run.")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether the condition came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def tail(log: Path, lines: int = 20) -> str:
+    """The last lines of a log."""
+    if not log.exists():
+        return "(there is no log)"
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def free_port(preferred: int = 0) -> int:
+    """A port of 127.0.0.1 that nobody listens on: the preferred one if it can be had."""
+    with socket.socket() as probe:
+        # As servers do: a connection that was closed a moment ago does not hold the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            return free_port()
+        return int(probe.getsockname()[1])
+
+
+def _stat(pid: int) -> _Stat | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The second field is the program's name in brackets, which may hold anything.
+    fields = text.rpartition(")")[2].split()
+    return _Stat(fields[0], int(fields[3]), int(fields[19]))
+
+
+def _session(process: Process) -> list[int]:
+    """The processes that run in the session which ``process`` leads or led."""
+    leader = _stat(process.pid)
+    if leader is not None and leader.started != process.started:
+        return []  # its number was given to another process, so nothing of its session is left
+    numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    stats = {pid: _stat(pid) for pid in numbers}
+    with suppress(ChildProcessError):
+        os.waitpid(process.pid, os.WNOHANG)
+    return [pid for pid, stat in stats.items() if stat and stat.session == process.pid and stat.state != "Z"]
+
+
+def _signal(pids: Sequence[int], sign: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, sign)
