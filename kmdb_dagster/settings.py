@@ -5,17 +5,22 @@ definitions and ``kmdb inspect`` need none; whoever needs a setting asks for it 
 `SettingsError` that names it.
 """
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from redis import Redis
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from kmdb_dagster.errors import MissingSettingError, SettingsError
 from kmdb_dagster.export.layout import HIGHEST_REVISION
+
+RAILS_OPTIONS = ("encoding", "pool", "reconnect")
+"""In km-db's `mysql2://` URLs; no options of MySQL's own client."""
 
 
 class Settings(BaseSettings):
@@ -27,6 +32,7 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
+        validate_default=False,
     )
 
     database_url: SecretStr | None = Field(
@@ -124,6 +130,13 @@ class Settings(BaseSettings):
         "http://127.0.0.1:3000", alias="KMDB_UI_URL", description="Dagster's UI, for the links in alerts."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Values without the blanks and quotes that some ways to set an environment leave; empty ones are not set."""
+        bare = {name: _unquoted(value) if isinstance(value, str) else value for name, value in given.items()}
+        return {name: value for name, value in bare.items() if value != ""}
+
     @field_validator("alert_urls", mode="before")
     @classmethod
     def _split_alert_urls(cls, value: object) -> object:
@@ -131,9 +144,32 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _is_mysql_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            database_url(value.get_secret_value())
+    def _is_mysql_url(cls, value: SecretStr) -> SecretStr:
+        database_url(value.get_secret_value())
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis_url(cls, value: SecretStr) -> SecretStr:
+        try:
+            Redis.from_url(value.get_secret_value())  # connects to nothing yet
+        except ValueError:
+            raise ValueError("expected redis://HOST:PORT/NUMBER, rediss://… or unix:///PATH") from None
+        return value
+
+    @field_validator("endpoint_url", "ui_url")
+    @classmethod
+    def _is_web_url(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/?#]+[^\s?#]*", value):
+            raise ValueError("expected http://HOST:PORT or https://HOST:PORT")
+        return value
+
+    @field_validator("max_date")
+    @classmethod
+    def _is_after_min_date(cls, value: date, others: ValidationInfo) -> date:
+        start = others.data.get("min_date")
+        if start is not None and start >= value:
+            raise ValueError(f"KMDB_MIN_DATE ({start}) is not before KMDB_MAX_DATE")
         return value
 
     def required_database(self) -> URL:
@@ -166,21 +202,24 @@ def database_url(text: str) -> URL:
     expected = "expected mysql://USER:PASSWORD@HOST:PORT/DATABASE"
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # SQLAlchemy's words may quote a password
         raise ValueError(expected) from None
     if url.drivername.partition("+")[0] not in {"mysql", "mysql2", "mariadb"} or not url.database:
         raise ValueError(expected)
-    return url.set(drivername="mysql+mysqldb").update_query_dict({"charset": "utf8mb4"})
+    understood = url.difference_update_query(RAILS_OPTIONS).update_query_dict({"charset": "utf8mb4"})
+    return understood.set(drivername="mysql+mysqldb")
 
 
 def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - whatever the fields accept
     """The settings of this process: from ``values`` (tests), the environment, ``.env``, the defaults.
 
     Raises:
-        SettingsError: one or more settings are wrong; the message names each.
+        SettingsError: one or more settings are wrong (the message names each), or ``.env`` cannot be read.
     """
     try:
         return Settings(**values)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f".env cannot be read ({type(error).__name__}). It must be UTF-8 text.") from None
     except ValidationError as error:
         raise SettingsError("\n".join(_problem(item) for item in error.errors(include_input=True))) from None
 
@@ -194,6 +233,10 @@ def description(name: str) -> str:
     """What is expected of a setting, in words."""
     fields = {field.alias: field.description or "" for field in Settings.model_fields.values()}
     return fields[name]
+
+
+def _unquoted(value: str) -> str:
+    return re.sub(r"\A\s*(['\"]?)\s*(.*?)\s*\1\s*\Z", r"\2", value, flags=re.DOTALL)
 
 
 def _problem(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, whose keys depend on the error

@@ -1,10 +1,11 @@
 """Which file of the lake is where, and how one is put there as a whole. What stands in them is not known here.
 
-raw/57.d41d8cd9.json    revision 57 as KM wrote it; the ETag that it had is part of the name
-raw/57.absent           revision 57 was looked for, and is not in the bucket
+raw/57/d41d8cd9.json    revision 57 as KM wrote it; its name is the ETag that it had
+raw/57/absent           revision 57 was looked for, and is not in the bucket
 parsed/57.parquet       its lines as records
 """
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.errors import PermanentError, TransientError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 
 
 class RawFile(NamedTuple):
@@ -38,18 +42,19 @@ class Lake:
             PermanentError: they cannot be made here.
         """
         for folder in (self._raw, self._parsed):
-            try:
+            with disk(folder):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            except OSError as error:
-                raise PermanentError(f"KMDB_DATA_DIR: {folder} cannot be made ({error.strerror}).") from None
 
     def raw(self, revision: int) -> RawFile | None:
-        """The raw copy of a revision, if there is one."""
-        for path in self._copies(revision):
-            if path.name == "absent":
-                return RawFile(None, None, 0)
-            return RawFile(path, unquote(path.stem), path.stat().st_size)
-        return None
+        """The raw copy of a revision, if there is one: the newest, should an older one not have been removed yet."""
+        with disk(self._raw):
+            copies = [(path, path.stat()) for path in self._copies(revision)]
+        if not copies:
+            return None
+        path, stat = max(copies, key=lambda copy: copy[1].st_mtime_ns)
+        if path.name == "absent":
+            return RawFile(None, None, 0)
+        return RawFile(path, unquote(path.stem), stat.st_size)
 
     def store_raw(self, revision: int, etag: str, chunks: Iterable[bytes]) -> RawFile:
         """Put a raw copy there, in place of any older one."""
@@ -62,7 +67,8 @@ class Lake:
     def mark_absent(self, revision: int) -> RawFile:
         """Note that a revision is not in the bucket."""
         path = self._folder(revision) / "absent"
-        path.touch()
+        with disk(path):
+            path.touch()
         self.drop_raw(revision, keep=path)
         return RawFile(None, None, 0)
 
@@ -70,11 +76,13 @@ class Lake:
         """Remove the raw copies of a revision, all but one."""
         for path in self._copies(revision):
             if path != keep:
-                path.unlink(missing_ok=True)
+                with disk(path):
+                    path.unlink(missing_ok=True)
 
     def _folder(self, revision: int) -> Path:
         folder = self._raw / str(revision)
-        folder.mkdir(exist_ok=True)
+        with disk(folder):
+            folder.mkdir(exist_ok=True)
         return folder
 
     def _copies(self, revision: int) -> list[Path]:
@@ -89,11 +97,27 @@ class Lake:
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary file that takes the place of ``path`` in one step when all went well, and goes away if not."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    with disk(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk(path: Path) -> Iterator[None]:
+    """Failures of the disk as our own: what a person must mend, or what passes."""
     try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        words = f"{path}: {reason}."
+        if error.errno in FULL:
+            raise PermanentError(f"{words} Make room there, or set KMDB_DATA_DIR to a folder with more.") from error
+        if error.errno in FORBIDDEN:
+            raise PermanentError(f"{words} Let this user write there, or set KMDB_DATA_DIR elsewhere.") from error
+        raise TransientError(words) from error

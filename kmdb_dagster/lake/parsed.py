@@ -99,7 +99,7 @@ class ParsedFile:
             raise PermanentError(
                 f"Revision {revision} is not parsed: {path.name} is not there. Materialize parsed_events first."
             )
-        self._file = pq.ParquetFile(path)
+        self._file = _opened(path, revision)
         origin = self._file.schema_arrow.metadata or {}
         version = origin.get(b"kmdb.schema_version", b"none").decode()
         if version != SCHEMA_VERSION:
@@ -120,6 +120,15 @@ class ParsedFile:
             columns = {name: batch.column(name) for name in ParsedRow._fields}
             columns["t"] = columns["t"].cast(pa.timestamp("s"))
             yield list(map(ParsedRow, *(columns[name].to_pylist() for name in ParsedRow._fields)))
+
+
+def _opened(path: Path, revision: int) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError):
+        raise PermanentError(
+            f"{path.name} is damaged. Materialize parsed_events of revision {revision} again."
+        ) from None
 
 
 class _Group:
@@ -146,12 +155,15 @@ class _Group:
         match record:
             case Event(line, identity, t, name, properties):
                 self._rows.append((line, kind, t * 1000, identity, name, None, None, None))
+                self._bytes += len(identity) + len(name)
                 self._add_properties(properties)
             case PropertySet(line, identity, t, properties):
                 self._rows.append((line, kind, t * 1000, identity, None, None, None, None))
+                self._bytes += len(identity)
                 self._add_properties(properties)
             case Alias(line, identity, alias, t):
                 self._rows.append((line, kind, t * 1000, identity, None, alias, None, None))
+                self._bytes += len(identity) + len(alias)
             case Rejected(line, reason, raw):
                 self._rows.append((line, kind, None, None, None, None, reason.value, raw))
                 self._bytes += len(raw)

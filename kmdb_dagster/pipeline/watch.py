@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
+from kmdb_dagster.errors import KmdbError
 from kmdb_dagster.export.layout import (
     ExportStatus,
     Listing,
@@ -16,6 +17,8 @@ from kmdb_dagster.warehouse.ledger import Status
 
 STATUS_CSV = "status.csv"
 MOST_STATUS_BYTES = 64 * 1024
+MOST_LOOKS = 1000
+"""In one look ahead: they must fit into a tick of the sensor, for which Dagster allows 60 seconds."""
 
 
 class Sighting(NamedTuple):
@@ -42,12 +45,14 @@ def look_everywhere(bucket: Bucket, min_revision: int | None) -> Sighting:
 def look_ahead(bucket: Bucket, last: int, lookahead: int) -> Sighting:
     """Ask for the numbers after the last known one, until so many in a row are missing."""
     etags: dict[int, str] = {}
-    number = last
-    while number - max(etags, default=last) < lookahead:
-        number += 1
+    latest = last
+    for number in range(last + 1, last + 1 + MOST_LOOKS):
+        if number > latest + lookahead:
+            break
         found = bucket.find(revision_key(number))
         if found is not None:
             etags[number] = found.etag
+            latest = number
     return Sighting(etags, None, None)
 
 
@@ -63,7 +68,11 @@ def untouched(registered: Iterable[int], statuses: Collection[int], under_way: C
 
 
 def _status(bucket: Bucket) -> ExportStatus | None:
-    found = bucket.find(STATUS_CSV)
-    if found is None or found.size > MOST_STATUS_BYTES:
+    """What ``status.csv`` says. It is a courtesy: what stands in its way does not matter."""
+    try:
+        found = bucket.find(STATUS_CSV)
+        if found is None or found.size > MOST_STATUS_BYTES:
+            return None
+        return parse_status(b"".join(bucket.read(found)).decode(errors="replace"))
+    except KmdbError:
         return None
-    return parse_status(b"".join(bucket.read(found)).decode(errors="replace"))

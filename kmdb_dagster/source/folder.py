@@ -1,10 +1,12 @@
 """A folder of the shape of a KissMetrics bucket: for tests, samples, and buckets copied to disk."""
 
 import os
+import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.source.bucket import ObjectChangedError, StoredObject
 
 CHUNK = 1024 * 1024
@@ -27,7 +29,7 @@ class FolderBucket:
 
     def objects(self) -> Iterator[StoredObject]:
         """All files below the folder."""
-        for parent, _, names in os.walk(self._folder):
+        for parent, _, names in self._walk():
             for name in names:
                 found = self.find((Path(parent) / name).relative_to(self._folder).as_posix())
                 if found is not None:
@@ -35,23 +37,44 @@ class FolderBucket:
 
     def find(self, key: str) -> StoredObject | None:
         """The file as it is now."""
-        try:
-            stat = (self._folder / key).stat()
-        except (FileNotFoundError, NotADirectoryError):
+        with self._translated(key):
+            try:
+                seen = (self._folder / key).stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        if not stat.S_ISREG(seen.st_mode):
             return None
-        return StoredObject(key, f"{stat.st_size:x}-{stat.st_mtime_ns:x}", stat.st_size)
+        return StoredObject(key, f"{seen.st_size:x}-{seen.st_mtime_ns:x}", seen.st_size)
 
     def read(self, found: StoredObject) -> Iterator[bytes]:
         """The bytes of the file, if it is the same before and after."""
         self._check(found)
-        try:
-            with (self._folder / found.key).open("rb") as file:
-                while chunk := file.read(CHUNK):
-                    yield chunk
-        except PermissionError:
-            raise PermanentError(f"{self.url}/{found.key} may not be read. Give this user the right to.") from None
+        with self._translated(found.key), (self._folder / found.key).open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
         self._check(found)
 
     def _check(self, found: StoredObject) -> None:
         if self.find(found.key) != found:
             raise ObjectChangedError(f"{self.url}/{found.key}")
+
+    def _walk(self) -> Iterator[tuple[str, list[str], list[str]]]:
+        def refuse(error: OSError) -> None:
+            # By itself, os.walk leaves out what it cannot read.
+            raise error
+
+        with self._translated(""):
+            yield from os.walk(self._folder, onerror=refuse)
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        """Failures of the disk as our own. What vanishes while it is read was changed."""
+        place = f"{self.url}/{key}"
+        try:
+            yield
+        except FileNotFoundError:
+            raise ObjectChangedError(place) from None
+        except PermissionError:
+            raise PermanentError(f"{place} may not be read. Give this user the right to.") from None
+        except OSError as error:
+            raise TransientError(f"{place} cannot be read ({error.strerror}).") from error

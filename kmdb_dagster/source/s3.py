@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.source.bucket import ObjectChangedError, StoredObject
@@ -21,14 +21,24 @@ CHUNK = 1024 * 1024
 MOST_BREAKS = 6
 """Breaks in a row, without one byte between them, after which a read gives up: about 16 seconds."""
 
+NO_BUCKET = "there is no such bucket: see AWS_BUCKET and AWS_ENDPOINT_URL"
+DENIED = "access denied: the credentials need s3:ListBucket on the bucket and s3:GetObject on its objects"
+ELSEWHERE = "the bucket is in another region: see AWS_DEFAULT_REGION"
+
 REMEDIES = {
-    "NoSuchBucket": "there is no such bucket: see AWS_BUCKET and AWS_ENDPOINT_URL",
-    "AccessDenied": "access denied: the credentials need s3:ListBucket on the bucket and s3:GetObject on its objects",
-    "403": "access denied: the credentials need s3:ListBucket on the bucket and s3:GetObject on its objects",
+    "NoSuchBucket": NO_BUCKET,
+    "AccessDenied": DENIED,
+    "403": DENIED,
     "InvalidAccessKeyId": "S3 does not know this AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID",
+    "ExpiredToken": "the credentials have expired: get new ones",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
+    "PermanentRedirect": ELSEWHERE,
+    "301": ELSEWHERE,
+    "AuthorizationHeaderMalformed": ELSEWHERE,
+    "InvalidObjectState": "it is in an archive (Glacier): restore it there first",
 }
-"""What a person can do, by S3's error code."""
+"""What a person can do, by S3's error code. The answer to a HEAD has no code but its status."""
 
 
 class S3Bucket:
@@ -37,6 +47,7 @@ class S3Bucket:
     def __init__(self, client: "S3Client", name: str) -> None:
         self._client = client
         self._name = name
+        self._seen = False
 
     @property
     def url(self) -> str:
@@ -57,6 +68,7 @@ class S3Bucket:
             with self._translated(key):
                 head = self._client.head_object(Bucket=self._name, Key=key)
         except _NotFoundError:
+            self._check_bucket()
             return None
         return StoredObject(key, head["ETag"].strip('"'), head["ContentLength"])
 
@@ -69,6 +81,8 @@ class S3Bucket:
                     done += len(chunk)
                     breaks = 0
                     yield chunk
+            except _NotFoundError:
+                raise ObjectChangedError(f"{self.url}/{found.key}") from None
             except ObjectChangedError:
                 raise
             except TransientError:
@@ -77,13 +91,24 @@ class S3Bucket:
                     raise
                 time.sleep(2.0**breaks / 4)
 
+    def _check_bucket(self) -> None:
+        """S3 answers a HEAD alike for a missing object and a missing bucket, whose objects are not just absent."""
+        if self._seen:
+            return
+        try:
+            with self._translated(""):
+                self._client.head_bucket(Bucket=self._name)
+            self._seen = True
+        except _NotFoundError:
+            raise PermanentError(f"{self.url}: {NO_BUCKET}") from None
+
     def _chunks(self, found: StoredObject, start: int) -> Iterator[bytes]:
         with self._translated(found.key):
-            body = self._client.get_object(
-                Bucket=self._name, Key=found.key, IfMatch=found.etag, Range=f"bytes={start}-"
-            )["Body"]
+            got = self._client.get_object(Bucket=self._name, Key=found.key, IfMatch=found.etag, Range=f"bytes={start}-")
+            if got["ContentLength"] != found.size - start:
+                raise ObjectChangedError(f"{self.url}/{found.key}")
             # botocore raises IncompleteReadError (a BotoCoreError) for a body shorter than its Content-Length.
-            yield from body.iter_chunks(CHUNK)
+            yield from got["Body"].iter_chunks(CHUNK)
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
@@ -95,6 +120,8 @@ class S3Bucket:
             raise _meaning(error, place) from error
         except NoCredentialsError:
             raise PermanentError(f"{place}: no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.") from None
+        except ParamValidationError:
+            raise PermanentError(f"{place}: S3 allows no such name. See AWS_BUCKET.") from None
         except BotoCoreError as error:
             raise TransientError(f"{place}: {type(error).__name__}") from error
 

@@ -1,0 +1,171 @@
+"""The lake's files are there as a whole or not at all."""
+
+import errno
+import os
+import resource
+from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kmdb_dagster.errors import KmdbError, PermanentError, TransientError
+from kmdb_dagster.lake import Lake, RawFile
+
+ETAG = "d41d8cd98f00b204e9800998ecf8427e-12"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    made = Lake(tmp_path / "data")
+    made.prepare()
+    return made
+
+
+def breaking_off() -> Iterator[bytes]:
+    yield b"half"
+    raise TransientError("the connection broke")
+
+
+def failing(number: int) -> Any:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def files(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_folders_are_for_this_user_only(tmp_path: Path, lake: Lake) -> None:
+    lake.prepare()
+    assert {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data").iterdir()} == {
+        "raw": 0o700,
+        "parsed": 0o700,
+    }
+
+
+def test_a_raw_file_is_for_this_user_only(lake: Lake) -> None:
+    path = lake.store_raw(1, ETAG, [b"x"]).path
+    assert path is not None
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_raw_file_comes_back_with_its_etag_and_size(lake: Lake) -> None:
+    stored = lake.store_raw(57, ETAG, [b"ab", b"", b"c"])
+    assert stored.path is not None
+    assert stored.path.read_bytes() == b"abc"
+    assert stored == lake.raw(57) == RawFile(stored.path, ETAG, 3)
+
+
+@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1, max_size=60))
+def test_an_etag_of_any_characters_comes_back(tmp_path_factory: pytest.TempPathFactory, etag: str) -> None:
+    lake = Lake(tmp_path_factory.getbasetemp() / "etags")
+    lake.prepare()
+    lake.store_raw(1, f"e{etag}", [b"x"])
+    found = lake.raw(1)
+    assert found is not None
+    assert found.etag == f"e{etag}"
+
+
+def test_revisions_do_not_share_copies(lake: Lake) -> None:
+    lake.store_raw(5, ETAG, [b"five"])
+    lake.store_raw(57, ETAG, [b"fifty-seven"])
+    lake.drop_raw(5)
+    assert lake.raw(5) is None
+    assert lake.raw(57) is not None
+
+
+def test_a_copy_whose_source_breaks_off_leaves_nothing(tmp_path: Path, lake: Lake) -> None:
+    with pytest.raises(TransientError, match="the connection broke"):
+        lake.store_raw(57, ETAG, breaking_off())
+    assert lake.raw(57) is None
+    assert files(tmp_path) == []
+
+
+def test_a_copy_whose_source_breaks_off_leaves_the_older_one(tmp_path: Path, lake: Lake) -> None:
+    older = lake.store_raw(57, "older", [b"whole"])
+    with pytest.raises(TransientError):
+        lake.store_raw(57, "newer", breaking_off())
+    assert lake.raw(57) == older
+    assert files(tmp_path) == ["older.json"]
+
+
+def test_a_new_copy_takes_the_place_of_the_older_one(tmp_path: Path, lake: Lake) -> None:
+    lake.store_raw(57, "older", [b"old"])
+    lake.store_raw(57, "newer", [b"new"])
+    assert files(tmp_path) == ["newer.json"]
+
+
+def test_an_absent_revision_is_known_as_such_until_it_comes(tmp_path: Path, lake: Lake) -> None:
+    lake.store_raw(57, "older", [b"old"])
+    assert lake.mark_absent(57) == lake.raw(57) == RawFile(None, None, 0)
+    assert files(tmp_path) == ["absent"]
+    lake.store_raw(57, "newer", [b"new"])
+    assert files(tmp_path) == ["newer.json"]
+
+
+def test_of_two_copies_left_by_a_killed_process_the_newer_counts(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lake, "drop_raw", lambda *_, **__: None)
+    for number, etag in enumerate(["c", "a", "b"]):
+        path = lake.store_raw(57, etag, [b"x"]).path
+        assert path is not None
+        os.utime(path, (number, number))
+    found = lake.raw(57)
+    assert found is not None
+    assert found.etag == "b"
+
+
+def _store_with_little_room(root: Path, room: int) -> str:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    try:
+        Lake(root).store_raw(57, ETAG, [bytes(100_000)] * 10)
+    except KmdbError as error:
+        return f"{type(error).__name__} {error}"
+    return "stored"
+
+
+def test_a_disk_without_room_is_an_error_that_names_the_place_and_the_remedy(tmp_path: Path, lake: Lake) -> None:
+    with get_context("spawn").Pool(1) as pool:
+        words = pool.apply(_store_with_little_room, (tmp_path / "data", 300_000))
+    assert words.startswith("PermanentError")
+    assert str(tmp_path / "data" / "raw" / "57") in words
+    assert "Make room there, or set KMDB_DATA_DIR" in words
+    assert lake.raw(57) is None
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_for_a_person(lake: Lake, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr("tempfile.mkstemp", failing(number))
+    with pytest.raises(PermanentError, match=f"{os.strerror(number)}.*Make room there, or set KMDB_DATA_DIR"):
+        lake.store_raw(1, ETAG, [b"x"])
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_folder_that_may_not_be_written_is_for_a_person(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr("tempfile.mkstemp", failing(number))
+    with pytest.raises(PermanentError, match=f"{os.strerror(number)}.*Let this user write there"):
+        lake.store_raw(1, ETAG, [b"x"])
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOENT])
+def test_other_failures_of_a_disk_are_worth_another_try(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(Path, "replace", failing(number))
+    with pytest.raises(TransientError, match=os.strerror(number)):
+        lake.store_raw(1, ETAG, [b"x"])
+
+
+def test_a_lake_that_cannot_be_made_names_its_folder_and_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    with pytest.raises(PermanentError, match="KMDB_DATA_DIR") as caught:
+        Lake(tmp_path / "data").prepare()
+    assert str(tmp_path / "data" / "raw") in str(caught.value)

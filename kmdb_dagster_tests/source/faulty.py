@@ -1,0 +1,118 @@
+"""A small S3 with one object, which fails as it is told to: what moto cannot do."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
+from typing import NamedTuple
+
+
+class Cut(NamedTuple):
+    """The body breaks off after so many bytes."""
+
+    after: int
+
+
+class Refusal(NamedTuple):
+    """An answer of S3 that is none."""
+
+    status: int
+    code: str
+
+
+class Replaced(NamedTuple):
+    """The object has another content from now on."""
+
+    content: bytes
+
+
+class Short(NamedTuple):
+    """The answer is whole, and not what was asked for."""
+
+    content: bytes
+
+
+Fault = Cut | Refusal | Replaced | Short | None
+
+
+@dataclass
+class FaultyS3:
+    """What the server has, what it is to do with the next requests, and which ranges it was asked for."""
+
+    content: bytes
+    faults: Iterator[Fault] = field(default_factory=lambda: repeat(None))
+    ranges: list[str | None] = field(default_factory=list)
+
+    @property
+    def etag(self) -> str:
+        """Another one for another content."""
+        return f'"{hash(self.content):x}"'
+
+
+@contextmanager
+def serving(faulty: FaultyS3) -> Iterator[str]:
+    """The URL of a server on loopback that does as it is told."""
+
+    class Handler(_Handler):
+        s3 = faulty
+
+    server = _Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that hang up."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    s3: FaultyS3
+
+    def do_HEAD(self) -> None:
+        self._send(200, self.s3.content, self.s3.etag, body=False)
+
+    def do_GET(self) -> None:
+        self.s3.ranges.append(self.headers["Range"])
+        match next(self.s3.faults, None):
+            case Refusal(status, code):
+                self._refuse(status, code)
+            case Cut(after):
+                self._object(after)
+            case Short(content):
+                self._send(206, content, self.s3.etag)
+            case Replaced(content):
+                self.s3.content = content
+                self._object(None)
+            case None:
+                self._object(None)
+
+    def _object(self, cut: int | None) -> None:
+        start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        if self.headers["If-Match"] not in {self.s3.etag, self.s3.etag.strip('"')}:
+            self._refuse(412, "PreconditionFailed")
+        else:
+            self._send(206, self.s3.content[start:], self.s3.etag, cut=cut)
+
+    def _refuse(self, status: int, code: str) -> None:
+        self._send(status, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode(), '""')
+
+    def _send(self, status: int, content: bytes, etag: str, *, body: bool = True, cut: int | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", etag)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        if body:
+            self.wfile.write(content[:cut])
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+        """Say nothing."""

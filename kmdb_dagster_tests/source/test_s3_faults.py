@@ -1,0 +1,122 @@
+"""What S3 does on a bad day: bodies that break off, throttling, refusals."""
+
+from collections.abc import Iterator
+from itertools import chain, repeat
+
+import pytest
+
+from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.source import Bucket, StoredObject
+from kmdb_dagster.source.bucket import ObjectChangedError
+from kmdb_dagster.source.s3 import CHUNK, MOST_BREAKS, REMEDIES
+from kmdb_dagster_tests.source.conftest import SECRET, opened
+from kmdb_dagster_tests.source.faulty import Cut, Fault, FaultyS3, Refusal, Replaced, Short, serving
+
+CONTENT = bytes(range(256)) * 12_000  # 3 MB: three chunks, of which no two are alike in their place
+KEY = "revisions/1.json"
+
+pytestmark = pytest.mark.usefixtures("slept")
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[FaultyS3, Bucket]]:
+    s3 = FaultyS3(CONTENT)
+    with serving(s3) as url:
+        yield s3, opened(url, "kmdb-faulty")
+
+
+@pytest.fixture
+def s3(served: tuple[FaultyS3, Bucket]) -> FaultyS3:
+    s3 = served[0]
+    s3.content, s3.faults, s3.ranges = CONTENT, iter(()), []
+    return s3
+
+
+@pytest.fixture
+def bucket(served: tuple[FaultyS3, Bucket]) -> Bucket:
+    return served[1]
+
+
+def found_in(bucket: Bucket) -> StoredObject:
+    found = bucket.find(KEY)
+    assert found is not None
+    return found
+
+
+def read(bucket: Bucket, s3: FaultyS3, *faults: Fault) -> bytes:
+    """The object's bytes, if these faults come first."""
+    s3.faults = iter(faults)
+    return b"".join(bucket.read(found_in(bucket)))
+
+
+@pytest.mark.parametrize("after", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, len(CONTENT) - 1])
+def test_a_body_that_breaks_off_is_read_on_to_the_same_bytes(bucket: Bucket, s3: FaultyS3, after: int) -> None:
+    assert read(bucket, s3, Cut(after)) == CONTENT
+    assert len(s3.ranges) == 2
+
+
+def test_a_broken_read_goes_on_where_it_stopped(bucket: Bucket, s3: FaultyS3) -> None:
+    read(bucket, s3, Cut(2 * CHUNK + 5))
+    assert s3.ranges == ["bytes=0-", f"bytes={2 * CHUNK + 5}-"] or s3.ranges == ["bytes=0-", f"bytes={2 * CHUNK}-"]
+
+
+def test_many_breaks_with_bytes_between_them_do_not_matter(bucket: Bucket, s3: FaultyS3) -> None:
+    assert read(bucket, s3, *[Cut(100_000)] * (2 * MOST_BREAKS)) == CONTENT
+
+
+def test_breaks_without_a_byte_between_them_are_given_up(bucket: Bucket, s3: FaultyS3) -> None:
+    with pytest.raises(TransientError, match=f"s3://kmdb-faulty/{KEY}"):
+        read(bucket, s3, Cut(CHUNK), *repeat(Cut(0), 50))
+    assert s3.ranges == ["bytes=0-", *[f"bytes={CHUNK}-"] * (MOST_BREAKS - 1)]
+
+
+def test_pauses_between_breaks_grow(bucket: Bucket, s3: FaultyS3, slept: list[float]) -> None:
+    read(bucket, s3, *[Cut(0)] * (MOST_BREAKS - 1))
+    assert slept == sorted(slept)
+    assert 10 < sum(slept) < 20
+
+
+def test_throttling_is_waited_for(bucket: Bucket, s3: FaultyS3, slept: list[float]) -> None:
+    assert read(bucket, s3, *[Refusal(503, "SlowDown")] * 4) == CONTENT
+    assert len(slept) == 4
+
+
+def test_throttling_without_end_is_given_up(bucket: Bucket, s3: FaultyS3) -> None:
+    s3.faults = repeat(Refusal(503, "SlowDown"))
+    with pytest.raises(TransientError, match=f"s3://kmdb-faulty/{KEY}: S3 answered SlowDown"):
+        list(bucket.read(StoredObject(KEY, s3.etag, len(CONTENT))))
+
+
+def test_a_break_and_throttling_after_it_are_got_over(bucket: Bucket, s3: FaultyS3) -> None:
+    assert read(bucket, s3, Cut(7), Refusal(500, "InternalError"), Refusal(503, "SlowDown"), Cut(7)) == CONTENT
+
+
+def test_denied_access_says_where_and_what_to_do_and_no_secret(bucket: Bucket, s3: FaultyS3) -> None:
+    with pytest.raises(PermanentError, match="s3:GetObject") as caught:
+        read(bucket, s3, Refusal(403, "AccessDenied"))
+    assert f"s3://kmdb-faulty/{KEY}" in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert len(s3.ranges) == 1
+
+
+@pytest.mark.parametrize("code", [code for code in REMEDIES if not code.isdecimal()])
+def test_what_a_person_must_mend_is_never_tried_again(bucket: Bucket, s3: FaultyS3, code: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        read(bucket, s3, Refusal(403, code))
+    assert REMEDIES[code] in str(caught.value)
+    assert len(s3.ranges) == 1
+
+
+def test_an_object_replaced_during_a_break_is_not_mixed_from_two(bucket: Bucket, s3: FaultyS3) -> None:
+    s3.faults = chain([Cut(CHUNK), Replaced(CONTENT[::-1])])
+    got = bucket.read(found_in(bucket))
+    assert next(got) == CONTENT[:CHUNK]
+    with pytest.raises(ObjectChangedError):
+        list(got)
+    assert len(s3.ranges) == 2
+
+
+@pytest.mark.parametrize("wrong", [b"", b"short", CONTENT + b"more"], ids=["nothing", "too little", "too much"])
+def test_an_answer_of_another_length_is_not_taken_for_the_object(bucket: Bucket, s3: FaultyS3, wrong: bytes) -> None:
+    with pytest.raises(ObjectChangedError):
+        read(bucket, s3, Short(wrong))
