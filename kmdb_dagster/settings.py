@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     secret_access_key: SecretStr | None = Field(
         None, alias="AWS_SECRET_ACCESS_KEY", description="The secret that belongs to it."
     )
+    session_token: SecretStr | None = Field(
+        None, alias="AWS_SESSION_TOKEN", description="The token that belongs to temporary credentials."
+    )
     endpoint_url: str | None = Field(
         None, alias="AWS_ENDPOINT_URL", description="Another S3 API than Amazon's, e.g. `http://127.0.0.1:9000`."
     )
@@ -182,16 +185,6 @@ class Settings(BaseSettings):
             raise missing("DATABASE_URL")
         return database_url(self.database_url.get_secret_value())
 
-    def required_min_date(self) -> date:
-        """Where the first partition starts.
-
-        Raises:
-            MissingSettingError: KMDB_MIN_DATE is not set.
-        """
-        if self.min_date is None:
-            raise missing("KMDB_MIN_DATE")
-        return self.min_date
-
 
 def database_url(text: str) -> URL:
     """A database URL as SQLAlchemy wants it, from any of the forms in use.
@@ -222,6 +215,11 @@ def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - whatever the fie
         raise SettingsError(f".env cannot be read ({type(error).__name__}). It must be UTF-8 text.") from None
     except ValidationError as error:
         raise SettingsError("\n".join(_problem(item) for item in error.errors(include_input=True))) from None
+
+
+def revealed(secret: SecretStr | None) -> str | None:
+    """A secret for whoever must send it."""
+    return secret.get_secret_value() if secret else None
 
 
 def missing(name: str) -> MissingSettingError:

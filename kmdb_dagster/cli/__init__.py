@@ -32,7 +32,10 @@ def main() -> None:
     Settings come from the environment and from .env in this folder.
     """
     # Dagster reads it too, and the processes that `kmdb ui` starts must see the same.
-    load_dotenv(".env")
+    try:
+        load_dotenv(".env")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f".env cannot be read ({type(error).__name__}). It must be UTF-8 text.") from None
 
 
 for command in (*database.COMMANDS, *imports.COMMANDS, *files.COMMANDS, *ui.COMMANDS):

@@ -6,15 +6,14 @@ from datetime import UTC, datetime
 
 import click
 
-from kmdb_dagster.settings import Settings, load_settings
+from kmdb_dagster.settings import Settings, load_settings, revealed
 from kmdb_dagster.warehouse import Warehouse
 
 
 @contextmanager
 def warehouse(settings: Settings) -> Iterator[Warehouse]:
     """The warehouse that the settings name."""
-    redis = settings.redis_url
-    opened = Warehouse(settings.required_database(), redis.get_secret_value() if redis else None)
+    opened = Warehouse(settings.required_database(), revealed(settings.redis_url))
     try:
         yield opened
     finally:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import click
+from rich.console import Console
+from rich.progress import track
 
 from kmdb_dagster.export.outcomes import as_json
 from kmdb_dagster.export.reader import read_lines
@@ -88,16 +90,12 @@ def sample(folder: Path, revisions: int, lines: int, seed: int | None) -> None:
     from kmdb_dagster.export.sample import DEFAULT_SEED, sample_bucket
 
     total = 0
-    with click.progressbar(
-        sample_bucket(revisions, lines, seed=DEFAULT_SEED if seed is None else seed),
-        label="Writing",
-        length=revisions + 3,
-    ) as files:
-        for key, content in files:
-            path = folder / key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-            total += len(content)
+    files = sample_bucket(revisions, lines, seed=DEFAULT_SEED if seed is None else seed)
+    for key, content in track(files, "Writing", total=revisions, console=Console(stderr=True), transient=True):
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        total += len(content)
     click.echo(f"{folder} holds {total / 1e6:.1f} MB.")
 
 

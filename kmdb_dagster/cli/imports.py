@@ -10,11 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kmdb_dagster.cli.database import warehouse
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.export.layout import parse_range
+from kmdb_dagster.export.layout import HIGHEST_REVISION, parse_range
 from kmdb_dagster.settings import load_settings
 from kmdb_dagster.warehouse import Warehouse, ledger, overview
 
 SECONDS_BETWEEN_LOOKS = 2.0
+MOST_NAMED = 20
 
 
 @click.command("import")
@@ -42,7 +43,7 @@ def import_(revisions: str | None, *, no_wait: bool) -> None:
         require_daemon(instance)
         asked = request_range(instance, Kmdb(), *bounds) if bounds else request_new(instance, Kmdb())
         if not asked.revisions:
-            click.echo("Everything in the bucket is in already.")
+            click.echo("Everything in the bucket is in already, or on its way.")
             return
         click.echo(
             f"Backfill {asked.id}: {len(asked.revisions)} revisions. Dagster looks for backfills every 30 seconds."
@@ -70,9 +71,12 @@ def _follow(opened: Warehouse, revisions: list[int], outcome: Callable[[], str |
 
 def _say_how_it_ended(opened: Warehouse, revisions: list[int], outcome: str) -> None:
     wanted = set(revisions)
-    failed = [(number, why) for number, why in ledger.failures(opened.engine) if number in wanted]
-    for number, why in failed:
+    everywhere = ledger.failures(opened.engine, most=HIGHEST_REVISION)
+    failed = [(number, why) for number, why in everywhere if number in wanted]
+    for number, why in failed[:MOST_NAMED]:
         click.echo(f"revision {number}, {why}", err=True)
+    if len(failed) > MOST_NAMED:
+        click.echo(f"… and {len(failed) - MOST_NAMED} more", err=True)
     if outcome != "COMPLETED_SUCCESS":
         raise PermanentError(f"The backfill ended as {outcome}; {len(failed)} revisions failed. See the run in the UI.")
     click.echo("All of it is in.")

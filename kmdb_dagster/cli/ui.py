@@ -24,6 +24,8 @@ def ui(port: int) -> None:
     load_settings()
     home = os.environ.get("DAGSTER_HOME")
     if home:
+        # Dagster wants it absolute.
+        os.environ["DAGSTER_HOME"] = str(Path(home).resolve())
         _configure(Path(home))
     click.echo(f"Dagster's UI: http://127.0.0.1:{port}")
     arguments = ["dagster", "dev", "-w", str(_shipped("workspace.yaml")), "-h", "127.0.0.1", "-p", str(port)]

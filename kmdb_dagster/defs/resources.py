@@ -8,12 +8,12 @@ from dagster_aws.s3 import S3Resource
 
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Pipeline
-from kmdb_dagster.settings import Settings, load_settings, missing
+from kmdb_dagster.settings import Settings, load_settings, missing, revealed
 from kmdb_dagster.source import Bucket, FolderBucket, S3Bucket
 from kmdb_dagster.warehouse import Warehouse
 
-S3_ATTEMPTS = 10
-"""Attempts of one request to S3; boto3 waits longer each time."""
+S3_ATTEMPTS = 8
+"""Attempts of one request to S3; boto3 waits longer each time, 13 seconds in all at the most."""
 
 
 class Kmdb(dg.ConfigurableResource[None]):
@@ -38,12 +38,12 @@ class Kmdb(dg.ConfigurableResource[None]):
             return FolderBucket(settings.local_bucket)
         if settings.bucket is None:
             raise missing("AWS_BUCKET")
-        secret = settings.secret_access_key
         client = S3Resource(
             region_name=settings.region,
             endpoint_url=settings.endpoint_url,
             aws_access_key_id=settings.access_key_id,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
+            aws_secret_access_key=revealed(settings.secret_access_key),
+            aws_session_token=revealed(settings.session_token),
             max_attempts=S3_ATTEMPTS,
         ).get_client()
         return S3Bucket(client, settings.bucket)
@@ -56,8 +56,7 @@ class Kmdb(dg.ConfigurableResource[None]):
             SettingsError: DATABASE_URL is not set.
         """
         settings = self.settings()
-        redis = settings.redis_url
-        warehouse = Warehouse(settings.required_database(), redis.get_secret_value() if redis else None)
+        warehouse = Warehouse(settings.required_database(), revealed(settings.redis_url))
         try:
             yield warehouse
         finally:

@@ -1,0 +1,119 @@
+"""Holds the documents to the code. `make docs` runs these and all other tests with ``docs`` in their name."""
+
+import re
+import shlex
+from datetime import date
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import create_engine, text
+
+import kmdb_dagster
+from kmdb_dagster.cli import main
+from kmdb_dagster.export.records import Reason
+from kmdb_dagster.lake.parsed import SCHEMA, SCHEMA_VERSION
+from kmdb_dagster.settings import database_url
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.flush import flush
+from kmdb_dagster.warehouse.migrations import migrate
+from kmdb_dagster.warehouse.models import Base
+from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
+from kmdb_dagster_tests.buckets import alias, event
+from kmdb_dagster_tests.warehouse.revisions import Revisions
+
+ROOT = Path(kmdb_dagster.__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def section(page: str, heading: str) -> str:
+    """What stands below a heading, up to the next of its kind."""
+    return re.split(r"^## ", read(page).split(f"## {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_docs_link_to_files_that_are_there(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.usefixtures("bare_environment")
+def test_docs_the_readme_transcript_is_what_the_commands_print() -> None:
+    transcript = read("README.md").split("```console\n", 1)[1].split("```", 1)[0]
+    for command, expected in re.findall(r"^\$ kmdb (.*)\n((?:(?!\$).*\n)*)", transcript, re.MULTILINE):
+        result = CliRunner().invoke(main, shlex.split(command))
+        assert (result.exit_code, result.stdout) == (0, expected)
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_docs_name_every_command(name: str) -> None:
+    assert re.search(rf"kmdb {name}\b", "".join(page.read_text() for page in PAGES))
+
+
+@pytest.mark.parametrize("command", main.commands.values(), ids=lambda command: str(command.name))
+def test_docs_every_command_has_help_with_an_example(command: click.Command) -> None:
+    assert "Example:" in (command.help or "")
+
+
+def test_docs_the_reading_rules_list_the_reasons_that_there_are() -> None:
+    table = re.findall(r"^\| `([a-z_0-9]+)` \| ", read("docs/reading-rules.md"), re.MULTILINE)
+    assert sorted(name for name in table if not name.startswith("_")) == sorted(Reason)
+
+
+def test_docs_the_architecture_names_the_folders_that_there_are() -> None:
+    named = re.findall(r"^\| `([a-z]+)/` \|", read("docs/architecture.md"), re.MULTILINE)
+    there = [path.name for path in (ROOT / "kmdb_dagster").iterdir() if (path / "__init__.py").exists()]
+    assert sorted(named) == sorted(there)
+
+
+@pytest.mark.parametrize("table", Base.metadata.tables.values(), ids=lambda table: str(table.name))
+def test_docs_the_data_model_names_every_table_and_column(table: object) -> None:
+    page = read("docs/data-model.md")
+    assert f"`{table.name}`" in page or f"**{table.name}**" in page  # type: ignore[attr-defined]  # a Table
+    missing = [c.name for c in table.columns if not re.search(rf"\b{c.name}\b", page)]  # type: ignore[attr-defined]
+    assert missing == []
+
+
+def test_docs_the_parquet_schema_is_the_documented_one() -> None:
+    described = section("docs/data-model.md", "The Parquet of a revision")
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", described, re.MULTILINE)
+    assert [name for row in rows for name in re.findall(r"\w+", row)] == SCHEMA.names
+    assert f"`kmdb.schema_version` ({SCHEMA_VERSION})" in described
+
+
+@pytest.mark.parametrize("query", re.findall(r"```sql\n(SELECT.*?)```", read("docs/data-model.md"), re.DOTALL))
+def test_docs_the_queries_of_the_data_model_give_answers(query: str, warehouse: Warehouse, tmp_path: Path) -> None:
+    lines = event("signed up", plan="pro", t=1391212800), alias("bob@example.com", "7")
+    Revisions(warehouse, tmp_path).put(1, *lines)
+    with warehouse.engine.connect() as connection:
+        assert len(connection.exec_driver_sql(query.strip().rstrip(";")).all()) == 1
+
+
+def test_docs_the_grants_of_the_operations_page_are_enough(
+    server_url: str, empty_database: str, tmp_path: Path
+) -> None:
+    name = empty_database.rsplit("/", 1)[1]
+    (grant,) = re.findall(r"^GRANT .*;", read("docs/operations.md"), re.MULTILINE)
+    admin = create_engine(database_url(f"{server_url}/mysql"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text("CREATE USER 'kmdb_few'@'%' IDENTIFIED BY 'p@ss/w:rd%'"))
+        try:
+            connection.exec_driver_sql(
+                grant.replace("kmdb.*", f"{name}.*").replace("'kmdb'", "'kmdb_few'").replace("%", "%%")
+            )
+            url = server_url.replace("root@", "kmdb_few:p%40ss%2Fw%3Ard%25@")
+            warehouse = Warehouse(database_url(f"{url}/{name}"))
+            migrate(warehouse.engine)
+            day = date(2014, 1, 1)
+            apply_plans(warehouse.engine, plan_all(warehouse.engine, min_date=day, max_date=None, days=30, today=day))
+            Revisions(warehouse, tmp_path).put(1, event("signed up"), alias("bob@example.com", "7"))
+            flush(warehouse.engine)
+            warehouse.close()
+        finally:
+            connection.execute(text("DROP USER 'kmdb_few'@'%'"))
+    admin.dispose()
