@@ -11,9 +11,10 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine, bindparam, text
 
 from kmdb_dagster.warehouse.cache import IdCache, Kind
-from kmdb_dagster.warehouse.server import transaction
+from kmdb_dagster.warehouse.server import insert, named_lock, transaction
 
 NAMES_PER_STATEMENT = 1000
+LOCK_SECONDS = 60
 
 
 class _Table(NamedTuple):
@@ -53,8 +54,7 @@ class Interner:
     def _intern(self, table: _Table, names: Collection[str]) -> dict[str, int]:
         digests = {digest(name): name for name in names}
         found = self._cache.get(table.kind, digests)
-        # In one order everywhere, so that runs which add the same names do not wait for each other in a circle.
-        missing = sorted(item for item in digests.items() if item[0] not in found)
+        missing = [item for item in digests.items() if item[0] not in found]
         for start in range(0, len(missing), NAMES_PER_STATEMENT):
             ids = self._look_up_or_add(table, dict(missing[start : start + NAMES_PER_STATEMENT]))
             self._cache.put(table.kind, ids)
@@ -64,13 +64,18 @@ class Interner:
     def _look_up_or_add(self, table: _Table, names: dict[bytes, str]) -> dict[bytes, int]:
         with transaction(self._engine) as connection:
             ids = _look_up(connection, table, names)
+        if len(ids) < len(names):
+            ids |= self._add(table, {key: name for key, name in names.items() if key not in ids})
+        return ids
+
+    def _add(self, table: _Table, names: dict[bytes, str]) -> dict[bytes, int]:
+        # One at a time: two that add the same names end in deadlocks, and on MariaDB the row that was in the way of
+        # one may be gone a moment later, with the other that had to give in.
+        with named_lock(self._engine, table.kind, LOCK_SECONDS), transaction(self._engine) as connection:
+            ids = _look_up(connection, table, names)
             new = [(key, name) for key, name in names.items() if key not in ids]
             if new:
-                connection.exec_driver_sql(
-                    f"INSERT INTO `{table.kind}` (digest, `{table.column}`) VALUES (%s, %s) "  # noqa: S608 - ours
-                    "ON DUPLICATE KEY UPDATE id = id",
-                    new,
-                )
+                insert(connection, f"INSERT INTO `{table.kind}` (digest, `{table.column}`) VALUES (%s, %s)", new)  # noqa: S608
                 added = _look_up(connection, table, [key for key, _ in new])
                 if table is USERS:
                     _map_to_themselves(connection, added.values())

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
+from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse.server import transaction
 
 
@@ -71,6 +72,9 @@ def claim(connection: Connection, revision: int) -> Span | None:
 
     Returns:
         The span of the facts that are in; None if it is not in.
+
+    Raises:
+        TransientError: another one that had it failed at the same time.
     """
     number = {"revision": revision}
     # Not INSERT IGNORE: of two that find the row, each would keep the other from taking it alone (a deadlock).
@@ -79,7 +83,10 @@ def claim(connection: Connection, revision: int) -> Span | None:
     )
     found = connection.execute(
         text("SELECT imported_at, t_min, t_max FROM revisions WHERE revision = :revision FOR UPDATE"), number
-    ).one()
+    ).one_or_none()
+    if found is None:
+        # MariaDB: the row that was in the way of ours went with the transaction that had made it.
+        raise TransientError(f"Revision {revision} was being loaded by another process, which failed.")
     return Span(found.t_min, found.t_max) if found.imported_at else None
 
 

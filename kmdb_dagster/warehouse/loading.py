@@ -17,7 +17,7 @@ from kmdb_dagster.warehouse import ledger, people
 from kmdb_dagster.warehouse.filters import Filters, read_filters
 from kmdb_dagster.warehouse.interning import Interner
 from kmdb_dagster.warehouse.models import MAX_LINE, row_id
-from kmdb_dagster.warehouse.server import transaction
+from kmdb_dagster.warehouse.server import insert, transaction
 
 EVENTS = "INSERT INTO events (id, t, n, user_id, identity_id) VALUES (%s, %s, %s, %s, %s)"
 PROPERTIES = (
@@ -34,7 +34,7 @@ def load_revision(
     """Put the facts of a revision in place of those it had.
 
     Raises:
-        PermanentError: it has more lines than row ids can number.
+        PermanentError: it has more lines than row ids can number, or its aliases are not tied.
     """
     with transaction(engine) as connection:
         people.share_map(connection, interner.generation)
@@ -44,6 +44,7 @@ def load_revision(
         loading = _Loading(connection, interner, revision, read_filters(connection))
         for rows in parsed.rows(batch_size):
             loading.load(rows)
+        loading.check_tied()
         entry = loading.account.entry(parsed)
         ledger.record(connection, revision, entry)
     return entry
@@ -77,6 +78,7 @@ class _Loading:
         self._interner = interner
         self._revision = revision
         self._filters = filters
+        self._aliases: list[datetime] = []
         self.account = Account()
 
     def load(self, rows: list[ParsedRow]) -> None:
@@ -97,9 +99,20 @@ class _Loading:
             values.extend(
                 (line + ordinal, row.t, keys[key], value, user, event, identity) for ordinal, key, value in properties
             )
-        self._insert(EVENTS, events)
-        self._insert(PROPERTIES, values)
-        self._insert(REJECTED, [(self._revision, row.line, row.reason, row.raw) for row in rows if row.reason])
+        insert(self._connection, EVENTS, events)
+        insert(self._connection, PROPERTIES, values)
+        rejected = [(self._revision, row.line, row.reason, row.raw) for row in rows if row.reason]
+        insert(self._connection, REJECTED, rejected)
+        self._aliases.extend(row.t for row in rows if row.kind == "alias" and row.t)
+
+    def check_tied(self) -> None:
+        """Refuse to count aliases as in that are not: the warehouse may have been flushed since they were tied."""
+        stored = people.count_aliases(self._connection, self._revision, self._aliases)
+        if stored != len(self._aliases):
+            raise PermanentError(
+                f"Revision {self._revision} has {len(self._aliases)} alias lines, and {stored} of them are in "
+                "`aliases`. Materialize user_map of it first."
+            )
 
     def _fact(self, row: ParsedRow) -> _Fact | None:
         """The row as it comes in, if it is a fact and no filter keeps it out."""
@@ -115,11 +128,6 @@ class _Loading:
             fact = _Fact(row, kept) if kept or row.kind == "event" else None
         self.account.add(row, None if fact is None else len(fact.properties))
         return fact
-
-    def _insert(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
-        if rows:
-            # mysqlclient makes multi-row statements of these, of about 64 KB each.
-            self._connection.exec_driver_sql(statement, rows)
 
 
 class Account:

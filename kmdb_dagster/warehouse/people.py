@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, text
 
-from kmdb_dagster.errors import TransientError
+from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.export.people import components, rank, stands_for
 from kmdb_dagster.warehouse.models import row_id
-from kmdb_dagster.warehouse.server import transaction
+from kmdb_dagster.warehouse.server import insert, transaction
 
 FACTS = ("events", "properties")
 IDS_PER_STATEMENT = 1000
@@ -48,8 +48,14 @@ def share_map(connection: Connection, generation: str) -> None:
 
 
 def persons(connection: Connection, identities: Collection[int]) -> dict[int, int]:
-    """The person of each identity."""
+    """The person of each identity.
+
+    Raises:
+        PermanentError: the map lacks some. Interning never leaves one out.
+    """
     found = _in_parts(connection, "SELECT identity_id, user_id FROM user_map WHERE identity_id IN :ids", identities)
+    if len(found) < len(identities):
+        raise PermanentError(f"user_map lacks {len(identities) - len(found)} identities. Run `kmdb realias`.")
     return {int(identity): int(person) for identity, person in found}
 
 
@@ -91,13 +97,24 @@ def _stored(connection: Connection, revision: int) -> list[Tie]:
     return [Tie(*row) for row in found]
 
 
+def count_aliases(connection: Connection, revision: int, times: Collection[datetime]) -> int:
+    """How many alias lines of a revision are stored, within the time partitions of these times."""
+    if not times:
+        return 0
+    where = {**_id_range(revision), "t_min": min(times), "t_max": max(times)}
+    found = connection.execute(
+        text("SELECT COUNT(*) FROM aliases WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"), where
+    )
+    return int(found.scalar_one())
+
+
 def _store(connection: Connection, revision: int, ties: list[Tie]) -> None:
     connection.execute(text("DELETE FROM aliases WHERE id BETWEEN :first AND :last"), _id_range(revision))
-    if ties:
-        connection.exec_driver_sql(
-            "INSERT INTO aliases (id, t, name1, name2, identity1_id, identity2_id) VALUES (%s, %s, %s, %s, %s, %s)",
-            [tuple(tie) for tie in ties],
-        )
+    insert(
+        connection,
+        "INSERT INTO aliases (id, t, name1, name2, identity1_id, identity2_id) VALUES (%s, %s, %s, %s, %s, %s)",
+        [tuple(tie) for tie in ties],
+    )
 
 
 def _id_range(revision: int) -> dict[str, int]:
@@ -192,9 +209,11 @@ def _move_batch(engine: Engine) -> int:
         identities = list({identity for identity, _ in batch})
         people = list({person for _, person in batch})
         for table in FACTS:
+            # By the index: for many people the server would rather read the whole table, and wait for every load.
+            # It locks the map's rows too, so none changes between here and the commit.
             statement = text(
-                f"UPDATE {table} f JOIN user_map m ON m.identity_id = f.identity_id SET f.user_id = m.user_id "  # noqa: S608
-                "WHERE f.user_id IN :people AND f.identity_id IN :identities"
+                f"UPDATE {table} f FORCE INDEX (by_user) JOIN user_map m ON m.identity_id = f.identity_id "  # noqa: S608
+                "SET f.user_id = m.user_id WHERE f.user_id IN :people AND f.identity_id IN :identities"
             )
             connection.execute(
                 statement.bindparams(

@@ -14,6 +14,11 @@ from kmdb_dagster.warehouse import people
 from kmdb_dagster.warehouse.partitions import read_partitions
 from kmdb_dagster.warehouse.server import autocommit, transaction
 
+MISSING = (
+    "INSERT INTO user_map (identity_id, user_id) SELECT u.id, u.id FROM users u "
+    "LEFT JOIN user_map m ON m.identity_id = u.id WHERE m.identity_id IS NULL ON DUPLICATE KEY UPDATE user_id = u.id"
+)
+
 Report = Callable[[str], object]
 
 
@@ -29,10 +34,13 @@ def realias(engine: Engine, generation: str, report: Report = lambda _: None) ->
     report("Reading aliases")
     with transaction(engine) as connection:
         people.own_map(connection, generation)
+        connection.execute(text(MISSING))
         changed = people.assign(connection, list(_groups(connection)))
     report(f"{changed} identities got another person")
+    moved = sum(_apply(engine, report))
+    # What waited to be moved has been by now: this crosses it out.
     people.move_facts(engine)
-    return Realiased(changed, sum(_apply(engine, report)))
+    return Realiased(changed, moved)
 
 
 def _groups(connection: Connection) -> Iterator[tuple[int, list[int]]]:

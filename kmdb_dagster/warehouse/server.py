@@ -5,10 +5,10 @@ gives the error's number, and words of our own.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL
@@ -26,6 +26,13 @@ SESSION = (
     "innodb_lock_wait_timeout = 300"
 )
 
+PACKET_TOO_LARGE = 1153
+ROOM_FOR_THE_REST = 1024
+"""Bytes of a statement with one row beside its largest value."""
+
+ESCAPED = (b"\\", b"'", b'"', b"\0", b"\n", b"\r", b"\x1a")
+"""Each of these is sent as two bytes."""
+
 TRANSIENT = {
     1020: "the row changed meanwhile",
     1040: "the server has too many connections",
@@ -34,8 +41,10 @@ TRANSIENT = {
     1159: "the connection timed out",
     1160: "the connection broke",
     1161: "the connection timed out",
+    1203: "this user has too many connections",
     1205: "waited too long for a lock",
     1213: "deadlock",
+    1317: "the statement was interrupted",
     1412: "the table's partitions changed meanwhile",
     1684: "the table's partitions are being changed",
     1927: "the connection was killed",
@@ -59,7 +68,7 @@ PERMANENT = {
     1143: "this user lacks a right on a column: see the grants in docs/operations.md",
     1146: "a table is missing: run `kmdb migrate`",
     1054: "a column is missing: run `kmdb migrate`",
-    1153: "a value is larger than the server's max_allowed_packet: raise it",
+    PACKET_TOO_LARGE: "a value is larger than the server's max_allowed_packet: raise it",
     1227: "this user lacks a right: see the grants in docs/operations.md",
     1698: "the server refuses this user or password: see DATABASE_URL",
 }
@@ -122,13 +131,51 @@ def translated(engine: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        arguments = getattr(error.orig, "args", ())
-        number = arguments[0] if arguments and isinstance(arguments[0], int) else 0
+        number = _number(error)
         place = f"Database {engine.url.database!r} on {engine.url.host or 'localhost'}"
         if number in TRANSIENT or error.connection_invalidated:
             raise TransientError(f"{place}: {TRANSIENT.get(number, 'the connection was lost')} ({number}).") from None
         words = PERMANENT.get(number, "the server refused a statement")
         raise PermanentError(f"{place}: {words} (MySQL error {number}).") from None
+
+
+def _number(error: DBAPIError) -> int:
+    arguments = getattr(error.orig, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else 0
+
+
+def insert(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows: mysqlclient makes multi-row statements of them, of about 64 KB each.
+
+    Raises:
+        PermanentError: a value is larger than the server takes.
+    """
+    if not rows:
+        return
+    try:
+        connection.exec_driver_sql(statement, rows)
+    except DBAPIError as error:
+        # The server hangs up on a packet that is too large, with or without a word: as if the connection was lost.
+        if error.connection_invalidated or _number(error) == PACKET_TOO_LARGE:
+            connection.invalidate()
+            _refuse_too_large(connection.engine, rows)
+        raise
+
+
+def _refuse_too_large(engine: Engine, rows: Sequence[tuple[Any, ...]]) -> None:
+    largest = max(_bytes_on_the_way(value) for row in rows for value in row)
+    with engine.connect() as connection:
+        limit = int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one())
+    if largest > limit - ROOM_FOR_THE_REST:
+        raise PermanentError(
+            f"A value takes {largest:,} bytes on the way to the server, and its max_allowed_packet is {limit:,}: "
+            "raise it to 64M."
+        )
+
+
+def _bytes_on_the_way(value: object) -> int:
+    raw = value if isinstance(value, bytes) else str(value).encode()
+    return len(raw) + sum(map(raw.count, ESCAPED))
 
 
 @contextmanager

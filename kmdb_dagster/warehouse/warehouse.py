@@ -3,7 +3,9 @@
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
+from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse.cache import IdCache
+from kmdb_dagster.warehouse.flush import FLUSHING
 from kmdb_dagster.warehouse.interning import Interner
 from kmdb_dagster.warehouse.server import connect, transaction
 
@@ -23,9 +25,16 @@ class Warehouse:
         return f"{url.database} on {url.host or 'localhost'}:{url.port or 3306}"
 
     def generation(self) -> str:
-        """Which numbering the ids in the database belong to now."""
+        """Which numbering the ids in the database belong to now.
+
+        Raises:
+            TransientError: the warehouse is being flushed.
+        """
         with transaction(self.engine) as connection:
-            return str(connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1")).scalar_one())
+            found = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1")).scalar_one()
+        if found == FLUSHING:
+            raise TransientError(f"{self.name} is being flushed. If nobody does, run `kmdb flush` to its end.")
+        return str(found)
 
     def interner(self) -> Interner:
         """Hands out ids of the numbering that is in force now."""

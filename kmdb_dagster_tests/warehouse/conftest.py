@@ -1,0 +1,21 @@
+"""What the tests of the warehouse may ask for."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster_tests.warehouse.revisions import Revisions
+
+
+@pytest.fixture
+def engine(warehouse: Warehouse) -> Engine:
+    """The connection to this test's own warehouse."""
+    return warehouse.engine
+
+
+@pytest.fixture
+def revisions(warehouse: Warehouse, tmp_path: Path) -> Revisions:
+    """Puts revisions into this test's own warehouse."""
+    return Revisions(warehouse, tmp_path)

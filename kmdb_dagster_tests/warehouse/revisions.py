@@ -1,0 +1,124 @@
+"""Revisions put into a warehouse without a bucket, and what the warehouse then holds, by name and not by id."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from kmdb_dagster.export.reader import read_lines
+from kmdb_dagster.lake import ParsedFile, RawFile, write_parsed
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ledger import Entry
+from kmdb_dagster.warehouse.loading import load_revision
+from kmdb_dagster.warehouse.people import move_facts
+from kmdb_dagster.warehouse.tying import Tied, tie_revision
+
+BATCH = 100
+PATIENCE = 30.0
+"""Seconds that a thread of a test is waited for."""
+
+PEOPLE = (
+    "SELECT i.name, u.name FROM user_map m JOIN users i ON i.id = m.identity_id LEFT JOIN users u ON u.id = m.user_id"
+)
+EVENTS = """
+    SELECT e.id, e.t, k.string, i.name, u.name FROM events e LEFT JOIN `keys` k ON k.id = e.n
+    LEFT JOIN users i ON i.id = e.identity_id LEFT JOIN users u ON u.id = e.user_id ORDER BY e.id
+"""
+PROPERTIES = """
+    SELECT p.id, p.t, k.string, p.value, p.event_id, i.name, u.name FROM properties p LEFT JOIN `keys` k ON k.id = p.key
+    LEFT JOIN users i ON i.id = p.identity_id LEFT JOIN users u ON u.id = p.user_id ORDER BY p.id
+"""
+MISPLACED = """
+    SELECT COUNT(*) FROM (
+    SELECT identity_id, user_id FROM events UNION ALL SELECT identity_id, user_id FROM properties
+    ) f
+    LEFT JOIN user_map m ON m.identity_id = f.identity_id WHERE m.user_id IS NULL OR m.user_id <> f.user_id
+"""
+
+
+class Revisions:
+    """Puts revisions into a warehouse; their Parquet is in a folder."""
+
+    def __init__(self, warehouse: Warehouse, folder: Path) -> None:
+        self.warehouse = warehouse
+        self._folder = folder
+
+    def parsed(self, revision: int, *lines: bytes) -> ParsedFile:
+        """The Parquet of these lines."""
+        path = self._folder / f"{revision}.parquet"
+        write_parsed(path, revision, RawFile(None, f"etag-{revision}", sum(map(len, lines))), read_lines(lines))
+        return ParsedFile(path, revision)
+
+    def tie(self, revision: int, *lines: bytes) -> Tied:
+        """Tie them, without moving facts."""
+        return tie_revision(self.warehouse, revision, self.parsed(revision, *lines), batch_size=BATCH)
+
+    def load(self, revision: int, *lines: bytes) -> Entry:
+        """Load them. Their aliases must be tied."""
+        return self.load_parsed(revision, self.parsed(revision, *lines))
+
+    def load_parsed(self, revision: int, parsed: ParsedFile) -> Entry:
+        """Load what is parsed."""
+        return load_revision(self.warehouse.engine, self.warehouse.interner(), revision, parsed, batch_size=BATCH)
+
+    def put(self, revision: int, *lines: bytes) -> Entry:
+        """All steps."""
+        self.tie(revision, *lines)
+        move_facts(self.warehouse.engine)
+        return self.load(revision, *lines)
+
+
+def rows(engine: Engine, statement: str) -> list[tuple[Any, ...]]:
+    """What a query finds."""
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(statement))]
+
+
+def one(engine: Engine, statement: str) -> Any:
+    """The one value that a query finds."""
+    return rows(engine, statement)[0][0]
+
+
+def change(engine: Engine, *statements: str) -> None:
+    """What somebody does by hand."""
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def people(engine: Engine) -> dict[str, str]:
+    """The user map by names: identity to person."""
+    return {str(identity): str(person) for identity, person in rows(engine, PEOPLE)}
+
+
+def content(engine: Engine) -> dict[str, Any]:
+    """Everything that convergence speaks of."""
+    return {
+        "people": people(engine),
+        "events": rows(engine, EVENTS),
+        "properties": rows(engine, PROPERTIES),
+        "aliases": rows(engine, "SELECT id, t, name1, name2 FROM aliases ORDER BY id"),
+        "rejected": rows(engine, "SELECT revision, line, reason, raw FROM rejected_lines ORDER BY revision, line"),
+        "pending": one(engine, "SELECT COUNT(*) FROM pending_moves"),
+    }
+
+
+def misplaced(engine: Engine) -> int:
+    """How many facts stand under a person that the map does not name."""
+    return int(one(engine, MISPLACED))
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for another thread or the server."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        # InnoDB shows its locks as they were if it is asked more often than every 0.1 seconds.
+        time.sleep(0.12)
+
+
+def locks_waited_for(engine: Engine) -> int:
+    """How many transactions of the server wait for a lock."""
+    return int(one(engine, "SELECT COUNT(*) FROM INFORMATION_SCHEMA.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"))

@@ -1,0 +1,140 @@
+"""Ids that are remembered: in the process, and in a Redis that may be anything but wrong."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from sqlalchemy import Engine, event
+
+from dev.servers import REDIS, Server, running, start, stop
+from kmdb_dagster.settings import database_url
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse import cache as module
+from kmdb_dagster.warehouse.cache import IdCache
+from kmdb_dagster.warehouse.flush import flush
+from kmdb_dagster.warehouse.interning import digest
+from kmdb_dagster_tests.warehouse.revisions import rows
+
+NAMES = ["anna@example.com", "bob@example.com", "carl@example.com"]
+DIGESTS = {digest(name): number for number, name in enumerate(NAMES, start=1)}
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    """The Redis that all tests share, empty."""
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+        yield client
+
+
+@contextmanager
+def statements_of(engine: Engine) -> Iterator[list[str]]:
+    """What is sent to the server meanwhile."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def opened(database: str, redis_url: str | None) -> Warehouse:
+    """As another process opens it."""
+    return Warehouse(database_url(database), redis_url)
+
+
+def test_what_one_process_looked_up_another_finds_in_redis(database: str, redis_url: str, redis: Redis) -> None:
+    ids = opened(database, redis_url).interner().user_ids(NAMES)
+    assert redis.dbsize() == 3
+    other = opened(database, redis_url)
+    interner = other.interner()
+    with statements_of(other.engine) as sent:
+        assert interner.user_ids(NAMES) == ids
+    assert sent == []
+
+
+def test_redis_gets_no_names(database: str, redis_url: str, redis: Redis) -> None:
+    opened(database, redis_url).interner().user_ids(NAMES)
+    assert "example" not in str([(key, redis.get(key)) for key in redis.scan_iter()])
+    assert redis.dbsize() == 3
+
+
+def test_what_redis_remembers_does_not_stay_for_ever(database: str, redis_url: str, redis: Redis) -> None:
+    opened(database, redis_url).interner().user_ids(NAMES)
+    assert all(0 < redis.ttl(key) <= module.SECONDS_TO_LIVE for key in redis.scan_iter())
+
+
+def test_names_known_to_the_process_are_asked_for_nowhere(database: str) -> None:
+    warehouse = opened(database, None)
+    interner = warehouse.interner()
+    ids = interner.user_ids(NAMES)
+    with statements_of(warehouse.engine) as sent:
+        assert interner.user_ids(NAMES) == ids
+    assert sent == []
+
+
+def test_keys_and_users_of_one_name_do_not_mix(database: str, redis_url: str, redis: Redis) -> None:
+    del redis
+    first = opened(database, redis_url).interner()
+    first.user_ids(["other"])
+    first.user_ids(["same"])
+    first.key_ids(["same"])
+    second = opened(database, redis_url).interner()
+    assert (second.user_ids(["same"]), second.key_ids(["same"])) == ({"same": 2}, {"same": 1})
+
+
+@pytest.mark.parametrize("empty", ["flushed", "never there"])
+def test_without_redis_the_ids_are_the_same(database: str, redis_url: str, redis: Redis, empty: str) -> None:
+    ids = opened(database, redis_url).interner().user_ids(NAMES)
+    redis.flushall()
+    # Nothing listens on port 1.
+    url = redis_url if empty == "flushed" else "redis://127.0.0.1:1/0"
+    assert opened(database, url).interner().user_ids(NAMES) == ids
+
+
+def test_a_redis_that_is_killed_is_done_without(
+    database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server: Server = start(REDIS, tmp_path)
+    interner = opened(database, server.url).interner()
+    ids = interner.user_ids(NAMES[:2])
+    stop(server)
+    more = interner.user_ids(NAMES)
+    assert {name: more[name] for name in ids} == ids
+    assert opened(database, None).interner().user_ids(NAMES) == more
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.startswith("Redis (KMDB_REDIS_URL) does not answer")
+
+
+def test_a_redis_that_is_full_is_done_without(database: str, tmp_path: Path) -> None:
+    with running(REDIS, tmp_path, ["--maxmemory", "1"]) as server:
+        interner = opened(database, server.url).interner()
+        ids = interner.user_ids(NAMES)
+        assert interner.user_ids(NAMES) == ids == opened(database, None).interner().user_ids(NAMES)
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+def test_after_a_flush_no_old_id_is_used(database: str, redis_url: str, redis: Redis, *, with_redis: bool) -> None:
+    del redis
+    warehouse = opened(database, redis_url if with_redis else None)
+    old = warehouse.interner().user_ids(NAMES)
+    flush(warehouse.engine)
+    new = warehouse.interner().user_ids([*NAMES[::-1], "dora"])
+    assert new == dict(rows(warehouse.engine, "SELECT name, id FROM users"))
+    assert set(new) > set(old)
+    assert opened(database, redis_url).interner().user_ids(NAMES) == {name: new[name] for name in NAMES}
+
+
+def test_the_process_forgets_before_it_grows_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOCAL_ENTRIES", 3)
+    cache = IdCache("test", None)
+    cache.put("users", DIGESTS)
+    assert cache.get("users", DIGESTS) == DIGESTS
+    cache.put("keys", {b"more": 4})
+    assert cache.get("users", DIGESTS) == {}
+    assert cache.get("keys", [b"more", b"none"]) == {b"more": 4}

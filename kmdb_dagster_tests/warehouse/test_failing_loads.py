@@ -1,0 +1,87 @@
+"""A load that fails leaves what was in before."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.lake import ParsedFile
+from kmdb_dagster.lake.parsed import ParsedRow
+from kmdb_dagster.warehouse import ledger
+from kmdb_dagster_tests.buckets import event
+from kmdb_dagster_tests.warehouse.revisions import Revisions, content, one, rows
+
+OLD = [event("old", plan="free"), b"nonsense\n"]
+NEW = [event(f"new{number}", f"user{number}", plan="pro") for number in range(5)]
+
+
+class Interrupted:
+    """A file during which something happens, after its first line."""
+
+    def __init__(self, parsed: ParsedFile, happening: Any) -> None:
+        self._parsed, self._happening = parsed, happening
+        self.etag, self.size = parsed.etag, parsed.size
+
+    def rows(self, _size: int) -> Iterator[Any]:
+        """The lines one by one."""
+        for number, batch in enumerate(self._parsed.rows(1)):
+            if number == 1:
+                self._happening()
+            yield batch
+
+
+def kill_others(engine: Engine) -> None:
+    """Kill every connection to this database but the one that does it."""
+    with engine.connect() as connection:
+        mine = "SELECT ID FROM INFORMATION_SCHEMA.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID()"
+        for number in connection.execute(text(mine)).scalars().all():
+            connection.exec_driver_sql(f"KILL CONNECTION {number}")
+
+
+def test_a_load_whose_connection_is_killed_fails_for_now_and_changes_nothing(
+    engine: Engine, revisions: Revisions
+) -> None:
+    revisions.load(1, *OLD)
+    before, status = content(engine), rows(engine, "SELECT * FROM revisions")
+    held: Any = Interrupted(revisions.parsed(1, *NEW), lambda: kill_others(engine))
+    with pytest.raises(TransientError, match=r"the connection (was|is) (lost|gone|killed)"):
+        revisions.load_parsed(1, held)
+    for part in ("events", "properties", "rejected"):
+        assert content(engine)[part] == before[part]
+    assert rows(engine, "SELECT * FROM revisions") == status
+    assert revisions.load(1, *NEW).events == 5
+
+
+def test_a_load_that_meets_a_defect_changes_nothing(engine: Engine, revisions: Revisions) -> None:
+    revisions.load(1, *OLD)
+    before = content(engine)
+    held: Any = Interrupted(revisions.parsed(1, *NEW), lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        revisions.load_parsed(1, held)
+    for part in ("events", "properties", "rejected"):
+        assert content(engine)[part] == before[part]
+    assert ledger.statuses(engine)[1].imported
+
+
+def test_a_first_load_that_fails_leaves_no_row_in_the_ledger(engine: Engine, revisions: Revisions) -> None:
+    held: Any = Interrupted(revisions.parsed(1, *NEW), lambda: kill_others(engine))
+    with pytest.raises(TransientError):
+        revisions.load_parsed(1, held)
+    assert one(engine, "SELECT COUNT(*) FROM revisions") == 0
+    assert one(engine, "SELECT COUNT(*) FROM events") == 0
+
+
+def test_a_line_that_is_too_large_for_the_server_is_an_error_that_does_not_pass(
+    engine: Engine, revisions: Revisions
+) -> None:
+    most = one(engine, "SELECT @@max_allowed_packet")
+    line = b"\\" * (most // 2 + 1) + b"\n"
+    assert len(line) < most
+    parsed = revisions.parsed(1)
+    row = ParsedRow(1, "rejected", None, None, None, None, [], "invalid_json", line)
+    parsed.rows = lambda _size: iter([[row]])  # type: ignore[method-assign, assignment]  # longer than the reader takes
+    with pytest.raises(PermanentError, match=r"max_allowed_packet is [0-9,]+: raise it to 64M"):
+        revisions.load_parsed(1, parsed)
+    assert one(engine, "SELECT COUNT(*) FROM revisions") == 0

@@ -1,0 +1,120 @@
+"""Emptying the warehouse, also while others use it."""
+
+from datetime import datetime
+from threading import Thread
+
+import pytest
+from sqlalchemy import Engine
+
+from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse import flush as module
+from kmdb_dagster.warehouse.flush import EMPTIED, flush
+from kmdb_dagster.warehouse.loading import load_revision
+from kmdb_dagster.warehouse.models import Base, row_id
+from kmdb_dagster.warehouse.people import Tie, move_facts, replace_aliases
+from kmdb_dagster_tests.buckets import alias, event
+from kmdb_dagster_tests.warehouse.revisions import BATCH, Revisions, change, content, locks_waited_for, one, wait_until
+
+FILTERS = ("ignored_users", "whitelisted_events", "blacklisted_properties")
+LINES = (event("came", "bob", plan="pro"), alias("bob", "anna"), b"nonsense\n")
+
+
+def counts(engine: Engine, *tables: str) -> set[int]:
+    return {one(engine, f"SELECT COUNT(*) FROM `{table}`") for table in tables}  # noqa: S608 - ours
+
+
+def test_flush_empties_everything_but_the_filters(engine: Engine, revisions: Revisions) -> None:
+    revisions.tie(1, *LINES)
+    revisions.load(1, *LINES)
+    change(engine, *(f"INSERT INTO {table} (name) VALUES ('x')" for table in FILTERS))  # noqa: S608 - ours
+    assert 0 not in counts(engine, *EMPTIED)
+    flush(engine)
+    assert counts(engine, *EMPTIED) == {0}
+    assert counts(engine, *FILTERS) == {1}
+
+
+def test_flush_knows_every_table() -> None:
+    assert set(Base.metadata.tables) == {*EMPTIED, *FILTERS, "warehouse_state"}
+
+
+def test_after_a_flush_all_comes_in_again(engine: Engine, revisions: Revisions) -> None:
+    revisions.put(1, *LINES)
+    before = content(engine)
+    flush(engine)
+    revisions.put(1, *LINES)
+    assert content(engine) == before
+
+
+def test_a_load_that_looked_ids_up_before_a_flush_fails_and_may_be_tried_again(
+    warehouse: Warehouse, revisions: Revisions
+) -> None:
+    parsed, interner = revisions.parsed(1, event("came")), warehouse.interner()
+    interner.user_ids(["bob@example.com"])
+    flush(warehouse.engine)
+    with pytest.raises(TransientError, match="flushed meanwhile"):
+        load_revision(warehouse.engine, interner, 1, parsed, batch_size=BATCH)
+    assert counts(warehouse.engine, "events", "revisions") == {0}
+    assert revisions.load_parsed(1, parsed).events == 1
+
+
+def test_a_tie_that_looked_ids_up_before_a_flush_fails(warehouse: Warehouse, revisions: Revisions) -> None:
+    generation = warehouse.generation()
+    revisions.put(1, *LINES)
+    flush(warehouse.engine)
+    tie = Tie(row_id(1, 1), datetime(2014, 4, 15), "bob", "anna", 1, 2)  # noqa: DTZ001 - as the server has it
+    with pytest.raises(TransientError, match="flushed meanwhile"):
+        replace_aliases(warehouse.engine, generation, 1, [tie])
+
+
+def test_aliases_that_a_flush_took_are_not_counted_as_in(warehouse: Warehouse, revisions: Revisions) -> None:
+    revisions.tie(1, *LINES)
+    flush(warehouse.engine)
+    with pytest.raises(PermanentError, match=r"Revision 1 has 1 alias lines, and 0 of them .* Materialize user_map"):
+        revisions.load(1, *LINES)
+    assert counts(warehouse.engine, "events", "revisions", "rejected_lines") == {0}
+
+
+def test_flush_waits_for_a_load_to_end(engine: Engine, warehouse: Warehouse, revisions: Revisions) -> None:
+    parsed, interner = revisions.parsed(1, event("came")), warehouse.interner()
+    flushing = Thread(target=flush, args=(engine,))
+    rows = parsed.rows
+
+    def wait_in_the_middle(size: int) -> object:
+        flushing.start()
+        wait_until(lambda: locks_waited_for(engine))
+        return rows(size)
+
+    parsed.rows = wait_in_the_middle  # type: ignore[method-assign, assignment]  # the test holds the load here
+    assert load_revision(engine, interner, 1, parsed, batch_size=BATCH).events == 1
+    flushing.join()
+    assert counts(engine, *EMPTIED) == {0}
+
+
+def test_a_flush_that_broke_off_keeps_the_warehouse_closed_until_it_is_done(
+    warehouse: Warehouse, revisions: Revisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revisions.put(1, *LINES)
+    interner = warehouse.interner()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "EMPTIED", ("events", "keys", "no such table"))
+        with pytest.raises(PermanentError):
+            flush(warehouse.engine)
+    with pytest.raises(TransientError, match="run `kmdb flush` to its end"):
+        revisions.put(2, *LINES)
+    with pytest.raises(TransientError, match="flushed meanwhile"):
+        load_revision(warehouse.engine, interner, 2, revisions.parsed(2, *LINES), batch_size=BATCH)
+    flush(warehouse.engine)
+    assert revisions.put(2, *LINES).events == 1
+    assert move_facts(warehouse.engine) == 0
+
+
+def test_flushes_at_once_come_one_after_another(engine: Engine, revisions: Revisions) -> None:
+    revisions.put(1, *LINES)
+    threads = [Thread(target=flush, args=(engine,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counts(engine, *EMPTIED) == {0}
+    assert revisions.put(1, *LINES).events == 1

@@ -1,0 +1,82 @@
+"""What the ledger says."""
+
+from sqlalchemy import Engine
+
+from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.warehouse.ledger import Status
+from kmdb_dagster_tests.buckets import T, alias, event, property_set
+from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, one, rows
+
+LINES = [event("came", plan="pro"), property_set(sex="f", t=T + 9), alias("a", "b"), b"\n", b"nonsense\n"]
+
+
+def test_a_revision_that_is_in_is_written_down_with_its_counts(engine: Engine, revisions: Revisions) -> None:
+    entry = revisions.put(7, *LINES)
+    columns = ", ".join(f"`{name}`" for name in entry._fields)
+    assert rows(engine, f"SELECT {columns} FROM revisions") == [tuple(entry)]  # noqa: S608 - ours
+    assert entry[:9] == (5, 3, 0, 1, 1, 1, 1, 2, 1)
+    assert (entry.bytes, entry.etag) == (sum(map(len, LINES)), "etag-7")
+    assert one(engine, "SELECT ABS(TIMESTAMPDIFF(SECOND, imported_at, UTC_TIMESTAMP())) FROM revisions") < 60
+
+
+def test_a_failure_keeps_what_is_in(engine: Engine, revisions: Revisions) -> None:
+    revisions.put(7, *LINES)
+    before, entry = content(engine), rows(engine, "SELECT `lines`, t_min, etag, imported_at FROM revisions")
+    ledger.record_failure(engine, 7, "events and properties: no")
+    assert content(engine) == before
+    assert rows(engine, "SELECT `lines`, t_min, etag, imported_at FROM revisions") == entry
+    assert ledger.statuses(engine) == {7: Status(7, "etag-7", imported=True, failed=True)}
+
+
+def test_a_revision_that_only_ever_failed_is_not_in(engine: Engine) -> None:
+    ledger.record_failure(engine, 7, "parsed_events: no")
+    ledger.record_failure(engine, 7, "parsed_events: still no")
+    assert ledger.statuses(engine) == {7: Status(7, None, imported=False, failed=True)}
+    assert ledger.failures(engine) == [(7, "parsed_events: still no")]
+    assert ledger.totals(engine)[:3] == (0, 0, 1)
+
+
+def test_success_clears_the_error(engine: Engine, revisions: Revisions) -> None:
+    ledger.record_failure(engine, 7, "no")
+    revisions.put(7, *LINES)
+    assert ledger.failures(engine) == []
+    assert ledger.statuses(engine) == {7: Status(7, "etag-7", imported=True, failed=False)}
+    assert one(engine, "SELECT failed_at FROM revisions") is None
+
+
+def test_failures_are_told_from_the_lowest_and_not_without_end(engine: Engine) -> None:
+    for revision in (30, 4, 200):
+        ledger.record_failure(engine, revision, f"no {revision}")
+    assert ledger.failures(engine, most=2) == [(4, "no 4"), (30, "no 30")]
+
+
+def test_totals_are_the_sums(engine: Engine, revisions: Revisions) -> None:
+    revisions.put(1, *LINES)
+    revisions.put(2, *LINES, event("came", t=T + 100))
+    revisions.put(3)
+    change(engine, "UPDATE revisions SET etag = NULL WHERE revision = 3")
+    ledger.record_failure(engine, 4, "no")
+    totals = ledger.totals(engine)
+    assert totals[:3] == (2, 1, 1)
+    assert totals[3:11] == (11, 7, 0, 2, 2, 3, 4, 2)
+    assert (totals.t_min, totals.t_max) == rows(engine, "SELECT MIN(t), MAX(t) FROM events")[0]
+
+
+def test_totals_of_nothing_are_nothing(engine: Engine) -> None:
+    assert ledger.totals(engine) == (*[0] * 11, None, None)
+
+
+def test_lines_that_are_not_accounted_for_are_found(engine: Engine, revisions: Revisions) -> None:
+    for revision in (1, 2, 3):
+        revisions.put(revision, *LINES)
+    assert ledger.unaccounted(engine) == []
+    change(engine, "UPDATE revisions SET imported = imported - 1 WHERE revision IN (2, 3)")
+    assert ledger.unaccounted(engine) == [2, 3]
+    assert ledger.unaccounted(engine, [1, 3, 9]) == [3]
+    assert ledger.unaccounted(engine, []) == []
+
+
+def test_a_revision_that_is_not_in_has_nothing_to_account_for(engine: Engine) -> None:
+    ledger.record_failure(engine, 7, "no")
+    change(engine, "UPDATE revisions SET `lines` = 5")
+    assert ledger.unaccounted(engine) == []

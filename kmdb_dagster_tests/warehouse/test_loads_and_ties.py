@@ -1,0 +1,198 @@
+"""Those who load, tie, move and rebuild at the same time."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from kmdb_dagster.lake import ParsedFile
+from kmdb_dagster.pipeline.steps import patiently
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.people import move_facts
+from kmdb_dagster.warehouse.realias import realias
+from kmdb_dagster_tests.buckets import alias, event, property_set
+from kmdb_dagster_tests.warehouse.revisions import (
+    PATIENCE,
+    Revisions,
+    change,
+    content,
+    locks_waited_for,
+    misplaced,
+    one,
+    people,
+    wait_until,
+)
+
+
+class Held:
+    """A file that stops a load in the middle: after its first batch, until it may go on."""
+
+    def __init__(self, parsed: ParsedFile) -> None:
+        self._parsed = parsed
+        self._reached, self._go_on = Event(), Event()
+        self.etag, self.size = parsed.etag, parsed.size
+
+    def rows(self, _size: int) -> Iterator[Any]:
+        """The lines one by one."""
+        for rows in self._parsed.rows(1):
+            yield rows
+            self._reached.set()
+            assert self._go_on.wait(PATIENCE)
+
+    @contextmanager
+    def in_the_middle(self) -> Iterator[None]:
+        """While the block lasts the load stands still."""
+        assert self._reached.wait(PATIENCE)
+        try:
+            yield
+        finally:
+            self._go_on.set()
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., "Future[Any]"]]:
+    """Start something in a thread of its own."""
+    with ThreadPoolExecutor(8) as pool:
+        yield pool.submit
+
+
+FACTS = [line for _ in range(2) for line in (event("came", "b", plan="pro"), property_set("b", sex="f"))]
+
+
+def test_a_tie_waits_for_a_load_that_has_read_the_map(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    held = Held(revisions.parsed(1, *FACTS))
+    loading = run(revisions.load_parsed, 1, held)
+    with held.in_the_middle():
+        tying = run(revisions.put, 2, alias("b", "a"))
+        wait_until(lambda: locks_waited_for(engine))
+        assert people(engine)["b"] == "b"
+    assert loading.result().events == 2
+    tying.result()
+    assert people(engine)["b"] == "a"
+    assert misplaced(engine) == 0
+
+
+def test_a_load_that_starts_while_a_tie_changes_the_map_waits_and_sees_the_new_one(
+    warehouse: Warehouse, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    engine, parsed = warehouse.engine, revisions.parsed(1, *FACTS)
+    warehouse.interner().user_ids(["a", "b"])
+    with engine.begin() as tying:
+        tying.exec_driver_sql("SELECT * FROM warehouse_state FOR UPDATE")
+        loading = run(revisions.load_parsed, 1, parsed)
+        wait_until(lambda: locks_waited_for(engine))
+        tying.exec_driver_sql("UPDATE user_map SET user_id = (SELECT id FROM users WHERE name = 'a')")
+    loading.result()
+    assert misplaced(engine) == 0
+    assert people(engine) == {"a": "a", "b": "a"}
+
+
+def test_loads_of_different_revisions_do_not_wait_for_each_other(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    held = Held(revisions.parsed(2, *FACTS))
+    loading = run(revisions.load_parsed, 2, held)
+    with held.in_the_middle():
+        for revision in (1, 3):
+            assert revisions.load(revision, *FACTS).events == 2
+        assert one(engine, "SELECT COUNT(*) FROM events") == 4
+    loading.result()
+    assert one(engine, "SELECT COUNT(*) FROM events") == 6
+
+
+def test_facts_are_moved_by_the_map_as_it_is_and_not_as_it_was(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    revisions.load(1, *FACTS)
+    revisions.tie(2, alias("b", "a"))
+    with engine.begin() as tying:
+        tying.exec_driver_sql("UPDATE user_map SET user_id = identity_id")
+        moving = run(move_facts, engine)
+        wait_until(lambda: locks_waited_for(engine))
+    moving.result()
+    assert misplaced(engine) == 0
+
+
+def test_realias_applies_the_map_as_it_is_and_not_as_it_was(
+    warehouse: Warehouse, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    engine = warehouse.engine
+    revisions.put(1, *FACTS, alias("b", "a"))
+    change(engine, "UPDATE events SET user_id = identity_id")
+    with engine.begin() as tying:
+        tying.exec_driver_sql("UPDATE user_map SET user_id = user_id + 100")
+        tying.exec_driver_sql("UPDATE user_map SET user_id = identity_id")
+        rebuilding = run(realias, engine, warehouse.generation())
+        wait_until(lambda: locks_waited_for(engine))
+    rebuilding.result()
+    assert people(engine)["b"] == "b"
+    assert misplaced(engine) == 0
+
+
+def test_facts_that_one_process_is_moving_are_left_to_it(engine: Engine, revisions: Revisions) -> None:
+    revisions.load(1, *FACTS)
+    revisions.tie(2, alias("b", "a"))
+    with engine.begin() as moving:
+        moving.exec_driver_sql("SELECT * FROM pending_moves FOR UPDATE")
+        assert move_facts(engine) == 0
+    assert move_facts(engine) == 1
+    assert misplaced(engine) == 0
+
+
+def lines_of(revision: int) -> list[bytes]:
+    """Chains through all revisions, and facts of everybody in them."""
+    names = [f"user{(revision * 7 + number) % 60}" for number in range(25)]
+    facts = [line for name in names for line in (event("came", name, plan="pro"), property_set(name, sex="f"))]
+    return [*facts, *(alias(f"user{revision * 3 + step}", f"user{revision * 3 + step + 1}") for step in range(4))]
+
+
+def test_revisions_put_in_by_many_at_once_give_what_they_give_one_by_one(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    numbers = range(1, 17)
+    put = patiently(revisions.put)
+    running = [run(put, revision, *lines_of(revision)) for revision in numbers]
+    for future in running:
+        future.result()
+    at_once = content(engine)
+    assert misplaced(engine) == 0
+    for revision in reversed(numbers):
+        revisions.put(revision, *lines_of(revision))
+    assert content(engine) == at_once
+    assert len(set(people(engine).values())) < len(people(engine))
+
+
+def test_revisions_put_in_again_by_many_at_once_stay_as_they_are(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    numbers = range(1, 9)
+    for revision in numbers:
+        revisions.put(revision, *lines_of(revision))
+    before = content(engine)
+    # Half of them with fewer aliases first, so that people are taken apart and put together meanwhile.
+    running = [run(patiently(revisions.put), revision, *lines_of(revision)[:-revision]) for revision in numbers]
+    for future in running:
+        future.result()
+    running = [run(patiently(revisions.put), revision, *lines_of(revision)) for revision in numbers]
+    for future in running:
+        future.result()
+    assert misplaced(engine) == 0
+    assert content(engine) == before
+
+
+def test_a_revision_loaded_by_many_at_once_is_in_exactly_once(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    parsed = revisions.parsed(1, *FACTS)
+    for _ in range(2):
+        running = [run(patiently(revisions.load_parsed), 1, parsed) for _ in range(4)]
+        assert {future.result().events for future in running} == {2}
+    assert one(engine, "SELECT COUNT(*) FROM events") == 2
+    assert one(engine, "SELECT COUNT(*) FROM properties") == 4
+    assert one(engine, "SELECT COUNT(*) FROM revisions") == 1

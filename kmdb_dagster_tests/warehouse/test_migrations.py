@@ -1,0 +1,116 @@
+"""The schema on a server."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+from sqlalchemy import Engine, inspect
+
+from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.settings import database_url
+from kmdb_dagster.warehouse import Warehouse, migrations
+from kmdb_dagster.warehouse.migrations import migrate
+from kmdb_dagster.warehouse.models import Base
+from kmdb_dagster.warehouse.server import named_lock, server_of
+from kmdb_dagster_tests.warehouse.revisions import change, one, rows
+
+COLUMNS = """
+    SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE = 'YES' FROM INFORMATION_SCHEMA.COLUMNS
+    WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME <> 'alembic_version'
+"""
+
+
+class Saying:
+    """A connection to a server that says it is of this version."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+
+    def exec_driver_sql(self, _statement: str) -> "Saying":
+        """Ask for the version."""
+        return self
+
+    def scalar_one(self) -> str:
+        """The version."""
+        return self._version
+
+
+def migrate_at(url: str) -> tuple[str | None, str | None]:
+    """In a process of its own."""
+    return migrate(Warehouse(database_url(url)).engine)
+
+
+def test_the_tables_are_what_the_models_say(engine: Engine) -> None:
+    found = {(str(table), str(column), bool(nullable)) for table, column, nullable in rows(engine, COLUMNS)}
+    assert found == {
+        (table.name, column.name, bool(column.nullable))
+        for table in Base.metadata.tables.values()
+        for column in table.columns
+    }
+
+
+@pytest.mark.parametrize("table", sorted(Base.metadata.tables))
+def test_the_primary_keys_are_what_the_models_say(engine: Engine, table: str) -> None:
+    found = inspect(engine).get_pk_constraint(table)["constrained_columns"]
+    assert set(found) == {column.name for column in Base.metadata.tables[table].primary_key}
+
+
+def test_every_text_is_compared_exactly(engine: Engine) -> None:
+    collations = "SELECT DISTINCT COLLATION_NAME FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = DATABASE() "
+    with engine.connect() as connection:
+        exact = server_of(connection).exact_collation
+    text = f"{collations}AND COLLATION_NAME IS NOT NULL AND TABLE_NAME <> 'alembic_version'"
+    assert rows(engine, text) == [(exact,)]
+
+
+def test_migrating_again_changes_nothing(empty_database: str) -> None:
+    engine = Warehouse(database_url(empty_database)).engine
+    before, version = migrate(engine)
+    assert before is None
+    generation = one(engine, "SELECT generation FROM warehouse_state")
+    assert migrate(engine) == (version, version)
+    assert one(engine, "SELECT generation FROM warehouse_state") == generation
+    engine.dispose()
+
+
+def test_a_migration_that_broke_off_is_carried_to_its_end(engine: Engine) -> None:
+    change(engine, "DROP TABLE properties", "DROP TABLE warehouse_state", "DELETE FROM alembic_version")
+    before, version = migrate(engine)
+    assert (before, version) == (None, "0001")
+    assert one(engine, "SELECT COUNT(*) FROM properties") == 0
+    assert one(engine, "SELECT LENGTH(generation) FROM warehouse_state") == 32
+
+
+def test_two_that_migrate_at_once_both_find_it_done(empty_database: str) -> None:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        found = sorted(pool.map(migrate_at, [empty_database] * 2), key=str)
+    assert found == [("0001", "0001"), (None, "0001")]
+
+
+def test_who_waits_too_long_for_another_that_migrates_gives_up_for_now(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "LOCK_SECONDS", 0)
+    with named_lock(engine, "migrate", 1), pytest.raises(TransientError, match="held the lock 'migrate' for 0 seconds"):
+        migrate(engine)
+    assert migrate(engine) == ("0001", "0001")
+
+
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [
+        ("8.0.17", "MySQL 8.0.17"),
+        ("8.4.6-commercial", "MySQL 8.4.6"),
+        ("9.7.0", "MySQL 9.7.0"),
+        ("10.6.0-MariaDB", "MariaDB 10.6.0"),
+        ("11.8.2-MariaDB-ubu2404", "MariaDB 11.8.2"),
+    ],
+)
+def test_a_server_that_is_new_enough_is_taken(version: str, name: str) -> None:
+    assert str(server_of(Saying(version))) == name  # type: ignore[arg-type]  # all of a connection that is needed
+
+
+@pytest.mark.parametrize("version", ["5.7.44-log", "8.0.16", "10.5.99-MariaDB-1:10.5", "5.5.5-10.4.34-MariaDB"])
+def test_a_server_that_is_too_old_is_refused(version: str) -> None:
+    with pytest.raises(PermanentError, match=r"MySQL 8\.0\.17 or MariaDB 10\.6 at the least is needed"):
+        server_of(Saying(version))  # type: ignore[arg-type]  # as above

@@ -1,0 +1,82 @@
+"""The way back when somebody changed the map, the aliases or the facts by hand."""
+
+import pytest
+from sqlalchemy import Engine
+
+from kmdb_dagster.errors import TransientError
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.flush import flush
+from kmdb_dagster.warehouse.realias import realias
+from kmdb_dagster_tests.buckets import alias, event, property_set
+from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, misplaced, people
+
+LINES = [
+    *(event("came", name, plan="pro") for name in "abcdxy"),
+    *(property_set(name, sex="f") for name in "abcdxy"),
+    *(alias("a", "b"), alias("b", "c"), alias("7", "d")),
+]
+SPOILED = {
+    "the map": ["UPDATE user_map SET user_id = 1"],
+    "an identity that stands for itself": ["UPDATE user_map SET user_id = identity_id"],
+    "the map, cut": ["DELETE FROM user_map WHERE identity_id % 2 = 0"],
+    "the map, empty": ["DELETE FROM user_map"],
+    "facts": ["UPDATE events SET user_id = 1", "UPDATE properties SET user_id = identity_id"],
+    "facts under nobody": ["UPDATE events SET user_id = 4294967295"],
+    "both": ["UPDATE user_map SET user_id = 2", "UPDATE events SET user_id = 3", "DELETE FROM pending_moves"],
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_realias_mends(warehouse: Warehouse, revisions: Revisions, how: str) -> None:
+    revisions.put(1, *LINES)
+    before = content(warehouse.engine)
+    change(warehouse.engine, *SPOILED[how])
+    assert content(warehouse.engine) != before
+    realias(warehouse.engine, warehouse.generation())
+    assert content(warehouse.engine) == before
+    assert misplaced(warehouse.engine) == 0
+
+
+def test_realias_moves_nothing_where_nothing_is_wrong(warehouse: Warehouse, revisions: Revisions) -> None:
+    revisions.put(1, *LINES)
+    assert realias(warehouse.engine, warehouse.generation()) == (0, 0)
+
+
+def test_run_again_realias_moves_nothing(warehouse: Warehouse, revisions: Revisions) -> None:
+    revisions.put(1, *LINES)
+    change(warehouse.engine, "UPDATE user_map SET user_id = 1", "UPDATE events SET user_id = 1")
+    first = realias(warehouse.engine, warehouse.generation())
+    assert min(first) > 0
+    assert realias(warehouse.engine, warehouse.generation()) == (0, 0)
+
+
+def test_aliases_deleted_by_hand_are_no_longer_in_force(warehouse: Warehouse, revisions: Revisions) -> None:
+    revisions.put(1, *LINES)
+    change(warehouse.engine, "DELETE FROM aliases WHERE name1 = 'b'")
+    realias(warehouse.engine, warehouse.generation())
+    found = people(warehouse.engine)
+    assert (found["b"], found["c"], found["d"]) == ("a", "c", "7")
+    assert misplaced(warehouse.engine) == 0
+
+
+def test_realias_says_what_it_does_without_names(warehouse: Warehouse, revisions: Revisions) -> None:
+    revisions.put(1, *LINES)
+    said: list[str] = []
+    realias(warehouse.engine, warehouse.generation(), said.append)
+    assert said == [
+        "Reading aliases",
+        "0 identities got another person",
+        "events future: 0 rows moved",
+        "properties future: 0 rows moved",
+    ]
+
+
+def test_realias_of_an_empty_warehouse_does_nothing(warehouse: Warehouse) -> None:
+    assert realias(warehouse.engine, warehouse.generation()) == (0, 0)
+
+
+def test_realias_after_a_flush_gives_way(engine: Engine, warehouse: Warehouse) -> None:
+    generation = warehouse.generation()
+    flush(engine)
+    with pytest.raises(TransientError, match="flushed"):
+        realias(engine, generation)
