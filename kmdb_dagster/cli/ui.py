@@ -26,13 +26,13 @@ def ui(port: int) -> None:
     if home:
         # Dagster wants it absolute.
         os.environ["DAGSTER_HOME"] = str(Path(home).resolve())
-        _configure(Path(home))
+        configure(Path(home))
     click.echo(f"Dagster's UI: http://127.0.0.1:{port}")
     arguments = ["dagster", "dev", "-w", str(_shipped("workspace.yaml")), "-h", "127.0.0.1", "-p", str(port)]
     os.execv(sys.executable, [sys.executable, "-m", *arguments])  # noqa: S606 - our own arguments
 
 
-def _configure(home: Path) -> None:
+def configure(home: Path) -> None:
     """Give a new DAGSTER_HOME the configuration that comes with the package, keeping the history in it."""
     home.mkdir(parents=True, exist_ok=True)
     target = home / "dagster.yaml"

@@ -8,13 +8,15 @@ import dagster as dg
 from pydantic import SecretStr
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt, wait_exponential
 
+from kmdb_dagster.defs.import_runs import range_of
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 
-log = logging.getLogger(__name__)
+apprise_log = logging.getLogger("apprise")
 
-RANGE_TAGS = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 ATTEMPTS = 4
+OURS = ("kmdb_dagster.", "dagster.")
+"""Errors whose text is made for people."""
 
 
 @dg.run_failure_sensor(
@@ -35,7 +37,7 @@ def alert_of_failed_runs(context: dg.RunFailureSensorContext, kmdb: Kmdb) -> dg.
 
 
 def send(urls: Sequence[SecretStr], title: str, body: str) -> None:
-    """Deliver a message to every channel; one that does not take it is logged and tried again a few times.
+    """Deliver a message to every channel; one that does not take it is tried again a few times.
 
     Raises:
         PermanentError: a URL is none that Apprise knows, or a channel never took the message. Dagster shows it at
@@ -44,15 +46,21 @@ def send(urls: Sequence[SecretStr], title: str, body: str) -> None:
     channels = [_channel(url) for url in urls]
     undelivered = sum(not _deliver(channel, title, body) for channel in channels)
     if undelivered:
-        raise PermanentError(f"{undelivered} of {len(channels)} alert channels (KMDB_ALERT_URLS) took no message.")
+        raise PermanentError(
+            f"{undelivered} of {len(channels)} alert channels (KMDB_ALERT_URLS) took no message. A URL is wrong, or "
+            "who is behind it refuses. Expected e.g. mailto://… or json://…"
+        )
 
 
 def _channel(url: SecretStr) -> apprise.Apprise:
+    """A channel; one that Apprise does not know takes no message, and stands in the way of no other."""
     channel = apprise.Apprise()
-    if not channel.add(url.get_secret_value()):
-        raise PermanentError(
-            "KMDB_ALERT_URLS holds a URL that Apprise does not know. Expected e.g. mailto://… or json://…"
-        )
+    # It would write a URL that it does not know to the log, with the secret in it.
+    apprise_log.disabled = True
+    try:
+        channel.add(url.get_secret_value())
+    finally:
+        apprise_log.disabled = False
     return channel
 
 
@@ -70,15 +78,18 @@ def _deliver(channel: apprise.Apprise, title: str, body: str) -> bool:
 
 def _message(context: dg.RunFailureSensorContext, link: str) -> tuple[str, str]:
     run = context.dagster_run
-    first, last = (run.tags.get(tag) or run.tags.get("dagster/partition") for tag in RANGE_TAGS)
-    scope = f", revisions {first}..{last}" if first else ""
+    found = range_of(run)
+    # The job of a backfill is an internal one of Dagster's, which tells nobody anything.
+    title = f"kmdb: the import of revisions {found[0]}..{found[1]} failed" if found else f"kmdb: {run.job_name} failed"
     reasons = [_reason(event) for event in context.get_step_failure_events()] or [context.failure_event.message or ""]
-    return f"kmdb: {run.job_name} failed{scope}", "\n\n".join([*reasons, link])
+    return title, "\n\n".join([*reasons, link])
 
 
 def _reason(event: dg.DagsterEvent) -> str:
-    """The error itself, under the layers that Dagster wraps around it."""
+    """The error itself, under the layers that Dagster wraps around it, for people."""
     error = getattr(event.event_specific_data, "error", None)
-    while error is not None and error.cause is not None:
+    while error is not None and error.cause is not None and error.cls_name.startswith("Dagster"):
         error = error.cause
-    return f"{event.step_key}: {error.message.strip() if error else 'no reason given'}"
+    kind, _, words = (error.message if error else "").strip().partition(": ")
+    # The text of other errors may quote a person's data, which does not go out by mail.
+    return words if words and kind.startswith(OURS) else f"{event.step_key}: {kind or 'no reason given'}"

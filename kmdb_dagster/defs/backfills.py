@@ -16,6 +16,7 @@ from dagster._core.definitions.assets.graph.asset_graph_subset import (  # noqa:
 from dagster._core.execution.backfill import PartitionBackfill  # noqa: TID251 - see above
 
 from kmdb_dagster.defs.assets import KEYS
+from kmdb_dagster.defs.import_runs import waiting
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import REVISIONS, register, registered
 from kmdb_dagster.errors import PermanentError
@@ -49,7 +50,7 @@ def request_range(instance: dg.DagsterInstance, kmdb: Kmdb, first: int, last: in
 
 
 def request_new(instance: dg.DagsterInstance, kmdb: Kmdb) -> Asked:
-    """Ask Dagster to import what is not in: new, changed and failed revisions."""
+    """Ask Dagster to import what is neither in nor under way: new, changed and failed revisions."""
     seen = _look(kmdb)
     with kmdb.warehouse() as warehouse:
         if seen.etags:
@@ -57,6 +58,7 @@ def request_new(instance: dg.DagsterInstance, kmdb: Kmdb) -> Asked:
         statuses = ledger.statuses(warehouse.engine)
     failed = [status.revision for status in statuses.values() if status.failed]
     new = {*untouched(registered(instance), statuses, ()), *changed(seen, statuses), *failed}
+    new -= waiting(instance).revisions
     return _add_backfill(instance, sorted(new), "new revisions") if new else Asked("", [])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.errors import PermanentError, SettingsError
 
 FILE = "dagster.yaml"
 NEEDED_DAEMONS = ("BACKFILL", "QUEUED_RUN_COORDINATOR")
@@ -15,13 +15,19 @@ def open_instance() -> dg.DagsterInstance:
     """The instance that ``dagster dev`` would use here: DAGSTER_HOME's, or that of ./dagster.yaml.
 
     Raises:
-        PermanentError: there is neither.
+        SettingsError: there is neither, or DAGSTER_HOME is no folder.
     """
-    if os.environ.get("DAGSTER_HOME"):
+    home = os.environ.get("DAGSTER_HOME")
+    if home:
+        if not Path(home).is_absolute() or not Path(home).is_dir():
+            raise SettingsError(
+                f"DAGSTER_HOME is {home!r}. Expected: the absolute path of a folder, e.g. DAGSTER_HOME=$HOME/kmdb; "
+                "`kmdb ui` makes it."
+            )
         return dg.DagsterInstance.get()
     if Path(FILE).exists():
         return dg.DagsterInstance.from_config(".", FILE)
-    raise PermanentError(
+    raise SettingsError(
         "Dagster's history is not to be found: DAGSTER_HOME is not set, and there is no dagster.yaml in this folder. "
         "Set DAGSTER_HOME to a folder, e.g. DAGSTER_HOME=$HOME/kmdb, and start `kmdb ui`."
     )

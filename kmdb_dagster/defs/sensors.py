@@ -4,12 +4,11 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from itertools import islice
 from typing import NamedTuple
 
 import dagster as dg
 
-from kmdb_dagster.defs.assets import KEYS
+from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START, Waiting, waiting
 from kmdb_dagster.defs.jobs import import_revisions
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import register, registered
@@ -23,25 +22,8 @@ from kmdb_dagster.warehouse import ledger
 FULL_LISTING_SECONDS = 3600
 """Between two full listings, which find what gaps and the look-ahead hide, and what was changed."""
 
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
-PARTITION = "dagster/partition"
-
-UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-
-
-class Waiting(NamedTuple):
-    """What Dagster is doing already: import runs, the revisions in them, and whether a backfill goes on."""
-
-    runs: int
-    revisions: set[int]
-    backfill: bool
+RUN_KEY = "dagster/run_key"
+MOST_NAMED = 5
 
 
 class Tick(NamedTuple):
@@ -65,7 +47,7 @@ class Tick(NamedTuple):
         yield f"It is known up to revision {self.known[-1]}." if self.known else "It has no revisions (yet)."
         listing, status = self.sighting.listing, self.sighting.status
         if listing and listing.gaps:
-            gaps = (str(first) if first == last else f"{first}..{last}" for first, last in listing.gaps[:5])
+            gaps = (str(first) if first == last else f"{first}..{last}" for first, last in listing.gaps[:MOST_NAMED])
             yield f"Missing in it: {', '.join(gaps)}."
         if listing and listing.strange:
             yield f"{len(listing.strange)} objects under revisions/ have names that KissMetrics does not give."
@@ -95,14 +77,14 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
     known = registered(context.instance)
     everywhere = not known or time.time() - listed_at >= FULL_LISTING_SECONDS
     sighting = _look(bucket, settings, known, everywhere=everywhere)
-    waiting = _waiting(context.instance)
+    under_way = waiting(context.instance)
     with kmdb.warehouse() as warehouse:
         if sighting.etags:
             register(context.instance, warehouse, min(sighting.etags), max(sighting.etags))
             known = registered(context.instance)
-        tick = Tick(sighting, known, ledger.statuses(warehouse.engine), waiting)
-        requests = list(_requests(tick, warehouse.generation(), settings))
-    words = " ".join([f"{bucket.url}:", *tick.words(), f"Asking for {len(requests)} runs."])
+        tick = Tick(sighting, known, ledger.statuses(warehouse.engine), under_way)
+        requests, broken_off = _requests(context.instance, tick, warehouse.generation(), settings)
+    words = " ".join([f"{bucket.url}:", *tick.words(), *_outcome(requests, broken_off)])
     context.log.info(words)
     return dg.SensorResult(
         run_requests=requests,
@@ -117,36 +99,40 @@ def _look(bucket: Bucket, settings: Settings, known: Sequence[int], *, everywher
     return watch.look_ahead(bucket, known[-1], settings.revision_lookahead)
 
 
-def _waiting(instance: dg.DagsterInstance) -> Waiting:
-    runs = [
-        run
-        for run in instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
-        if run.asset_selection is None or not run.asset_selection.isdisjoint(KEYS)
-    ]
-    ranges = [_range_of(run) for run in runs]
-    revisions = {number for first, last in ranges for number in range(first, last + 1)}
-    backfills = [backfill for backfill in instance.get_backfills(limit=20) if backfill.status.value == "REQUESTED"]
-    return Waiting(sum(1 for first, last in ranges if last), revisions, bool(backfills))
+def _outcome(requests: Sequence[dg.RunRequest], broken_off: Sequence[str]) -> Iterator[str]:
+    yield f"Asking for {len(requests)} runs."
+    if broken_off:
+        named = ", ".join(broken_off[:MOST_NAMED]) + (", …" if len(broken_off) > MOST_NAMED else "")
+        yield f"Runs over {named} ended early and are not asked for again: `kmdb import` does that."
 
 
-def _range_of(run: dg.DagsterRun) -> tuple[int, int]:
-    """The revisions of a run; 1..0, which is none, for a run of something else."""
-    first = run.tags.get(RANGE_START) or run.tags.get(PARTITION, "")
-    last = run.tags.get(RANGE_END) or run.tags.get(PARTITION, "")
-    return (int(first), int(last)) if first.isdecimal() and last.isdecimal() else (1, 0)
-
-
-def _requests(tick: Tick, generation: str, settings: Settings) -> Iterator[dg.RunRequest]:
-    """Runs over contiguous ranges, as many as there is room for."""
-    room = max(0, settings.runs_ahead - tick.waiting.runs)
-    for first, last in islice(chunks(tick.wanted(), settings.revisions_per_run), room):
-        etags = [tick.sighting.etags.get(number, "") for number in range(first, last + 1)]
+def _ranges(tick: Tick, generation: str, settings: Settings) -> Iterator[tuple[str, int, int]]:
+    """The contiguous ranges to ask for, each with its key, first and last revision."""
+    for first, last in chunks(tick.wanted(), settings.revisions_per_run):
+        # A changed file makes another key; one that was never in does not need to be told from itself.
+        etags = [tick.sighting.etags.get(number, "") for number in range(first, last + 1) if number in tick.statuses]
         content = sha256("\n".join(etags).encode()).hexdigest()[:16]
-        yield dg.RunRequest(
-            # Dagster starts no second run of the same key: what failed waits for a person, not for the next tick.
-            run_key=f"{generation}/{first}-{last}/{content}",
-            tags={RANGE_START: str(first), RANGE_END: str(last)},
-        )
+        yield f"{generation}/{first}-{last}/{content}", first, last
+
+
+def _requests(
+    instance: dg.DagsterInstance, tick: Tick, generation: str, settings: Settings
+) -> tuple[list[dg.RunRequest], list[str]]:
+    """Runs, as many as there is room for; and the ranges whose run ended before it had dealt with them.
+
+    Dagster starts no second run of the same key: such a range waits for a person, and takes no room.
+    """
+    room = max(0, settings.runs_ahead - tick.waiting.runs)
+    requests: list[dg.RunRequest] = []
+    broken_off = []
+    for key, first, last in _ranges(tick, generation, settings):
+        if len(requests) == room:
+            break
+        if instance.get_runs_count(dg.RunsFilter(tags={RUN_KEY: key})):
+            broken_off.append(f"{first}..{last}")
+        else:
+            requests.append(dg.RunRequest(run_key=key, tags={RANGE_START: str(first), RANGE_END: str(last)}))
+    return requests, broken_off
 
 
 SENSORS = [new_revisions]

@@ -1,25 +1,55 @@
-"""Real runs of the import on an instance, in this process."""
+"""Real runs on an instance, in this process."""
+
+from collections.abc import Mapping
+from functools import cache
 
 import dagster as dg
 
 from kmdb_dagster.definitions import definitions
+from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import register
 
 
 def import_range(
-    instance: dg.DagsterInstance, kmdb: Kmdb, first: int, last: int, *, only: list[str] | None = None
+    instance: dg.DagsterInstance,
+    kmdb: Kmdb,
+    first: int,
+    last: int,
+    *,
+    only: list[str] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Run the import over a range of revisions, of all five assets or of some."""
     with kmdb.warehouse() as warehouse:
         register(instance, warehouse, first, last)
-    return (
-        definitions()
-        .resolve_job_def("import_revisions")
-        .execute_in_process(
-            instance=instance,
-            tags={"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)},
-            asset_selection=[dg.AssetKey(name) for name in only] if only else None,
-            raise_on_error=False,
-        )
+    return _job("import_revisions").execute_in_process(
+        instance=instance,
+        tags={RANGE_START: str(first), RANGE_END: str(last), **(tags or {})},
+        asset_selection=[dg.AssetKey(name) for name in only] if only else None,
+        raise_on_error=False,
     )
+
+
+def run_job(
+    instance: dg.DagsterInstance, name: str, run_config: Mapping[str, object] | None = None
+) -> dg.ExecuteInProcessResult:
+    """Run a job, with the configuration of its Launchpad unless another is given."""
+    return _job(name).execute_in_process(instance=instance, run_config=run_config, raise_on_error=False)
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> str:
+    """What the failed step of a run said, with all that Dagster keeps of it."""
+    (event,) = (event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE)
+    return str(event.event_specific_data)
+
+
+def leave_a_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, tags: Mapping[str, str]) -> None:
+    """A run of the import that stands at ``status``, whatever becomes of it."""
+    instance.create_run_for_job(_job("import_revisions"), status=status, tags=tags)
+
+
+@cache
+def _job(name: str) -> dg.JobDefinition:
+    """A job; no setting that a test sets is in it."""
+    return definitions().resolve_job_def(name)

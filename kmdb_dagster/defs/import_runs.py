@@ -1,0 +1,45 @@
+"""Runs that import: which revisions a run takes, and which runs are under way."""
+
+from typing import NamedTuple
+
+import dagster as dg
+
+from kmdb_dagster.defs.assets import KEYS
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+PARTITION = "dagster/partition"
+
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+class Waiting(NamedTuple):
+    """What Dagster is doing already: import runs, the revisions in them, and whether a backfill goes on."""
+
+    runs: int
+    revisions: set[int]
+    backfill: bool
+
+
+def range_of(run: dg.DagsterRun) -> tuple[int, int] | None:
+    """The first and the last revision of a run; None for a run of something else."""
+    first = run.tags.get(RANGE_START) or run.tags.get(PARTITION, "")
+    last = run.tags.get(RANGE_END) or run.tags.get(PARTITION, "")
+    return (int(first), int(last)) if first.isdecimal() and last.isdecimal() else None
+
+
+def waiting(instance: dg.DagsterInstance) -> Waiting:
+    """What is under way now."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
+    # No selection: all assets of its job.
+    ours = [run for run in runs if not run.asset_selection or not run.asset_selection.isdisjoint(KEYS)]
+    ranges = [found for run in ours if (found := range_of(run))]
+    revisions = {number for first, last in ranges for number in range(first, last + 1)}
+    backfills = [backfill for backfill in instance.get_backfills(limit=20) if backfill.status.value == "REQUESTED"]
+    return Waiting(len(ranges), revisions, bool(backfills))

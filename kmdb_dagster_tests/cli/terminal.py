@@ -1,0 +1,38 @@
+"""The command as a person uses it, in a folder."""
+
+import os
+import traceback
+from contextlib import chdir
+from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
+
+from click.testing import CliRunner
+
+from kmdb_dagster.cli import main
+from kmdb_dagster.settings import Settings
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Terminal(NamedTuple):
+    """A folder, with settings in the environment."""
+
+    folder: Path
+
+    def kmdb(self, *arguments: str, standard_input: str | bytes = b"", **settings: str) -> Ended:
+        """Run the command to its end. What it makes of the environment ends with it."""
+        names = {str(field.alias) for field in Settings.model_fields.values()} | {"DAGSTER_HOME"}
+        bare = {name: value for name, value in os.environ.items() if name not in names}
+        with chdir(self.folder), patch.dict(os.environ, {**bare, **settings}, clear=True):
+            result = CliRunner().invoke(main, arguments, input=standard_input, prog_name="kmdb")
+        if result.exc_info and not isinstance(result.exception, SystemExit | None):
+            # What a person would see.
+            return Ended(1, result.stdout, result.stderr + "".join(traceback.format_exception(result.exception)))
+        return Ended(result.exit_code, result.stdout, result.stderr)

@@ -1,0 +1,129 @@
+"""What holds for every command: help, exit codes, one line for a failure."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from kmdb_dagster import __version__
+from kmdb_dagster.cli import main
+from kmdb_dagster.cli.ui import configure
+from kmdb_dagster_tests.cli.terminal import Terminal
+
+COMMANDS = ["flush", "import", "inspect", "migrate", "partition", "realias", "sample", "status", "ui"]
+ON_THE_DATABASE = [
+    ["flush", "--yes"],
+    ["import"],
+    ["import", "1..2"],
+    ["migrate"],
+    ["partition"],
+    ["realias"],
+    ["status"],
+]
+
+
+def test_the_commands_are_these() -> None:
+    assert sorted(main.commands) == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example_of_itself(name: str) -> None:
+    result = CliRunner().invoke(main, [name, "--help"])
+    assert result.exit_code == 0
+    _, example = result.output.split("Example:\n")
+    assert f"kmdb {name}" in example
+    shown = [option for option in main.commands[name].params if isinstance(option, click.Option)]
+    assert all(option.help for option in shown)
+
+
+def test_it_says_its_version() -> None:
+    assert CliRunner().invoke(main, ["--version"]).output == f"kmdb, version {__version__}\n"
+
+
+def test_help_does_not_wait_for_dagster(tmp_path: Path) -> None:
+    code = "import sys, kmdb_dagster.cli; sys.exit('dagster' in sys.modules)"
+    assert run(tmp_path, sys.executable, "-c", code).returncode == 0
+
+
+def test_the_program_that_is_installed_is_this_one(tmp_path: Path) -> None:
+    done = run(tmp_path, str(Path(sys.executable).parent / "kmdb"), "import", "3..1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("kmdb: '3..1' runs backwards.")
+    assert done.stderr.count("\n") == 1
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - our own programs
+
+
+@pytest.mark.parametrize("arguments", ON_THE_DATABASE)
+def test_a_missing_setting_is_one_line_that_names_it(arguments: list[str], terminal: Terminal) -> None:
+    ended = terminal.kmdb(*arguments)
+    assert ended.code == 2
+    assert ended.out == ""
+    assert ended.err.startswith("kmdb: DATABASE_URL is not set. ")
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [*ON_THE_DATABASE, ["ui"]])
+def test_a_wrong_setting_is_one_line_that_names_it(arguments: list[str], terminal: Terminal) -> None:
+    ended = terminal.kmdb(*arguments, KMDB_BATCH_SIZE="many")
+    assert ended.code == 2
+    assert ended.err.startswith("kmdb: KMDB_BATCH_SIZE is 'many': ")
+    assert ended.err.count("\n") == 1
+
+
+def test_settings_that_cannot_be_read_are_one_line(terminal: Terminal) -> None:
+    (terminal.folder / ".env").write_bytes(b"\xff\xfeDATABASE_URL=")
+    ended = terminal.kmdb("status")
+    assert (ended.code, ended.err) == (2, "kmdb: .env cannot be read (UnicodeDecodeError). It must be UTF-8 text.\n")
+
+
+def test_a_server_that_is_not_there_is_one_line(terminal: Terminal) -> None:
+    ended = terminal.kmdb("status", DATABASE_URL="mysql://root:hushhush@127.0.0.1:1/kmdb")
+    assert ended.code == 1
+    assert ended.err == "kmdb: Database 'kmdb' on 127.0.0.1: the server cannot be reached (2002).\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"), [("3..1", "'3..1' runs backwards"), ("x", "'x' is no range"), ("0", "'0' holds a number")]
+)
+def test_a_range_that_is_none_is_one_line(given: str, words: str, terminal: Terminal) -> None:
+    ended = terminal.kmdb("import", given)
+    assert ended.code == 1
+    assert ended.err.startswith(f"kmdb: {words}")
+    assert ended.err.endswith("Expected: `31..45` (first and last revision) or `31`.\n")
+
+
+def test_without_a_history_of_dagsters_an_import_says_how_to_have_one(terminal: Terminal) -> None:
+    ended = terminal.kmdb("import", DATABASE_URL="mysql://root@127.0.0.1:1/kmdb")
+    assert ended.code == 2
+    assert "Set DAGSTER_HOME to a folder" in ended.err
+
+
+def test_a_dagster_home_that_is_no_folder_is_one_line(terminal: Terminal) -> None:
+    ended = terminal.kmdb("import", DATABASE_URL="mysql://root@127.0.0.1:1/kmdb", DAGSTER_HOME="relative")
+    assert ended.code == 2
+    assert ended.err.startswith("kmdb: DAGSTER_HOME is 'relative'. Expected: the absolute path of a folder")
+
+
+def test_without_a_daemon_an_import_says_how_to_start_one(ready: Terminal, tmp_path: Path) -> None:
+    configure(tmp_path / "home")
+    ended = ready.kmdb("import", DAGSTER_HOME=str(tmp_path / "home"))
+    assert ended.code == 1
+    assert ended.err == (
+        "kmdb: Dagster's daemon is not running, so nothing would start. Start `kmdb ui` and leave it open.\n"
+    )
+
+
+def test_a_new_dagster_home_keeps_the_history_in_itself_and_an_old_one_is_left_alone(tmp_path: Path) -> None:
+    home = tmp_path / "new" / "home"
+    configure(home)
+    configuration = home / "dagster.yaml"
+    assert f"base_dir: {home}\n" in configuration.read_text()
+    configuration.write_text("mine")
+    configure(home)
+    assert configuration.read_text() == "mine"

@@ -1,0 +1,98 @@
+"""The commands on the database, against a real one."""
+
+import json
+
+from sqlalchemy import text
+
+from kmdb_dagster.warehouse import Warehouse, ledger
+from kmdb_dagster_tests.cli.terminal import Terminal
+
+DATES = {"KMDB_MIN_DATE": "2014-04-01", "KMDB_MAX_DATE": "2014-06-01"}
+
+
+def count(warehouse: Warehouse, table: str) -> int:
+    with warehouse.engine.connect() as connection:
+        return int(connection.execute(text(f"SELECT COUNT(*) FROM {table}")).scalar_one())  # noqa: S608 - our tables
+
+
+def test_migrate_makes_the_tables_once(terminal: Terminal, empty_database: str) -> None:
+    name = empty_database.rpartition("/")[2]
+    first = terminal.kmdb("migrate", DATABASE_URL=empty_database)
+    again = terminal.kmdb("migrate", DATABASE_URL=empty_database)
+    assert (first.code, again.code) == (0, 0)
+    assert first.out.startswith(f"{name} on ")
+    assert first.out.endswith("(was none).\n")
+    assert again.out.endswith(" already.\n")
+
+
+def test_a_dry_run_prints_statements_that_can_be_piped_and_changes_nothing(ready: Terminal) -> None:
+    shown = ready.kmdb("partition", "--dry-run", **DATES)
+    assert shown.code == 0
+    *statements, rest = shown.out.split(";\n")
+    assert rest == ""
+    assert statements
+    assert all(statement.startswith("ALTER TABLE") for statement in statements)
+    assert shown.out == ready.kmdb("partition", "--dry-run", **DATES).out
+    assert "events: 10 partitions would be added to " in shown.err
+
+
+def test_partitions_are_added_once(ready: Terminal) -> None:
+    first = ready.kmdb("partition", **DATES)
+    assert first.code == 0
+    assert "events: 10 partitions added to " in first.out
+    # KMDB_MIN_DATE counts the first time only.
+    again = ready.kmdb("partition", KMDB_MAX_DATE=DATES["KMDB_MAX_DATE"])
+    assert again.code == 0
+    assert "events: 0 partitions added to " in again.out
+
+
+def test_the_first_partitioning_needs_a_first_date(ready: Terminal) -> None:
+    ended = ready.kmdb("partition")
+    assert ended.code == 2
+    assert ended.err.startswith("kmdb: KMDB_MIN_DATE is not set.")
+
+
+def test_flush_asks_first(ready: Terminal, warehouse: Warehouse) -> None:
+    ledger.record_failure(warehouse.engine, 1, "it is broken")
+    refused = ready.kmdb("flush", standard_input="n\n")
+    assert refused.code == 1
+    assert "Delete every imported row of " in refused.out
+    assert count(warehouse, "revisions") == 1
+    assert ready.kmdb("flush", standard_input="y\n").code == 0
+    assert count(warehouse, "revisions") == 0
+
+
+def test_flush_with_yes_does_not_ask(ready: Terminal, warehouse: Warehouse) -> None:
+    ledger.record_failure(warehouse.engine, 1, "it is broken")
+    ended = ready.kmdb("flush", "--yes")
+    assert ended.code == 0
+    assert ended.out.endswith("is empty. Dagster's sensor will import everything again.\n")
+    assert count(warehouse, "revisions") == 0
+
+
+def test_status_says_how_things_stand(ready: Terminal, warehouse: Warehouse) -> None:
+    ledger.record_failure(warehouse.engine, 7, "raw_revisions: it is broken")
+    ended = ready.kmdb("status")
+    assert ended.code == 0
+    assert "  revisions              0 in, 0 that KissMetrics never wrote, 1 failed\n" in ended.out
+    assert ended.out.endswith("  failed: revision 7, raw_revisions: it is broken\n")
+
+
+def test_status_for_a_program_is_json(ready: Terminal, warehouse: Warehouse) -> None:
+    ledger.record_failure(warehouse.engine, 7, "raw_revisions: it is broken")
+    found = json.loads(ready.kmdb("status", "--json").out)
+    assert found["totals"]["failed"] == 1
+    assert found["failures"] == [[7, "raw_revisions: it is broken"]]
+    assert found["partitions_until"] is None
+
+
+def test_status_of_a_database_without_tables_says_what_to_do(terminal: Terminal, empty_database: str) -> None:
+    ended = terminal.kmdb("status", DATABASE_URL=empty_database)
+    assert ended.code == 1
+    assert "run `kmdb migrate`" in ended.err
+
+
+def test_realias_says_what_it_moved(ready: Terminal) -> None:
+    ended = ready.kmdb("realias")
+    assert ended.code == 0
+    assert ended.out.endswith("0 identities got another person; 0 more fact rows were put right.\n")

@@ -1,0 +1,88 @@
+"""The commands on files, which need no setting at all."""
+
+import json
+from pathlib import Path
+
+from kmdb_dagster_tests.buckets import alias, event, property_set
+from kmdb_dagster_tests.cli.terminal import Terminal
+
+REVISION = b"".join(
+    [
+        event("visited site", url="http://example.com"),
+        property_set(plan="pro"),
+        alias("anon=", "bob@example.com"),
+        b"\n",
+        b"no json\n",
+        b"neither\n",
+    ]
+)
+
+
+def test_inspect_sums_up_what_each_line_would_become(terminal: Terminal) -> None:
+    (terminal.folder / "1.json").write_bytes(REVISION)
+    ended = terminal.kmdb("inspect", "1.json")
+    assert ended.code == 0
+    words = [line.split(maxsplit=1) for line in ended.out.splitlines()]
+    assert words[:7] == [
+        ["6", "lines"],
+        ["1", "events"],
+        ["1", "property sets"],
+        ["1", "aliases"],
+        ["2", "property values"],
+        ["1", "blank lines"],
+        ["2", "rejected lines"],
+    ]
+    assert words[7][1].endswith(", line 5, 6")
+    assert "bob@example.com" not in ended.out
+
+
+def test_inspect_reads_standard_input(terminal: Terminal) -> None:
+    assert terminal.kmdb("inspect", "-", standard_input=REVISION).out.split()[:2] == ["6", "lines"]
+
+
+def test_inspect_of_an_empty_file_is_no_failure(terminal: Terminal) -> None:
+    ended = terminal.kmdb("inspect", "-")
+    assert (ended.code, ended.out.split()) == (0, ["0", "lines"])
+
+
+def test_inspect_as_json_is_a_line_for_each_line(terminal: Terminal) -> None:
+    ended = terminal.kmdb("inspect", "--json", "-", standard_input=REVISION)
+    assert len([json.loads(line) for line in ended.out.splitlines()]) == 6
+    assert "bob@example.com" in ended.out
+
+
+def test_inspect_of_a_file_that_is_not_there_names_it(terminal: Terminal) -> None:
+    ended = terminal.kmdb("inspect", "gone.json")
+    assert ended.code == 2
+    assert "'gone.json': No such file or directory" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_same_options_give_the_same_sample(terminal: Terminal) -> None:
+    options = ["--revisions", "3", "--lines", "50"]
+    ended = terminal.kmdb("sample", "one", *options)
+    assert ended.code == 0
+    assert ended.out.endswith("one holds 0.0 MB.\n")
+    terminal.kmdb("sample", "two", *options)
+    terminal.kmdb("sample", "three", *options, "--seed", "7")
+    one, two, three = (files(terminal.folder / name) for name in ("one", "two", "three"))
+    assert sorted(one) == [
+        "hello.txt",
+        "index.csv",
+        "revisions/1.json",
+        "revisions/2.json",
+        "revisions/3.json",
+        "status.csv",
+    ]
+    assert one == two
+    assert one["revisions/1.json"] != three["revisions/1.json"]
+
+
+def test_a_sample_of_nothing_is_refused(terminal: Terminal) -> None:
+    ended = terminal.kmdb("sample", "here", "--revisions", "0")
+    assert ended.code == 2
+    assert "Invalid value for '--revisions'" in ended.err

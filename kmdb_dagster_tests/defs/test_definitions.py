@@ -1,0 +1,160 @@
+"""What the Dagster UI shows, pinned: a renamed asset is a visible diff here."""
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import kmdb_dagster
+from kmdb_dagster.definitions import definitions
+from kmdb_dagster.errors import SettingsError
+
+PACKAGE = Path(kmdb_dagster.__file__).parent
+PROGRAMS = Path(sys.executable).parent
+FIVE = ["events", "parsed_events", "properties", "raw_revisions", "user_map"]
+
+pytestmark = pytest.mark.usefixtures("bare_environment")
+
+
+@pytest.fixture
+def repository() -> dg.RepositoryDefinition:
+    """The code location as Dagster sees it."""
+    found = definitions().get_repository_def()
+    assert isinstance(found, dg.RepositoryDefinition)
+    return found
+
+
+def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    assert sorted(key.to_user_string() for key in graph.get_all_asset_keys()) == sorted([*FIVE, "kissmetrics_bucket"])
+    assert sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")) == [
+        "import_range",
+        "import_revisions",
+        "partition_tables",
+        "realias",
+    ]
+    assert sorted(sensor.name for sensor in repository.sensor_defs) == ["alert_of_failed_runs", "new_revisions"]
+    assert [schedule.name for schedule in repository.schedule_defs] == ["cover_the_future"]
+    assert [str(key) for key in graph.asset_check_keys] == [
+        str(dg.AssetCheckKey(dg.AssetKey("events"), "lines_accounted_for"))
+    ]
+
+
+def test_every_asset_says_what_it_is_and_whose(repository: dg.RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description
+        assert node.owners == ["team:data"]
+        assert node.kinds
+        assert node.group_name in {"source", "lake", "warehouse"}
+
+
+def test_everything_that_is_started_by_hand_or_clock_has_a_description(repository: dg.RepositoryDefinition) -> None:
+    for job in repository.get_all_jobs():
+        assert job.description or job.name.startswith("__")
+    assert all(sensor.description for sensor in repository.sensor_defs)
+    assert all(schedule.description for schedule in repository.schedule_defs)
+
+
+def test_the_five_assets_share_partitions_and_the_number_of_revisions_in_a_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "7")
+    graph = definitions().resolve_asset_graph()
+    for name in FIVE:
+        node = graph.get(dg.AssetKey(name))
+        assert isinstance(node.partitions_def, dg.DynamicPartitionsDefinition)
+        assert node.partitions_def.name == "km_revision"
+        assert node.backfill_policy == dg.BackfillPolicy.multi_run(7)
+
+
+def test_lineage_goes_from_the_bucket_to_the_facts() -> None:
+    graph = definitions().resolve_asset_graph()
+    parents = {name: [key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys] for name in FIVE}
+    assert parents == {
+        "raw_revisions": ["kissmetrics_bucket"],
+        "parsed_events": ["raw_revisions"],
+        "user_map": ["parsed_events"],
+        "events": ["user_map"],
+        "properties": ["user_map"],
+    }
+
+
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "many")
+    with pytest.raises(SettingsError, match="KMDB_REVISIONS_PER_RUN is 'many'"):
+        definitions()
+
+
+VALIDATE = ["dagster", "definitions", "validate", "-m", "kmdb_dagster.definitions"]
+
+
+@pytest.mark.parametrize("command", [VALIDATE, ["dg", "check", "defs"]])
+def test_dagsters_own_checks_pass_with_an_empty_environment(command: list[str], tmp_path: Path) -> None:
+    done = _run(command, tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+def test_dagsters_own_check_names_a_wrong_setting(tmp_path: Path) -> None:
+    done = _run(VALIDATE, tmp_path, KMDB_BATCH_SIZE="none")
+    assert done.returncode != 0
+    assert "KMDB_BATCH_SIZE is 'none'" in done.stdout
+
+
+def test_importing_the_definitions_reads_no_setting_and_opens_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KMDB_REVISIONS_PER_RUN=many\n")
+    code = (
+        "import socket, sys\n"
+        "def refuse(event, arguments):\n"
+        "    assert event not in {'socket.connect', 'socket.getaddrinfo'}, event\n"
+        "    assert event != 'open' or not str(arguments[0]).endswith('.env'), arguments\n"
+        "sys.addaudithook(refuse)\n"
+        "import kmdb_dagster.definitions\n"
+    )
+    wrong = {**_bare(tmp_path), "DATABASE_URL": "nonsense", "KMDB_MIN_REVISION": "x"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=wrong, capture_output=True, text=True, check=False)  # noqa: S603 - our own code
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_defs_and_definitions_know_dagster() -> None:
+    allowed = {PACKAGE / "definitions.py", *(PACKAGE / "defs").rglob("*.py")}
+    assert {path for path in PACKAGE.rglob("*.py") if _imports(path) & {"dagster", "dagster_aws"}} <= allowed
+
+
+def test_what_an_export_is_knows_no_library() -> None:
+    for path in (PACKAGE / "export").rglob("*.py"):
+        assert not _imports(path) & {"dagster", "dagster_aws", "sqlalchemy", "boto3", "botocore", "MySQLdb"}
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def _bare(home: Path) -> dict[str, str]:
+    """The environment of a process that has none; ``HOME`` keeps what programs note down out of the user's."""
+    path = f"{PROGRAMS}:{os.environ['PATH']}"
+    return {"PATH": path, "HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "yes", "DAGSTER_HOME": str(home)}
+
+
+def _run(command: list[str], home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - Dagster's own programs
+        [str(PROGRAMS / command[0]), *command[1:]],
+        cwd=PACKAGE.parent,
+        env={**_bare(home), **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )

@@ -1,0 +1,78 @@
+"""Dagster's own configuration: dagster.yaml for the first minutes, deploy/mysql/dagster.yaml for production."""
+
+import os
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml  # type: ignore[import-untyped]  # its types are a package of their own, for one call here
+
+import kmdb_dagster
+from kmdb_dagster.defs.instance import open_instance, require_daemon
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.errors import PermanentError, SettingsError
+from kmdb_dagster.settings import database_url
+from kmdb_dagster_tests.buckets import FolderOfRevisions, event
+from kmdb_dagster_tests.defs.conftest import another_database
+from kmdb_dagster_tests.defs.runs import import_range
+
+CHECKOUT = Path(kmdb_dagster.__file__).parent.parent
+SQLITE = CHECKOUT / "dagster.yaml"
+MYSQL = CHECKOUT / "deploy" / "mysql" / "dagster.yaml"
+
+
+def test_the_two_files_are_the_same_but_for_their_storage() -> None:
+    one, other = (yaml.safe_load(path.read_text()) for path in (SQLITE, MYSQL))
+    assert list(one.pop("storage")) == ["sqlite"]
+    assert list(other.pop("storage")) == ["mysql"]
+    assert one == other
+
+
+def test_the_file_for_the_first_minutes_keeps_its_history_below_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bare_environment: None
+) -> None:
+    del bare_environment
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(SQLITE, tmp_path)
+    with open_instance() as instance:
+        instance.add_dynamic_partitions("km_revision", ["1"])
+        assert not instance.telemetry_enabled
+        assert not instance.nux_enabled
+    assert list((tmp_path / "var" / "dagster").iterdir())
+
+
+def test_an_import_runs_with_the_history_on_mysql(
+    tmp_path: Path, kmdb: Kmdb, bucket: FolderOfRevisions, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(MYSQL, home)
+    bucket.put(1, event("visited site"))
+    with another_database(server_url, f"kmdb_test_dagster_{os.getpid()}") as url:
+        full = database_url(url).render_as_string(hide_password=False)
+        monkeypatch.setenv("DAGSTER_MYSQL_URL", full)
+        monkeypatch.setenv("DAGSTER_HOME", str(home))
+        with open_instance() as instance:
+            assert import_range(instance, kmdb, 1, 1).success
+        with open_instance() as instance:
+            assert instance.get_materialized_partitions(dg.AssetKey("events")) == {"1"}
+
+
+@pytest.mark.usefixtures("bare_environment")
+@pytest.mark.parametrize("home", ["relative", "/nowhere/at/all"])
+def test_a_dagster_home_that_is_none_is_a_setting_to_be_mended(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", home)
+    with pytest.raises(SettingsError, match=f"DAGSTER_HOME is '{home}'"):
+        open_instance()
+
+
+@pytest.mark.usefixtures("bare_environment")
+def test_without_a_history_it_is_said_how_to_have_one() -> None:
+    with pytest.raises(SettingsError, match="DAGSTER_HOME is not set"):
+        open_instance()
+
+
+def test_without_a_daemon_it_is_said_who_starts_one(instance: dg.DagsterInstance) -> None:
+    with pytest.raises(PermanentError, match="Start `kmdb ui`"):
+        require_daemon(instance)

@@ -1,0 +1,166 @@
+"""What an operator starts by hand, and what the clock starts."""
+
+from collections import Counter
+from typing import Any
+
+import dagster as dg
+import pytest
+from sqlalchemy import text
+
+from kmdb_dagster.defs.backfills import outcome_of, request_new
+from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.revisions import NAME, register
+from kmdb_dagster.defs.schedules import cover_the_future
+from kmdb_dagster.warehouse import Warehouse, ledger
+from kmdb_dagster.warehouse.partitions import read_partitions
+from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event
+from kmdb_dagster_tests.defs.runs import failure_of, import_range, leave_a_run, run_job
+
+FIVE = ("raw_revisions", "parsed_events", "user_map", "events", "properties")
+
+
+def typed(first: object, last: object) -> dict[str, Any]:
+    """What an operator types into the Launchpad."""
+    return {"ops": {"request_backfill": {"config": {"first": first, "last": last}}}}
+
+
+def told(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    """The metadata of the one output of a run."""
+    (event,) = (event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_OUTPUT)
+    return {name: value.value for name, value in event.step_output_data.metadata.items()}
+
+
+def fill(bucket: FolderOfRevisions, *revisions: int) -> None:
+    for number in revisions:
+        bucket.put(number, event("visited site"))
+
+
+def test_a_typed_range_becomes_a_backfill_of_just_these_revisions(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions
+) -> None:
+    del kmdb
+    fill(bucket, 1, 2, 3, 5, 6)
+    result = run_job(instance, "import_range", typed(2, 5))
+    (backfill,) = instance.get_backfills()
+    assert told(result) == {"backfill": f"/runs/b/{backfill.backfill_id}"}
+    assert backfill.title == "revisions 2..5"
+    assert list(instance.get_dynamic_partitions(NAME)) == ["1", "2", "3", "4", "5", "6"]
+    assert outcome_of(instance, backfill.backfill_id) is None
+    wanted = backfill.asset_backfill_data
+    assert wanted is not None
+    keys = {key.to_user_string() for key in wanted.target_subset.asset_keys}
+    assert keys == set(FIVE)
+    for asset in FIVE:
+        subset = wanted.target_subset.get_partitions_subset(dg.AssetKey(asset))
+        assert set(subset.get_partition_keys()) == {"2", "3", "4", "5"}
+
+
+@pytest.mark.usefixtures("kmdb")
+@pytest.mark.parametrize(
+    ("first", "last", "words"),
+    [
+        (3, 1, "The range 3..1 is the wrong way round. Give the lower number first."),
+        (1, 3, "The range 1..3 reaches beyond the bucket, which has revisions 2 to 4."),
+        (2, 9, "The range 2..9 reaches beyond the bucket, which has revisions 2 to 4."),
+    ],
+)
+def test_a_range_that_cannot_be_is_refused_in_words(
+    first: int, last: int, words: str, instance: dg.DagsterInstance, bucket: FolderOfRevisions
+) -> None:
+    fill(bucket, 2, 3, 4)
+    assert words in failure_of(run_job(instance, "import_range", typed(first, last)))
+    assert not instance.get_backfills()
+
+
+def test_an_empty_bucket_has_no_range(instance: dg.DagsterInstance, kmdb: Kmdb) -> None:
+    del kmdb
+    assert "which has no revisions at all" in failure_of(run_job(instance, "import_range", typed(1, 1)))
+
+
+def test_the_launchpad_takes_numbers_only(instance: dg.DagsterInstance) -> None:
+    with pytest.raises(dg.DagsterInvalidConfigError, match='not valid for expected type "Int"'):
+        run_job(instance, "import_range", typed(1, "five"))
+
+
+@pytest.mark.parametrize(("last", "words"), [(0, "greater than or equal to 1"), (2**23, "less than or equal")])
+def test_what_is_no_revision_number_is_refused(last: int, words: str, instance: dg.DagsterInstance) -> None:
+    assert words in failure_of(run_job(instance, "import_range", typed(1, last)))
+
+
+def test_what_is_not_in_is_asked_for_by_a_backfill(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
+) -> None:
+    fill(bucket, 1, 2, 3, 4, 5)
+    import_range(instance, kmdb, 1, 3)
+    bucket.put(2, event("signed up"), event("visited site"))
+    ledger.record_failure(warehouse.engine, 3, "raw_revisions: it is broken")
+    register(instance, warehouse, 1, 5)
+    leave_a_run(instance, dg.DagsterRunStatus.STARTED, {RANGE_START: "4", RANGE_END: "4"})
+    assert request_new(instance, kmdb).revisions == [2, 3, 5]
+
+
+def test_nothing_is_asked_for_when_all_is_in(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions
+) -> None:
+    assert request_new(instance, kmdb).revisions == []
+    fill(bucket, 1, 3)
+    import_range(instance, kmdb, 1, 3)
+    assert request_new(instance, kmdb).revisions == []
+    assert not instance.get_backfills()
+
+
+@pytest.fixture
+def _dates(kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
+    del kmdb
+    monkeypatch.setenv("KMDB_MIN_DATE", "2014-04-01")
+    monkeypatch.setenv("KMDB_MAX_DATE", "2014-06-01")
+
+
+def partitions_of(warehouse: Warehouse) -> Counter[str]:
+    with warehouse.engine.connect() as connection:
+        return Counter(partition.table for partition in read_partitions(connection))
+
+
+@pytest.mark.usefixtures("_dates")
+def test_a_dry_run_shows_the_statements_and_changes_nothing(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
+    before = partitions_of(warehouse)
+    shown = told(run_job(instance, "partition_tables"))
+    assert shown["dry_run"] is True
+    assert shown["to_add"]["events"] == shown["to_add"]["properties"] > 0
+    assert "ALTER TABLE" in shown["statements"]
+    assert partitions_of(warehouse) == before
+
+
+@pytest.mark.usefixtures("_dates")
+def test_the_night_adds_partitions_for_real_and_once(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
+    with dg.build_schedule_context(instance=instance) as context:
+        (request,) = cover_the_future.evaluate_tick(context).run_requests or []
+    before = partitions_of(warehouse)
+    first = told(run_job(instance, "partition_tables", request.run_config))
+    assert first["dry_run"] is False
+    after = partitions_of(warehouse)
+    assert after["events"] - before["events"] >= 8
+    again = told(run_job(instance, "partition_tables", request.run_config))
+    assert set(again["added"].values()) == {0}
+    assert again["statements"] == "none"
+    assert partitions_of(warehouse) == after
+
+
+def test_aliases_that_were_added_by_hand_take_effect_with_realias(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
+) -> None:
+    bucket.put(1, event("visited site", "anon="), event("signed up", "bob@example.com"), alias("anon=", "x"))
+    import_range(instance, kmdb, 1, 1)
+    with warehouse.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE aliases SET name2 = 'bob@example.com', "
+                "identity2_id = (SELECT id FROM users WHERE name = 'bob@example.com')"
+            )
+        )
+    result = run_job(instance, "realias")
+    assert result.success
+    assert told(result)["identities_moved"] > 0
+    with warehouse.engine.connect() as connection:
+        assert connection.execute(text("SELECT COUNT(DISTINCT user_id) FROM events")).scalar_one() == 1

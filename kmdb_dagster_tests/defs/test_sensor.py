@@ -1,0 +1,222 @@
+"""The sensor asks for what is new, once."""
+
+import os
+
+import dagster as dg
+import pytest
+from sqlalchemy import text
+
+from kmdb_dagster.defs.backfills import request_range
+from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.revisions import NAME, register
+from kmdb_dagster.source import FolderBucket
+from kmdb_dagster.warehouse import Warehouse, ledger
+from kmdb_dagster.warehouse.flush import flush
+from kmdb_dagster_tests.buckets import FolderOfRevisions, event
+from kmdb_dagster_tests.defs.runs import leave_a_run
+from kmdb_dagster_tests.defs.watching import CountingBucket, Watch, range_of
+
+
+@pytest.fixture
+def watch(instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """The sensor."""
+    return Watch(instance, kmdb, monkeypatch)
+
+
+def fill(bucket: FolderOfRevisions, *revisions: int) -> None:
+    for number in revisions:
+        bucket.put(number, event("visited site"))
+
+
+def test_the_first_look_asks_for_ranges_of_what_a_run_takes(
+    watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "3")
+    fill(bucket, 2, 3, 4, 5, 8)
+    assert watch.ranges() == ["2..4", "5..7", "8..8"]
+    assert list(instance.get_dynamic_partitions(NAME)) == [str(number) for number in range(2, 9)]
+
+
+def test_no_more_runs_than_there_is_room_for(
+    watch: Watch, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "1")
+    monkeypatch.setenv("KMDB_RUNS_AHEAD", "2")
+    fill(bucket, 1, 2, 3)
+    requests, _ = watch.tick()
+    assert [range_of(request) for request in requests] == ["1..1", "2..2"]
+    watch.carry_out(*requests)
+    assert watch.ranges() == ["3..3"]
+
+
+def test_nothing_new_is_said_in_words(watch: Watch, bucket: FolderOfRevisions) -> None:
+    fill(bucket, 1, 2, 4, 9)
+    (bucket.folder / "revisions" / "007.json").touch()
+    (bucket.folder / "status.csv").write_text("total_revisions,exported_revisions\n12,9\n")
+    watch.carry_out(*watch.tick()[0])
+    watch.pass_an_hour()
+    requests, words = watch.tick()
+    assert requests == []
+    assert words == (
+        f"{bucket.folder}: It is known up to revision 9. Missing in it: 3, 5..8. "
+        "1 objects under revisions/ have names that KissMetrics does not give. KissMetrics has 3 more to export. "
+        "9 are in, 0 failed, 0 runs are under way. Asking for 0 runs."
+    )
+
+
+def test_an_empty_bucket_is_no_failure(watch: Watch) -> None:
+    requests, words = watch.tick()
+    assert requests == []
+    assert "It has no revisions (yet)." in words
+
+
+def test_what_comes_after_the_last_known_revision_is_seen_at_once(watch: Watch, bucket: FolderOfRevisions) -> None:
+    fill(bucket, 1)
+    watch.carry_out(*watch.tick()[0])
+    fill(bucket, 2, 5)
+    assert watch.ranges() == ["2..5"]
+
+
+def test_what_hides_behind_ten_missing_numbers_is_seen_within_an_hour(watch: Watch, bucket: FolderOfRevisions) -> None:
+    fill(bucket, 1)
+    watch.carry_out(*watch.tick()[0])
+    fill(bucket, 12)
+    assert watch.ranges() == []
+    watch.pass_an_hour()
+    assert watch.ranges() == ["2..12"]
+
+
+def test_a_changed_file_is_asked_for_again(watch: Watch, bucket: FolderOfRevisions) -> None:
+    fill(bucket, 1, 2, 3)
+    watch.carry_out(*watch.tick()[0])
+    bucket.put(2, event("signed up"), event("visited site"))
+    assert watch.ranges() == []
+    watch.pass_an_hour()
+    requests, _ = watch.tick()
+    assert [range_of(request) for request in requests] == ["2..2"]
+    watch.carry_out(*requests)
+    watch.pass_an_hour()
+    assert watch.ranges() == []
+
+
+def test_a_late_arrival_in_a_gap_is_asked_for(watch: Watch, bucket: FolderOfRevisions) -> None:
+    fill(bucket, 1, 3)
+    watch.carry_out(*watch.tick()[0])
+    fill(bucket, 2)
+    watch.pass_an_hour()
+    assert watch.ranges() == ["2..2"]
+
+
+def test_what_failed_waits_for_a_person(watch: Watch, bucket: FolderOfRevisions, warehouse: Warehouse) -> None:
+    fill(bucket, 1, 2, 3)
+    ledger.record_failure(warehouse.engine, 2, "raw_revisions: it is broken")
+    requests, _ = watch.tick()
+    assert [range_of(request) for request in requests] == ["1..1", "3..3"]
+    watch.carry_out(*requests)
+    watch.pass_an_hour()
+    requests, words = watch.tick()
+    assert requests == []
+    assert "2 are in, 1 failed" in words
+
+
+def test_a_run_that_ended_early_waits_for_a_person_and_takes_no_room(
+    watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "1")
+    monkeypatch.setenv("KMDB_RUNS_AHEAD", "1")
+    fill(bucket, 1, 2)
+    (request,), _ = watch.tick()
+    canceled = {"dagster/run_key": str(request.run_key), **request.tags}
+    leave_a_run(instance, dg.DagsterRunStatus.CANCELED, canceled)
+    requests, _ = watch.tick()
+    assert [range_of(request) for request in requests] == ["2..2"]
+    watch.carry_out(*requests)
+    requests, words = watch.tick()
+    assert requests == []
+    assert "Runs over 1..1 ended early and are not asked for again: `kmdb import` does that." in words
+
+
+def test_a_range_has_one_key_whatever_a_tick_saw_until_the_warehouse_is_flushed(
+    watch: Watch, bucket: FolderOfRevisions, warehouse: Warehouse
+) -> None:
+    fill(bucket, 1, 2)
+    (listed,), _ = watch.tick()
+    (looked_ahead,), _ = watch.tick()
+    watch.pass_an_hour()
+    (listed_again,), _ = watch.tick()
+    assert listed.run_key == looked_ahead.run_key == listed_again.run_key
+    watch.carry_out(listed)
+    assert watch.ranges() == []
+    flush(warehouse.engine)
+    (after,), _ = watch.tick()
+    assert range_of(after) == "1..2"
+    assert after.run_key != listed.run_key
+
+
+def test_what_is_under_way_is_not_asked_for_twice(
+    watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, warehouse: Warehouse
+) -> None:
+    fill(bucket, 1, 2, 3, 4, 5)
+    register(instance, warehouse, 1, 5)
+    leave_a_run(instance, dg.DagsterRunStatus.NOT_STARTED, {RANGE_START: "1", RANGE_END: "2"})
+    leave_a_run(instance, dg.DagsterRunStatus.STARTED, {"dagster/partition": "4"})
+    assert watch.ranges() == ["3..3", "5..5"]
+
+
+def test_it_waits_while_a_backfill_goes_on(
+    watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, kmdb: Kmdb
+) -> None:
+    fill(bucket, 1, 2)
+    request_range(instance, kmdb, 1, 1)
+    requests, words = watch.tick()
+    assert requests == []
+    assert "A backfill is going on: waiting for its end." in words
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "KMDB_LOCAL_BUCKET"])
+def test_what_is_not_set_yet_is_said_and_no_failure(watch: Watch, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(name)
+    requests, words = watch.tick()
+    assert requests == []
+    assert words.startswith(f"{name.replace('KMDB_LOCAL_BUCKET', 'AWS_BUCKET')} is not set.")
+
+
+def test_revisions_below_the_first_wanted_one_are_left_out(
+    watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(bucket, 1, 2, 3, 4)
+    monkeypatch.setenv("KMDB_MIN_REVISION", "3")
+    assert watch.ranges() == ["3..4"]
+    assert list(instance.get_dynamic_partitions(NAME)) == ["3", "4"]
+
+
+def test_a_tick_that_finds_nothing_new_asks_the_bucket_only_for_the_numbers_ahead(
+    watch: Watch,
+    bucket: FolderOfRevisions,
+    instance: dg.DagsterInstance,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(bucket, 1)
+    watch.tick()
+    register(instance, warehouse, 1, 5000)
+    with warehouse.engine.begin() as connection:
+        rows = [{"revision": number} for number in range(1, 5001)]
+        connection.execute(text("INSERT INTO revisions (revision, imported_at) VALUES (:revision, NOW())"), rows)
+    counting = CountingBucket(FolderBucket(bucket.folder))
+    monkeypatch.setattr(Kmdb, "bucket", lambda _: counting)
+    monkeypatch.setenv("KMDB_REVISION_LOOKAHEAD", "13")
+    assert watch.ranges() == []
+    assert counting.requests == 13
+
+
+def test_a_touched_file_of_the_same_content_does_no_harm(
+    watch: Watch, bucket: FolderOfRevisions, warehouse: Warehouse
+) -> None:
+    fill(bucket, 1)
+    watch.carry_out(*watch.tick()[0])
+    os.utime(bucket.folder / "revisions" / "1.json", (1, 1))
+    watch.pass_an_hour()
+    watch.carry_out(*watch.tick()[0])
+    assert ledger.totals(warehouse.engine).events == 1

@@ -1,0 +1,79 @@
+"""The sensor, looked through tick by tick; and a bucket that counts what it is asked."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import dagster as dg
+import pytest
+
+from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.sensors import RUN_KEY, new_revisions
+from kmdb_dagster.source import Bucket
+from kmdb_dagster.source.bucket import StoredObject
+from kmdb_dagster_tests.defs.runs import import_range
+
+
+class Watch:
+    """Evaluates the sensor as the daemon does, cursor and all."""
+
+    def __init__(self, instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._instance, self._kmdb = instance, kmdb
+        self._cursor: str | None = None
+        self._now = 1_400_000_000.0
+        monkeypatch.setattr("kmdb_dagster.defs.sensors.time", SimpleNamespace(time=lambda: self._now))
+
+    def pass_an_hour(self) -> None:
+        """Let time pass."""
+        self._now += 3600
+
+    def tick(self) -> tuple[list[dg.RunRequest], str]:
+        """The runs that the sensor asks for, and what it says if there are none."""
+        context = dg.build_sensor_context(
+            instance=self._instance, cursor=self._cursor, resources={"kmdb": self._kmdb}, sensor_name="new_revisions"
+        )
+        found = new_revisions(context)
+        if isinstance(found, dg.SkipReason):
+            return [], str(found.skip_message)
+        assert isinstance(found, dg.SensorResult)
+        self._cursor = found.cursor
+        words = found.skip_reason.skip_message if isinstance(found.skip_reason, dg.SkipReason) else ""
+        return list(found.run_requests or []), str(words)
+
+    def ranges(self) -> list[str]:
+        """The ranges that a tick asks for."""
+        return [range_of(request) for request in self.tick()[0]]
+
+    def carry_out(self, *requests: dg.RunRequest) -> None:
+        """Run them, as the daemon would."""
+        for request in requests:
+            assert request.run_key
+            first, last = request.tags[RANGE_START], request.tags[RANGE_END]
+            import_range(self._instance, self._kmdb, int(first), int(last), tags={RUN_KEY: request.run_key})
+
+
+def range_of(request: dg.RunRequest) -> str:
+    return f"{request.tags[RANGE_START]}..{request.tags[RANGE_END]}"
+
+
+class CountingBucket:
+    """Counts the requests that a bucket gets."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self.url = bucket.url
+        self.requests = 0
+
+    def objects(self) -> Iterator[StoredObject]:
+        """A listing, which may be many requests."""
+        raise AssertionError("the whole bucket was listed")
+
+    def find(self, key: str) -> StoredObject | None:
+        """A request."""
+        self.requests += 1
+        return self._bucket.find(key)
+
+    def read(self, found: StoredObject) -> Iterator[bytes]:
+        """A request."""
+        self.requests += 1
+        return self._bucket.read(found)
