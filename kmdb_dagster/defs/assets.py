@@ -21,6 +21,9 @@ from kmdb_dagster.warehouse import ledger
 
 OWNERS = ["team:data"]
 
+RETRY = {"dagster/retry_on_asset_or_op_failure": "true"}
+"""Tells Dagster that this run, unlike others whose step failed, is worth trying again."""
+
 BUCKET = dg.AssetSpec(
     "kissmetrics_bucket",
     description="What KissMetrics writes: `revisions/N.json`, one JSON object a line. Not made by us; the sensor "
@@ -153,7 +156,9 @@ def _run_stages(context: dg.AssetExecutionContext, opened: Pipeline, revisions: 
                 try:
                     figures = stage.run(opened, revision)
                 except TransientError:
-                    # The server or the bucket is away, for every revision: the run ends here.
+                    # The server or the bucket is away, for every revision: the run ends here, and Dagster starts it
+                    # again (run_retries in dagster.yaml).
+                    context.instance.add_run_tags(context.run.run_id, RETRY)
                     raise
                 except Exception as error:  # noqa: BLE001 - one bad revision, or a defect that it meets, stops no other
                     failed[revision] = Failed(stage.name, in_words(error))

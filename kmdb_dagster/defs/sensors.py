@@ -22,7 +22,12 @@ from kmdb_dagster.warehouse import ledger
 FULL_LISTING_SECONDS = 3600
 """Between two full listings, which find what gaps and the look-ahead hide, and what was changed."""
 
-RUN_KEY = "dagster/run_key"
+ASKED_FOR = "kmdb/asked_for"
+"""The tag by which the runs that were asked for over the same content of the same range are found again."""
+
+MOST_RUNS = 5
+"""Over the same range: runs that were killed, or whose server was away for too long, leave it as it was."""
+
 MOST_NAMED = 5
 
 
@@ -118,9 +123,9 @@ def _ranges(tick: Tick, generation: str, settings: Settings) -> Iterator[tuple[s
 def _requests(
     instance: dg.DagsterInstance, tick: Tick, generation: str, settings: Settings
 ) -> tuple[list[dg.RunRequest], list[str]]:
-    """Runs, as many as there is room for; and the ranges whose run ended before it had dealt with them.
+    """Runs, as many as there is room for; and the ranges that runs have ended over without dealing with them.
 
-    Dagster starts no second run of the same key: such a range waits for a person, and takes no room.
+    Those that a person canceled, or that ended early again and again, wait for a person, and take no room.
     """
     room = max(0, settings.runs_ahead - tick.waiting.runs)
     requests: list[dg.RunRequest] = []
@@ -128,10 +133,13 @@ def _requests(
     for key, first, last in _ranges(tick, generation, settings):
         if len(requests) == room:
             break
-        if instance.get_runs_count(dg.RunsFilter(tags={RUN_KEY: key})):
+        earlier = instance.get_runs(dg.RunsFilter(tags={ASKED_FOR: key}))
+        if len(earlier) >= MOST_RUNS or any(run.status is dg.DagsterRunStatus.CANCELED for run in earlier):
             broken_off.append(f"{first}..{last}")
-        else:
-            requests.append(dg.RunRequest(run_key=key, tags={RANGE_START: str(first), RANGE_END: str(last)}))
+            continue
+        tags = {RANGE_START: str(first), RANGE_END: str(last), ASKED_FOR: key}
+        # Should a tick be repeated, Dagster starts no second run of the same key.
+        requests.append(dg.RunRequest(run_key=f"{key}/{len(earlier)}", tags=tags))
     return requests, broken_off
 
 

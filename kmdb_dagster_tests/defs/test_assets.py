@@ -164,7 +164,7 @@ def test_a_defect_is_told_without_the_person_it_met(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_server_that_stays_away_ends_the_run(
+def test_a_server_that_stays_away_ends_the_run_which_dagster_is_to_try_again(
     instance: dg.DagsterInstance,
     kmdb: Kmdb,
     bucket: FolderOfRevisions,
@@ -185,6 +185,8 @@ def test_a_server_that_stays_away_ends_the_run(
     assert set(tried) == {1}
     assert ledger.failures(warehouse.engine) == []
     assert instance.get_materialized_partitions(dg.AssetKey("parsed_events")) == {"1", "2"}
+    tags = instance.get_runs()[0].tags
+    assert tags["dagster/retry_on_asset_or_op_failure"] == "true"
 
 
 def run_the_check_alone(instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:

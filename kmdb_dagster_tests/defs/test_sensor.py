@@ -10,6 +10,7 @@ from kmdb_dagster.defs.backfills import request_range
 from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import NAME, register
+from kmdb_dagster.defs.sensors import MOST_RUNS
 from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse, ledger
 from kmdb_dagster.warehouse.flush import flush
@@ -120,15 +121,30 @@ def test_what_failed_waits_for_a_person(watch: Watch, bucket: FolderOfRevisions,
     assert "2 are in, 1 failed" in words
 
 
-def test_a_run_that_ended_early_waits_for_a_person_and_takes_no_room(
+def test_a_range_whose_run_was_killed_is_asked_for_again_but_not_for_ever(
+    watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance
+) -> None:
+    fill(bucket, 1, 2)
+    keys = set()
+    for _ in range(MOST_RUNS):
+        (request,), _ = watch.tick()
+        assert range_of(request) == "1..2"
+        keys.add(request.run_key)
+        leave_a_run(instance, dg.DagsterRunStatus.FAILURE, dict(request.tags))
+    assert len(keys) == MOST_RUNS
+    requests, words = watch.tick()
+    assert requests == []
+    assert "Runs over 1..2 ended early and are not asked for again" in words
+
+
+def test_a_range_whose_run_was_canceled_waits_for_a_person_and_takes_no_room(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "1")
     monkeypatch.setenv("KMDB_RUNS_AHEAD", "1")
     fill(bucket, 1, 2)
     (request,), _ = watch.tick()
-    canceled = {"dagster/run_key": str(request.run_key), **request.tags}
-    leave_a_run(instance, dg.DagsterRunStatus.CANCELED, canceled)
+    leave_a_run(instance, dg.DagsterRunStatus.CANCELED, dict(request.tags))
     requests, _ = watch.tick()
     assert [range_of(request) for request in requests] == ["2..2"]
     watch.carry_out(*requests)

@@ -8,7 +8,7 @@ import pytest
 
 from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.sensors import RUN_KEY, new_revisions
+from kmdb_dagster.defs.sensors import new_revisions
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.source.bucket import StoredObject
 from kmdb_dagster_tests.defs.runs import import_range
@@ -47,9 +47,8 @@ class Watch:
     def carry_out(self, *requests: dg.RunRequest) -> None:
         """Run them, as the daemon would."""
         for request in requests:
-            assert request.run_key
             first, last = request.tags[RANGE_START], request.tags[RANGE_END]
-            import_range(self._instance, self._kmdb, int(first), int(last), tags={RUN_KEY: request.run_key})
+            import_range(self._instance, self._kmdb, int(first), int(last), tags=dict(request.tags))
 
 
 def range_of(request: dg.RunRequest) -> str:
