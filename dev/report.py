@@ -42,7 +42,8 @@ ORDER BY times DESC, event LIMIT 5""",
     Question(
         "How many people sign up, hour by hour?",
         """\
-SELECT DATE_FORMAT(events.t, '%Y-%m-%d %H:00') AS hour, COUNT(DISTINCT events.user_id) AS people
+SELECT DATE_FORMAT(events.t, '%Y-%m-%d %H:00') AS hour,
+       COUNT(DISTINCT events.user_id) AS people
 FROM events JOIN `keys` ON events.n = `keys`.id
 WHERE `keys`.string = 'signed up' AND events.t >= '2014-01-01'
 GROUP BY hour ORDER BY hour LIMIT 7""",
