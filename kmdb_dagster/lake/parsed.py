@@ -4,10 +4,11 @@ One row a record; a line that is an alias and an event has two. The schema is do
 docs/data-model.md and has a number, which stands in every file: change one, change the other.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,6 +47,25 @@ KINDS: dict[type[Record], str] = {
 }
 
 
+COUNTED_AS = {
+    "event": "events",
+    "property_set": "property_sets",
+    "alias": "aliases",
+    "rejected": "rejected",
+    "blank": "blank",
+}
+"""The kinds, as Tally names them."""
+
+LAYOUT: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    # Where the same few values come again; in the other columns a dictionary would be filled and then given up.
+    "use_dictionary": ["revision", "kind", "name", "properties.key_value.key", "reason"],
+    "write_statistics": ["line", "t"],
+}
+"""A third of the time of pyarrow's defaults (benchmarks/reading.py), and files of the same size."""
+
+
 class Tally(NamedTuple):
     """What became of the lines of a revision. ``properties`` counts values, the others count lines or records."""
 
@@ -80,15 +100,15 @@ def write_parsed(path: Path, revision: int, raw: RawFile, records: Iterable[Reco
         "kmdb.etag": raw.etag or "",
         "kmdb.bytes": str(raw.size),
     }
-    counts = dict.fromkeys(Tally._fields, 0)
+    counts: Counter[str] = Counter()
     with (
         whole_file(path) as temporary,
-        pq.ParquetWriter(temporary, SCHEMA.with_metadata(origin), compression="zstd") as writer,
+        pq.ParquetWriter(temporary, SCHEMA.with_metadata(origin), **LAYOUT) as writer,
     ):
         for group in _groups(records, revision):
             group.add_to(counts)
             writer.write_batch(group.batch())
-    return Tally(**counts)
+    return Tally(**{name: counts[name] for name in Tally._fields})
 
 
 class ParsedFile:
@@ -132,82 +152,86 @@ def _opened(path: Path, revision: int) -> pq.ParquetFile:
 
 
 class _Group:
-    """The columns of a row group in the making."""
+    """The columns of a row group in the making. Without a Python object for each row: that would double the time."""
 
     def __init__(self, revision: int) -> None:
         self._revision = revision
-        self._rows: list[tuple[int, str, int | None, str | None, str | None, str | None, str | None, bytes | None]] = []
+        self._line: list[int] = []
+        self._kind: list[str] = []
+        self._t: list[int | None] = []
+        self._identity: list[str | None] = []
+        self._name: list[str | None] = []
+        self._rare: dict[str, dict[int, str | bytes]] = {"alias": {}, "reason": {}, "raw": {}}
         self._offsets = [0]
         self._keys: list[str] = []
         self._values: list[str | None] = []
-        self._first_line = self._last_line = 0
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._line)
 
     @property
     def full(self) -> bool:
-        return len(self._rows) >= GROUP_RECORDS or self._bytes >= GROUP_BYTES
+        return len(self._line) >= GROUP_RECORDS or self._bytes >= GROUP_BYTES
 
     def add(self, record: Record) -> None:
-        kind = KINDS[type(record)]
-        match record:
-            case Event(line, identity, t, name, properties):
-                self._rows.append((line, kind, t * 1000, identity, name, None, None, None))
-                self._bytes += len(identity) + len(name)
-                self._add_properties(properties)
-            case PropertySet(line, identity, t, properties):
-                self._rows.append((line, kind, t * 1000, identity, None, None, None, None))
-                self._bytes += len(identity)
-                self._add_properties(properties)
-            case Alias(line, identity, alias, t):
-                self._rows.append((line, kind, t * 1000, identity, None, alias, None, None))
-                self._bytes += len(identity) + len(alias)
-            case Rejected(line, reason, raw):
-                self._rows.append((line, kind, None, None, None, None, reason.value, raw))
-                self._bytes += len(raw)
-            case Blank(line):
-                self._rows.append((line, kind, None, None, None, None, None, None))
+        if isinstance(record, Event):
+            line, identity, t, name, properties = record
+            self._add_row(line, "event", t * 1000, identity, name)
+            self._add_properties(properties)
+        elif isinstance(record, PropertySet):
+            line, identity, t, properties = record
+            self._add_row(line, "property_set", t * 1000, identity, None)
+            self._add_properties(properties)
+        elif isinstance(record, Alias):
+            self._add_rare(alias=record.alias)
+            self._add_row(record.line, "alias", record.t * 1000, record.identity, None)
+        elif isinstance(record, Rejected):
+            self._add_rare(reason=record.reason.value, raw=record.raw)
+            self._add_row(record.line, "rejected", None, None, None)
+        else:
+            self._add_row(record.line, "blank", None, None, None)
         self._offsets.append(len(self._keys))
 
-    def _add_properties(self, properties: dict[str, Value]) -> None:
-        for key, value in properties.items():
-            text = value if isinstance(value, str) else value.text
-            self._keys.append(key)
-            self._values.append(text)
-            self._bytes += len(key) + len(text or "")
+    def _add_row(self, line: int, kind: str, t: int | None, identity: str | None, name: str | None) -> None:
+        self._line.append(line)
+        self._kind.append(kind)
+        self._t.append(t)
+        self._identity.append(identity)
+        self._name.append(name)
+        self._bytes += len(identity or "") + len(name or "")
 
-    def add_to(self, counts: dict[str, int]) -> None:
-        kinds = [row[1] for row in self._rows]
-        counts["lines"] += len({row[0] for row in self._rows})
-        counts["events"] += kinds.count("event")
-        counts["property_sets"] += kinds.count("property_set")
-        counts["aliases"] += kinds.count("alias")
-        counts["rejected"] += kinds.count("rejected")
-        counts["blank"] += kinds.count("blank")
+    def _add_rare(self, **cells: str | bytes) -> None:
+        for name, cell in cells.items():
+            self._rare[name][len(self)] = cell
+            self._bytes += len(cell)
+
+    def _add_properties(self, properties: dict[str, Value]) -> None:
+        texts = [value if isinstance(value, str) else value.text for value in properties.values()]
+        self._keys += properties
+        self._values += texts
+        self._bytes += sum(map(len, properties)) + sum(map(len, filter(None, texts)))
+
+    def add_to(self, counts: Counter[str]) -> None:
+        counts.update(COUNTED_AS[kind] for kind in self._kind)
+        counts["lines"] += len(set(self._line))
         counts["properties"] += len(self._keys)
 
     def batch(self) -> pa.RecordBatch:
-        lines, kinds, times, identities, names, aliases, reasons, raws = zip(*self._rows, strict=True)
-        columns = {
+        columns: dict[str, list[Any]] = {
             "revision": [self._revision] * len(self),
-            "line": lines,
-            "kind": kinds,
-            "t": times,
-            "identity": identities,
-            "name": names,
-            "alias": aliases,
-            "reason": reasons,
-            "raw": raws,
+            "line": self._line,
+            "kind": self._kind,
+            "t": self._t,
+            "identity": self._identity,
+            "name": self._name,
+            **{name: [cells.get(place) for place in range(len(self))] for name, cells in self._rare.items()},
         }
-        properties = pa.MapArray.from_arrays(  # type: ignore[call-overload]  # the stubs know 64-bit offsets only
+        arrays: dict[str, Any] = {name: pa.array(cells, SCHEMA.field(name).type) for name, cells in columns.items()}
+        arrays["properties"] = pa.MapArray.from_arrays(  # type: ignore[call-overload]  # the stubs know 64-bit offsets only
             pa.array(self._offsets, pa.int32()), pa.array(self._keys, pa.string()), pa.array(self._values, pa.string())
         )
-        arrays = [
-            properties if field.name == "properties" else pa.array(columns[field.name], field.type) for field in SCHEMA
-        ]
-        return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
+        return pa.RecordBatch.from_arrays([arrays[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
 def _groups(records: Iterable[Record], revision: int) -> Iterator[_Group]:
