@@ -82,7 +82,7 @@ def test_docs_the_data_model_names_every_table_and_column(table: object) -> None
 
 
 def test_docs_the_parquet_schema_is_the_documented_one() -> None:
-    described = section("docs/data-model.md", "The Parquet of a revision")
+    described = read("docs/parquet.md")
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", described, re.MULTILINE)
     assert [name for row in rows for name in re.findall(r"\w+", row)] == SCHEMA.names
     assert f"`kmdb.schema_version` ({SCHEMA_VERSION})" in described

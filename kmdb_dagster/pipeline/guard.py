@@ -4,9 +4,7 @@ from itertools import islice
 from pathlib import Path
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.export.records import Rejected
 from kmdb_dagster.lake import ParsedFile, RawFile, Tally
-from kmdb_dagster.lake.parsed import KINDS
 
 SMALL = 100
 """A file of fewer lines is let through whatever is on them: a few bad lines are a large share of it and say little."""
@@ -39,6 +37,6 @@ class Guard:
         )
 
     def _examples(self, written: Path) -> str:
-        batches = ParsedFile(written, self._revision).batches(1000, columns=["line", "kind", "reason"])
-        rejected = (row for batch in batches for row in batch.to_pylist() if row["kind"] == KINDS[Rejected])
+        batches = ParsedFile(written, self._revision).batches(1000, columns=["line", "reason"])
+        rejected = (row for batch in batches for row in batch.to_pylist() if row["reason"] is not None)
         return ", ".join(f"{row['line']} ({row['reason']})" for row in islice(rejected, MOST_EXAMPLES))

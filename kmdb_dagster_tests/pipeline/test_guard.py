@@ -6,11 +6,11 @@ import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.export.reader import read_lines
-from kmdb_dagster.lake import Lake, ParsedFile, Tally, write_parsed
+from kmdb_dagster.lake import Lake, ParsedFile
 from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
-from kmdb_dagster.pipeline.guard import SMALL, Guard
+from kmdb_dagster.pipeline.guard import SMALL
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
+from kmdb_dagster_tests.lakes import empty_lake, parse_into
 from kmdb_dagster_tests.warehouse.revisions import content
 
 GOOD = event("visited site")
@@ -19,20 +19,12 @@ BAD = b'{"_n":"ev","_p":"secret@example.com"}\n'
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    made = Lake(tmp_path / "lake")
-    made.prepare()
-    return made
-
-
-def parsed(lake: Lake, content: bytes, most: float) -> Tally:
-    """Parse a revision under the guard."""
-    raw = lake.store_raw(57, "an-etag", [content])
-    return write_parsed(lake.parsed(57), 57, raw, read_lines([content]), check=Guard(57, raw, most))
+    return empty_lake(tmp_path / "lake")
 
 
 def refusal(lake: Lake, content: bytes, most: float) -> str:
     with pytest.raises(PermanentError) as caught:
-        parsed(lake, content, most)
+        parse_into(lake, 57, content, most=most)
     return str(caught.value)
 
 
@@ -43,7 +35,8 @@ def refusal(lake: Lake, content: bytes, most: float) -> str:
 def test_as_many_rejected_lines_as_are_allowed_are_let_through_and_one_more_is_not(
     lake: Lake, lines: int, rejected: int, most: float
 ) -> None:
-    assert parsed(lake, GOOD * (lines - rejected) + BAD * rejected, most).rejected == rejected
+    figures = parse_into(lake, 57, GOOD * (lines - rejected) + BAD * rejected, most=most)
+    assert figures["rejected"] == rejected
     if rejected < lines:
         assert f"{rejected + 1} of the {lines} lines" in refusal(
             lake, GOOD * (lines - rejected - 1) + BAD * (rejected + 1), most
@@ -51,12 +44,12 @@ def test_as_many_rejected_lines_as_are_allowed_are_let_through_and_one_more_is_n
 
 
 def test_a_small_file_is_let_through_whatever_is_on_its_lines(lake: Lake) -> None:
-    assert parsed(lake, BAD * (SMALL - 1), 0.0).rejected == SMALL - 1
+    assert parse_into(lake, 57, BAD * (SMALL - 1), most=0.0)["rejected"] == SMALL - 1
     assert f"{SMALL} of the {SMALL} lines" in refusal(lake, BAD * SMALL, 0.0)
 
 
 def test_an_empty_file_is_let_through(lake: Lake) -> None:
-    assert parsed(lake, b"", 0.0) == Tally()
+    assert parse_into(lake, 57, b"", most=0.0)["lines"] == 0
 
 
 def test_the_refusal_names_counts_and_lines_with_reasons_and_what_to_do_but_nothing_of_a_line(lake: Lake) -> None:
@@ -75,7 +68,7 @@ def test_the_refusal_names_counts_and_lines_with_reasons_and_what_to_do_but_noth
 
 
 def test_a_refused_revision_leaves_the_older_parquet_and_nothing_else(lake: Lake) -> None:
-    parsed(lake, GOOD * 100, 0.5)
+    parse_into(lake, 57, GOOD * 100, most=0.5)
     refusal(lake, BAD * 100, 0.5)
     path = lake.parsed(57)
     assert sum(map(len, ParsedFile(path, 57).rows(1000))) == 100
