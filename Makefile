@@ -1,11 +1,13 @@
 # What a person does with a checkout. Every target makes the environment ready first (dev/bootstrap).
 # No make on the machine? Run `dev/bootstrap` once: it installs it.
 .DEFAULT_GOAL := help
-.PHONY: help demo ui stop test lint types docs check constraints clean bootstrap
+.PHONY: help demo ui stop test fuzz lint types docs check constraints clean bootstrap
 
 PYTHON_HERE := .venv/bin/python
 # More arguments for the program that a target runs: make test ARGS='-k aliases -x'
 ARGS ?=
+# How long to fuzz
+SECONDS ?= 120
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -21,6 +23,11 @@ stop: ## end everything that demo and ui started; the data stays
 
 test: bootstrap ## all tests, against a MariaDB of their own (ARGS='-k aliases -x')
 	@$(PYTHON_HERE) -m pytest $(ARGS)
+
+# atheris has wheels for Linux on x86-64 and the Pythons 3.11 to 3.13; elsewhere it must be built, with clang.
+fuzz: bootstrap ## feed the reader with ever more devious bytes, for so long (SECONDS=120)
+	@$(PYTHON_HERE) -c 'import atheris' 2>/dev/null || $(PYTHON_HERE) -m pip -qq install -c constraints.txt --group fuzz
+	@$(PYTHON_HERE) -m fuzz.fuzz_reader -max_total_time=$(SECONDS) $(ARGS)
 
 lint: bootstrap ## ruff: rules and format
 	@$(PYTHON_HERE) -m ruff check .
@@ -38,7 +45,7 @@ constraints: bootstrap ## write constraints.txt anew, with the newest versions
 	@dev/constraints
 
 clean: stop ## remove the demo with its data, and what builds and tools leave behind
-	rm -rf var/demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .tmp_dagster_home_*
+	rm -rf var/demo var/fuzz build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .tmp_dagster_home_*
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 bootstrap:

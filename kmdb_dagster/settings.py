@@ -113,6 +113,14 @@ class Settings(BaseSettings):
         alias="KMDB_KEEP_FILES",
         description="`yes` keeps the raw file of a revision after it has been parsed.",
     )
+    max_rejected_share: float = Field(
+        0.5,
+        alias="KMDB_MAX_REJECTED_SHARE",
+        ge=0,
+        le=1,
+        description="The share of a revision's lines that may be rejected. If there are more, the revision fails as a "
+        "whole. `1` lets everything through, as do files of fewer than 100 lines.",
+    )
     revisions_per_run: int = Field(
         50, alias="KMDB_REVISIONS_PER_RUN", ge=1, le=1000, description="Revisions that one run takes."
     )

@@ -12,7 +12,8 @@ from rich.progress import track
 
 from kmdb_dagster.export.outcomes import as_json
 from kmdb_dagster.export.reader import read_lines
-from kmdb_dagster.export.records import Event, PropertySet, Record, Rejected
+from kmdb_dagster.export.records import Event, PropertySet, Reason, Record, Rejected
+from kmdb_dagster.export.words import REASONS
 from kmdb_dagster.lake.parsed import KINDS
 from kmdb_dagster.source.folder import CHUNK
 
@@ -54,22 +55,25 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 def _summarize(records: Iterator[Record]) -> None:
     counts: Counter[str] = Counter()
-    reasons: dict[str, list[int]] = {}
+    reasons: Counter[Reason] = Counter()
+    first_lines: dict[Reason, list[int]] = {}
     lines = 0
     for record in records:
         lines = record.line
         counts[KINDS[type(record)]] += 1
         if isinstance(record, Rejected):
-            reasons.setdefault(record.reason.value, []).append(record.line)
+            reasons[record.reason] += 1
+            if reasons[record.reason] <= MOST_LINES_NAMED:
+                first_lines.setdefault(record.reason, []).append(record.line)
         elif isinstance(record, Event | PropertySet):
             counts["properties"] += len(record.properties)
     click.echo(f"{lines:>9} lines")
     for kind, words in WORDS.items():
         if counts[kind]:
             click.echo(f"{counts[kind]:>9} {words}")
-    for reason, where in sorted(reasons.items()):
-        named = ", ".join(map(str, where[:MOST_LINES_NAMED])) + (", …" if len(where) > MOST_LINES_NAMED else "")
-        click.echo(f"{len(where):>13} {reason}, line {named}")
+    for reason, count in sorted(reasons.items()):
+        named = ", ".join(map(str, first_lines[reason])) + (", …" if count > MOST_LINES_NAMED else "")
+        click.echo(f"{count:>13} {reason} ({REASONS[reason]}), line {named}")
 
 
 @click.command()

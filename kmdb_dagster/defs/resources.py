@@ -69,4 +69,11 @@ class Kmdb(dg.ConfigurableResource[None]):
         lake = Lake(settings.data_dir)
         lake.prepare()
         with self.warehouse() as warehouse:
-            yield Pipeline(self.bucket(), lake, warehouse, settings.batch_size, settings.keep_files)
+            yield Pipeline(
+                self.bucket(),
+                lake,
+                warehouse,
+                batch_size=settings.batch_size,
+                keep_files=settings.keep_files,
+                max_rejected_share=settings.max_rejected_share,
+            )

@@ -67,14 +67,11 @@ class _Pending:
         return bool(self._held)
 
     def add(self, piece: bytes) -> None:
-        """Takes more of the line; no more than the limit is ever held."""
-        if self._overlong:
-            return
-        self._overlong = len(self._held) + len(piece) > self._limit
-        if self._overlong:
+        """Takes more of the line; no more is ever held than the limit, or than is kept of a line beyond it."""
+        if not self._overlong and len(self._held) + len(piece) > self._limit:
+            self._overlong = True
             del self._held[KEPT_OF_OVERLONG:]
-            piece = piece[: KEPT_OF_OVERLONG - len(self._held)]
-        self._held += piece
+        self._held += piece[: KEPT_OF_OVERLONG - len(self._held)] if self._overlong else piece
 
     def take(self) -> bytes | Overlong:
         """The line, which has now ended; the next one begins."""

@@ -78,8 +78,9 @@ def read_plain(  # noqa: C901 (one loop, see below)
                     append(Alias(number, identity, row["_p2"], t))
                     marks += 3
                     continue
-        records += careful(number, line)
-        marks += line.count(b'"_')
+        others = careful(number, line)
+        marks += line.count(b'"_') - _underscored(others)  # _accounts_for counts these with all others
+        records += others
     return records if _accounts_for(marks, block, records) else _one_by_one(block, first, careful)
 
 

@@ -1,11 +1,11 @@
 """The Parquet of a revision: its schema, how it is written, how it is read back.
 
 One row a record; a line that is an alias and an event has two. The schema is documented in
-docs/data-model.md and has a number, which stands in every file: change one, change the other.
+docs/parquet.md and has a number, which stands in every file: change one, change the other.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,7 +92,13 @@ class ParsedRow(NamedTuple):
     raw: bytes | None
 
 
-def write_parsed(path: Path, revision: int, raw: RawFile, records: Iterable[Record]) -> Tally:
+Check = Callable[[Path, Tally], None]
+"""Looks at a Parquet, which is written but not in its place yet. What it raises keeps it from going there."""
+
+
+def write_parsed(
+    path: Path, revision: int, raw: RawFile, records: Iterable[Record], *, check: Check | None = None
+) -> Tally:
     """Write the records of a revision, as a whole or not at all."""
     origin = {
         "kmdb.schema_version": SCHEMA_VERSION,
@@ -101,14 +107,15 @@ def write_parsed(path: Path, revision: int, raw: RawFile, records: Iterable[Reco
         "kmdb.bytes": str(raw.size),
     }
     counts: Counter[str] = Counter()
-    with (
-        whole_file(path) as temporary,
-        pq.ParquetWriter(temporary, SCHEMA.with_metadata(origin), **LAYOUT) as writer,
-    ):
-        for group in _groups(records, revision):
-            group.add_to(counts)
-            writer.write_batch(group.batch())
-    return Tally(**{name: counts[name] for name in Tally._fields})
+    with whole_file(path) as temporary:
+        with pq.ParquetWriter(temporary, SCHEMA.with_metadata(origin), **LAYOUT) as writer:
+            for group in _groups(records, revision):
+                group.add_to(counts)
+                writer.write_batch(group.batch())
+        tally = Tally(**{name: counts[name] for name in Tally._fields})
+        if check is not None:
+            check(temporary, tally)
+    return tally
 
 
 class ParsedFile:

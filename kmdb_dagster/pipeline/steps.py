@@ -10,6 +10,7 @@ from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.export.layout import revision_key
 from kmdb_dagster.export.reader import read_lines
 from kmdb_dagster.lake import Lake, ParsedFile, RawFile, write_parsed
+from kmdb_dagster.pipeline.guard import Guard
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.source.folder import CHUNK
 from kmdb_dagster.warehouse import Warehouse, ledger
@@ -31,6 +32,7 @@ class Pipeline(NamedTuple):
     warehouse: Warehouse
     batch_size: int
     keep_files: bool
+    max_rejected_share: float
 
 
 def _log_retry(state: RetryCallState) -> None:
@@ -57,9 +59,10 @@ def fetch(pipeline: Pipeline, revision: int) -> Figures:
 
 @patiently
 def parse(pipeline: Pipeline, revision: int) -> Figures:
-    """Read every line of a revision and write them as Parquet."""
+    """Read every line of a revision and write them as Parquet, unless too many of them are rejected."""
     raw = pipeline.lake.raw(revision) or _fetch(pipeline, revision)
-    tally = write_parsed(pipeline.lake.parsed(revision), revision, raw, read_lines(_chunks(raw)))
+    guard = Guard(revision, raw, pipeline.max_rejected_share)
+    tally = write_parsed(pipeline.lake.parsed(revision), revision, raw, read_lines(_chunks(raw)), check=guard)
     if not pipeline.keep_files:
         pipeline.lake.drop_raw(revision)
     return {"bytes": raw.size, **tally._asdict()}

@@ -32,8 +32,16 @@ def test_inspect_sums_up_what_each_line_would_become(terminal: Terminal) -> None
         ["1", "blank lines"],
         ["2", "rejected lines"],
     ]
-    assert words[7][1].endswith(", line 5, 6")
+    assert words[7:] == [["2", "invalid_json (it cannot be read: cut off, damaged, or never JSON), line 5, 6"]]
     assert "bob@example.com" not in ended.out
+
+
+def test_inspect_names_the_first_lines_of_each_reason_and_counts_all(terminal: Terminal) -> None:
+    ended = terminal.kmdb("inspect", "-", standard_input=b"no json\n" * 7 + b"[]\n")
+    assert [line.split(maxsplit=1) for line in ended.out.splitlines()[2:]] == [
+        ["7", "invalid_json (it cannot be read: cut off, damaged, or never JSON), line 1, 2, 3, 4, 5, …"],
+        ["1", "not_an_object (it is whole JSON, but a list, string, number, boolean or null), line 8"],
+    ]
 
 
 def test_inspect_reads_standard_input(terminal: Terminal) -> None:

@@ -65,6 +65,13 @@ def test_both_paths_read_a_block_alike(lines: list[bytes]) -> None:
     assert in_order(fast) == in_order(careful)
 
 
+def test_a_field_that_comes_twice_is_seen_whatever_the_lines_around_it_hold() -> None:
+    twice = b'{"_n":"ev","_p":"bob","_p":"ann","_t":1397577453}'
+    left_to_the_careful_path = b'{"_c":"x","v":1,"_n":"ev","_p":"bob","_t":1397577453}'
+    lines = [left_to_the_careful_path, twice, left_to_the_careful_path]
+    assert list(read_lines([b"\n".join(lines)])) == careful_records(lines)
+
+
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 IDENTITIES = TEXTS.filter(str.strip)
 EVENT_NAMES = TEXTS.filter(bool)

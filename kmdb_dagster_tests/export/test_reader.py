@@ -92,6 +92,13 @@ def test_a_line_of_just_the_limit_is_read() -> None:
     assert read_lengths(len(LINE) - 1) == [Rejected(1, Reason.LINE_TOO_LONG, LINE)]
 
 
+def test_the_beginning_of_a_line_that_is_too_long_is_kept_wherever_the_file_is_cut() -> None:
+    whole, cut = (
+        list(read_lines(chunks, max_line_bytes=4)) for chunks in ([LINE], [LINE[at : at + 3] for at in range(0, 99, 3)])
+    )
+    assert whole == cut == [Rejected(1, Reason.LINE_TOO_LONG, LINE)]
+
+
 def read_lengths(limit: int) -> list[Record]:
     return list(read_lines([LINE[:5], LINE[5:] + b"\n"], max_line_bytes=limit))
 

@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing. Targets only: what the reader must do stands in docs/reading-rules.md."""

@@ -1,0 +1,107 @@
+"""The queries of docs/parquet.md, asked of a lake, give what the records say."""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from kmdb_dagster.export.layout import parse_revision
+from kmdb_dagster.export.reader import read_lines
+from kmdb_dagster.export.records import Event, PropertySet, Record, Rejected, Value
+from kmdb_dagster.export.sample import sample_bucket
+from kmdb_dagster_tests.buckets import T, alias, event, line, property_set
+from kmdb_dagster_tests.lakes import empty_lake, parse_into
+
+PAGE = (Path(__file__).parent.parent / "docs" / "parquet.md").read_text()
+QUERIES = re.findall(r"```sql\n(SELECT.*?)```", PAGE, re.DOTALL)
+(IN_POLARS,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+MIDNIGHT = 1388534400
+"""2014-01-01, UTC."""
+
+BY_HAND = [
+    event("signed up", "ann", MIDNIGHT - 1, plan="free"),
+    event("signed up", "bob", MIDNIGHT, plan="free"),
+    property_set("bob", T, plan="of an earlier line"),
+    property_set("bob", T, plan="of a later line"),
+    property_set("bob", T - 1, plan="of an earlier time"),
+    line({"_p": "ann", "_t": T, "plan": None}),
+    property_set("carl", T, colour="red"),
+    alias("carl", "dora"),
+    b'{"_p":"carl","_p2":"dora","_n":"upgraded","plan":"pro","_t":1397577453}\n',
+    b"no json\n\n",
+    b"neither\n",
+]
+
+Read = dict[int, list[Record]]
+
+
+@pytest.fixture
+def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
+    """The records of a lake, by revision. It is in the working directory."""
+    files = {number: content for key, content in sample_bucket(3, 500) if (number := parse_revision(key))}
+    files |= {1000: b"".join(BY_HAND), 1001: property_set("carl", T, plan="of a later revision"), 1002: b""}
+    lake = empty_lake(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for revision, content in files.items():
+        parse_into(lake, revision, content)
+    return {revision: list(read_lines([content])) for revision, content in files.items()}
+
+
+def events_by_name_and_day(read: Read) -> list[tuple[date, str, int]]:
+    counts = Counter((day(r.t), r.name) for records in read.values() for r in records if isinstance(r, Event))
+    return [(*key, count) for key, count in sorted(counts.items())]
+
+
+def day(t: int) -> date:
+    return datetime.fromtimestamp(t, UTC).date()
+
+
+def refused_by_reason_and_file(read: Read) -> list[tuple[str, int, int, int]]:
+    lines: dict[tuple[str, int], list[int]] = {}
+    for revision, records in read.items():
+        for record in records:
+            if isinstance(record, Rejected):
+                lines.setdefault((record.reason.value, revision), []).append(record.line)
+    return [(*key, len(where), min(where)) for key, where in sorted(lines.items())]
+
+
+def latest_plans(read: Read) -> list[tuple[str, str | None]]:
+    latest: dict[str, tuple[tuple[int, int, int], Value]] = {}
+    for revision, records in read.items():
+        for r in records:
+            if isinstance(r, Event | PropertySet) and "plan" in r.properties:
+                entry = (r.t, revision, r.line), r.properties["plan"]
+                latest[r.identity] = max(latest.get(r.identity, entry), entry, key=lambda timed: timed[0])
+    return [(who, plan if isinstance(plan, str) else plan.text) for who, (_, plan) in sorted(latest.items())]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    list(zip(QUERIES, [events_by_name_and_day, refused_by_reason_and_file, latest_plans], strict=True)),
+    ids=["events", "refused", "plans"],
+)
+def test_docs_the_queries_of_the_parquet_page_give_what_the_records_say(
+    read: Read, query: str, expected: Callable[[Read], list[tuple[object, ...]]]
+) -> None:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'America/Los_Angeles'")  # wherever the analyst sits
+        answer = connection.execute(query).fetchall()
+    assert len(answer) > 2
+    assert answer == expected(read)
+
+
+def test_docs_polars_gives_what_duckdb_does(read: Read) -> None:
+    names: dict[str, Any] = {}
+    exec(IN_POLARS, names)  # noqa: S102 - our own document
+    assert names["answer"].rows() == events_by_name_and_day(read)
+
+
+def test_docs_the_latest_plan_is_that_of_the_latest_time_and_then_the_latest_arrival(read: Read) -> None:
+    plans = dict(latest_plans(read))
+    assert (plans["ann"], plans["bob"], plans["carl"]) == (None, "of a later line", "of a later revision")
