@@ -1,0 +1,1 @@
+"""What parts of the project cost, measured. Each module is a command; README.md says what was reached."""
