@@ -17,6 +17,10 @@ NAME = "km_revision"
 REVISIONS = dg.DynamicPartitionsDefinition(name=NAME)
 
 KEYS_PER_CALL = 1000
+
+MOST_AT_ONCE = 500_000
+"""Buckets have up to 100,000 revisions. A stray `revisions/8000000.json` must not make eight million partitions."""
+
 LOCK_SECONDS = 60
 
 
@@ -30,11 +34,19 @@ def register(instance: dg.DagsterInstance, warehouse: Warehouse, lowest: int, hi
 
     Keys that somebody added by hand, out of order or not a number, are put right: Dagster keeps the history of a
     key that is deleted and added again.
+
+    Raises:
+        PermanentError: that would be more than a bucket ever has.
     """
     with named_lock(warehouse.engine, "register", LOCK_SECONDS):
         present = instance.get_dynamic_partitions(NAME)
         numbers = _numbers(present)
         first, last = min([lowest, *numbers]), max([highest, *numbers])
+        if last - first >= len(numbers) + MOST_AT_ONCE:
+            raise PermanentError(
+                f"The bucket has revisions {lowest} to {highest}, which would be {last - first + 1:,} partitions. "
+                "KissMetrics leaves no large gaps: take the stray file away, or set KMDB_MIN_REVISION above it."
+            )
         wanted = [str(number) for number in range(first, last + 1)]
         if list(present) != wanted[: len(present)]:
             for key in present:

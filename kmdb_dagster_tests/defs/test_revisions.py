@@ -73,3 +73,12 @@ def test_a_run_takes_its_revisions_in_order_as_numbers() -> None:
 def test_a_run_without_revisions_is_refused(given: list[str]) -> None:
     with pytest.raises(PermanentError, match=r"no revision number|without revisions"):
         revisions_of(given)
+
+
+def test_a_stray_file_with_a_huge_number_makes_no_partitions(
+    instance: dg.DagsterInstance, warehouse: Warehouse
+) -> None:
+    register(instance, warehouse, 1, 3)
+    with pytest.raises(PermanentError, match=r"revisions 1 to 8000000, which would be 8,000,000 partitions"):
+        register(instance, warehouse, 1, 8_000_000)
+    assert keys(instance) == upto(1, 3)
