@@ -1,7 +1,8 @@
 """What a run says when it fails: each revision with its reason, in words, without anything of a person."""
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import dagster as dg
@@ -32,6 +33,19 @@ def in_words(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "an unknown place"
     return f"A defect of kmdb_dagster: {type(error).__name__} at {place}. Please report it; the data is untouched."
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """An error of ours as the run's own failure: its words come first on the run's page, not below Dagster's layers.
+
+    Raises:
+        dagster.Failure: not to be retried.
+    """
+    try:
+        yield
+    except KmdbError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
 
 
 def raise_for(revisions: Sequence[int], failed: Mapping[int, Failed]) -> None:

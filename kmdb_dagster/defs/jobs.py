@@ -7,6 +7,7 @@ from pydantic import Field
 
 from kmdb_dagster.defs.assets import KEYS
 from kmdb_dagster.defs.backfills import request_range
+from kmdb_dagster.defs.failures import plainly
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.export.layout import HIGHEST_REVISION
 from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
@@ -33,7 +34,8 @@ class RevisionRange(dg.Config):
 @dg.op
 def request_backfill(context: dg.OpExecutionContext, config: RevisionRange, kmdb: Kmdb) -> None:
     """Start a backfill over the range. It is imported anew where it is in already."""
-    backfill = request_range(context.instance, kmdb, config.first, config.last).id
+    with plainly():
+        backfill = request_range(context.instance, kmdb, config.first, config.last).id
     context.log.info("Backfill %s is on its way: see Runs, Backfills, or /runs/b/%s", backfill, backfill)
     context.add_output_metadata({"backfill": dg.MetadataValue.path(f"/runs/b/{backfill}")})
 
@@ -56,8 +58,8 @@ class PartitionOptions(dg.Config):
 @dg.op
 def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmdb: Kmdb) -> None:
     """Plan the time partitions that are missing, and add them unless this is a dry run."""
-    settings = kmdb.settings()
-    with kmdb.warehouse() as warehouse:
+    with plainly(), kmdb.warehouse() as warehouse:
+        settings = kmdb.settings()
         plans = plan_all(
             warehouse.engine,
             min_date=settings.min_date,
@@ -92,7 +94,7 @@ def partition_tables() -> None:
 @dg.op
 def rebuild_user_map(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
     """Make the user map anew from `aliases` and put every fact under its person."""
-    with kmdb.warehouse() as warehouse:
+    with plainly(), kmdb.warehouse() as warehouse:
         done = realias(warehouse.engine, warehouse.generation(), report=context.log.info)
     context.add_output_metadata({"identities_moved": done.identities, "fact_rows_moved": done.facts})
 
