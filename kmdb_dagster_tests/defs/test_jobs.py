@@ -164,3 +164,11 @@ def test_aliases_that_were_added_by_hand_take_effect_with_realias(
     assert told(result)["identities_moved"] > 0
     with warehouse.engine.connect() as connection:
         assert connection.execute(text("SELECT COUNT(DISTINCT user_id) FROM events")).scalar_one() == 1
+
+
+@pytest.mark.usefixtures("kmdb")
+def test_what_went_wrong_is_the_first_line_of_a_failure(instance: dg.DagsterInstance) -> None:
+    result = run_job(instance, "import_range", typed(3, 1))
+    (error,) = (event.step_failure_data.error for event in result.all_events if event.is_step_failure)
+    assert error is not None
+    assert error.message.startswith("dagster._core.definitions.events.Failure: The range 3..1 is the wrong way round.")
