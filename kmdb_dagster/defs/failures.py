@@ -32,20 +32,20 @@ def in_words(error: Exception) -> str:
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "an unknown place"
-    return f"A defect of kmdb_dagster: {type(error).__name__} at {place}. Please report it; the data is untouched."
+    return f"A defect of kmdb_dagster: {type(error).__name__} at {place}. Please report it. Running it again is safe."
 
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """An error of ours as the run's own failure: its words come first on the run's page, not below Dagster's layers.
+    """An error as the run's own failure: words come first on the run's page, not below Dagster's layers.
 
     Raises:
         dagster.Failure: not to be retried.
     """
     try:
         yield
-    except KmdbError as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
+    except Exception as error:  # noqa: BLE001 - it goes on as a failure; the text of a foreign one stays here
+        raise dg.Failure(in_words(error), allow_retries=False) from None
 
 
 def raise_for(revisions: Sequence[int], failed: Mapping[int, Failed]) -> None:

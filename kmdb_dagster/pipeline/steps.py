@@ -40,10 +40,10 @@ def _log_retry(state: RetryCallState) -> None:
     log.warning("%s Trying again (attempt %d).", error, state.attempt_number + 1)
 
 
-# Two to three minutes in all: a restart of the server fits in. What lasts longer is for the run's own retry.
+# Two minutes of waiting in all: a restart of the server fits in. What lasts longer is for the run's own retry.
 patiently = retry(
     retry=retry_if_exception_type(TransientError),
-    stop=stop_after_attempt(8),
+    stop=stop_after_attempt(9),
     wait=wait_exponential_jitter(multiplier=0.5, max=60),
     before_sleep=_log_retry,
     reraise=True,

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,21 @@ def test_only_defs_and_definitions_know_dagster() -> None:
 def test_what_an_export_is_knows_no_library() -> None:
     for path in (PACKAGE / "export").rglob("*.py"):
         assert not _imports(path) & {"dagster", "dagster_aws", "sqlalchemy", "boto3", "botocore", "MySQLdb"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "below"),
+    [
+        ("export", {"export", "errors"}),
+        ("source", {"source", "errors"}),
+        ("lake", {"lake", "export", "errors"}),
+        ("warehouse", {"warehouse", "lake", "export", "errors"}),
+        ("pipeline", {"pipeline", "warehouse", "lake", "source", "export", "errors"}),
+    ],
+)
+def test_folders_know_only_those_below_them(folder: str, below: set[str]) -> None:
+    text = "".join(path.read_text() for path in (PACKAGE / folder).rglob("*.py"))
+    assert set(re.findall(r"^\s*(?:from|import) kmdb_dagster\.(\w+)", text, re.MULTILINE)) <= below
 
 
 def _imports(path: Path) -> set[str]:
