@@ -12,7 +12,7 @@ from statistics import median
 
 import orjson
 
-from kmdb_dagster.export.reader import read_lines
+from kmdb_dagster.export.reader import read_columns
 from kmdb_dagster.export.sample import sample_revision
 from kmdb_dagster.lake import RawFile, write_parsed
 from kmdb_dagster.source.folder import CHUNK
@@ -62,13 +62,15 @@ def bare(lines: list[bytes]) -> None:
 
 def read(path: Path) -> None:
     """The reader."""
-    for _ in read_lines(chunks(path)):
+    for _ in read_columns(chunks(path)):
         pass
 
 
 def parse(path: Path) -> None:
     """The reader, and Parquet."""
-    write_parsed(path.with_suffix(".parquet"), 1, RawFile(path, "etag", path.stat().st_size), read_lines(chunks(path)))
+    write_parsed(
+        path.with_suffix(".parquet"), 1, RawFile(path, "etag", path.stat().st_size), read_columns(chunks(path))
+    )
 
 
 def compare(path: Path, title: str, rounds: int) -> None:

@@ -10,11 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.export.records import Alias, Blank, Event, PropertySet, Record, Rejected, Value
+from kmdb_dagster.export.records import Alias, Blank, Event, Facts, PropertySet, Record, Rejected, Value
 from kmdb_dagster.lake.files import RawFile, whole_file
 
 SCHEMA_VERSION = "1"
@@ -46,6 +47,7 @@ KINDS: dict[type[Record], str] = {
     Blank: "blank",
 }
 
+KIND_CODES = {kind: code for code, kind in enumerate(KINDS.values())}
 
 COUNTED_AS = {
     "event": "events",
@@ -97,9 +99,9 @@ Check = Callable[[Path, Tally], None]
 
 
 def write_parsed(
-    path: Path, revision: int, raw: RawFile, records: Iterable[Record], *, check: Check | None = None
+    path: Path, revision: int, raw: RawFile, told: Iterable[Facts | Record], *, check: Check | None = None
 ) -> Tally:
-    """Write the records of a revision, as a whole or not at all."""
+    """Write what the lines of a revision say, as a whole or not at all."""
     origin = {
         "kmdb.schema_version": SCHEMA_VERSION,
         "kmdb.revision": str(revision),
@@ -109,9 +111,10 @@ def write_parsed(
     counts: Counter[str] = Counter()
     with whole_file(path) as temporary:
         with pq.ParquetWriter(temporary, SCHEMA.with_metadata(origin), **LAYOUT) as writer:
-            for group in _groups(records, revision):
-                group.add_to(counts)
-                writer.write_batch(group.batch())
+            for group in _groups(told, revision):
+                batch = group.batch()
+                counts.update(_counted(batch))
+                writer.write_batch(batch)
         tally = Tally(**{name: counts[name] for name in Tally._fields})
         if check is not None:
             check(temporary, tally)
@@ -159,19 +162,20 @@ def _opened(path: Path, revision: int) -> pq.ParquetFile:
 
 
 class _Group:
-    """The columns of a row group in the making. Without a Python object for each row: that would double the time."""
+    """The columns of a row group in the making: long lists, since an object for each row would double the time."""
 
     def __init__(self, revision: int) -> None:
         self._revision = revision
         self._line: list[int] = []
-        self._kind: list[str] = []
         self._t: list[int | None] = []
         self._identity: list[str | None] = []
         self._name: list[str | None] = []
-        self._rare: dict[str, dict[int, str | bytes]] = {"alias": {}, "reason": {}, "raw": {}}
-        self._offsets = [0]
+        self._counts: list[int] = []
         self._keys: list[str] = []
         self._values: list[str | None] = []
+        # What only few rows have, by the place of the row. A row without a kind here is a fact.
+        self._kind: dict[int, str] = {}
+        self._rare: dict[str, dict[int, str | bytes]] = {"alias": {}, "reason": {}, "raw": {}}
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -179,76 +183,103 @@ class _Group:
 
     @property
     def full(self) -> bool:
-        return len(self._line) >= GROUP_RECORDS or self._bytes >= GROUP_BYTES
+        return len(self) >= GROUP_RECORDS or self._bytes >= GROUP_BYTES
 
-    def add(self, record: Record) -> None:
-        if isinstance(record, Event):
-            line, identity, t, name, properties = record
-            self._add_row(line, "event", t * 1000, identity, name)
-            self._add_properties(properties)
-        elif isinstance(record, PropertySet):
-            line, identity, t, properties = record
-            self._add_row(line, "property_set", t * 1000, identity, None)
-            self._add_properties(properties)
-        elif isinstance(record, Alias):
-            self._add_rare(alias=record.alias)
-            self._add_row(record.line, "alias", record.t * 1000, record.identity, None)
-        elif isinstance(record, Rejected):
-            self._add_rare(reason=record.reason.value, raw=record.raw)
-            self._add_row(record.line, "rejected", None, None, None)
+    def add(self, found: Facts | Record) -> None:
+        if isinstance(found, Facts):
+            self._add_facts(found)
+        elif isinstance(found, Event):
+            self._add_row(found.line, found.t, found.identity, found.name, found.properties)
+        elif isinstance(found, PropertySet):
+            self._add_row(found.line, found.t, found.identity, None, found.properties)
+        elif isinstance(found, Alias):
+            self._note("alias", alias=found.alias)
+            self._add_row(found.line, found.t, found.identity, None, {})
+        elif isinstance(found, Rejected):
+            self._note("rejected", reason=found.reason.value, raw=found.raw)
+            self._add_row(found.line, None, None, None, {})
         else:
-            self._add_row(record.line, "blank", None, None, None)
-        self._offsets.append(len(self._keys))
+            self._note("blank")
+            self._add_row(found.line, None, None, None, {})
 
-    def _add_row(self, line: int, kind: str, t: int | None, identity: str | None, name: str | None) -> None:
+    def _add_facts(self, facts: Facts) -> None:
+        self._line += range(facts.first, facts.first + len(facts.times))
+        self._t += facts.times
+        self._identity += facts.identities
+        self._name += facts.names
+        self._counts += facts.counts
+        self._keys += facts.keys
+        self._values += facts.values
+        self._bytes += facts.size
+
+    def _add_row(
+        self, line: int, t: int | None, identity: str | None, name: str | None, properties: dict[str, Value]
+    ) -> None:
+        texts = [value if isinstance(value, str) else value.text for value in properties.values()]
         self._line.append(line)
-        self._kind.append(kind)
         self._t.append(t)
         self._identity.append(identity)
         self._name.append(name)
-        self._bytes += len(identity or "") + len(name or "")
+        self._counts.append(len(properties))
+        self._keys += properties
+        self._values += texts
+        self._bytes += sum(map(len, filter(None, (identity, name, *properties, *texts))))
 
-    def _add_rare(self, **cells: str | bytes) -> None:
+    def _note(self, kind: str, **cells: str | bytes) -> None:
+        """Remember what the next row is, and what it has that others have not."""
+        self._kind[len(self)] = kind
         for name, cell in cells.items():
             self._rare[name][len(self)] = cell
             self._bytes += len(cell)
 
-    def _add_properties(self, properties: dict[str, Value]) -> None:
-        texts = [value if isinstance(value, str) else value.text for value in properties.values()]
-        self._keys += properties
-        self._values += texts
-        self._bytes += sum(map(len, properties)) + sum(map(len, filter(None, texts)))
-
-    def add_to(self, counts: Counter[str]) -> None:
-        counts.update(COUNTED_AS[kind] for kind in self._kind)
-        counts["lines"] += len(set(self._line))
-        counts["properties"] += len(self._keys)
-
     def batch(self) -> pa.RecordBatch:
-        columns: dict[str, list[Any]] = {
-            "revision": [self._revision] * len(self),
-            "line": self._line,
-            "kind": self._kind,
-            "t": self._t,
-            "identity": self._identity,
-            "name": self._name,
-            **{name: [cells.get(place) for place in range(len(self))] for name, cells in self._rare.items()},
+        names = pa.array(self._name, pa.string())
+        arrays: dict[str, Any] = {
+            "revision": pa.repeat(pa.scalar(self._revision, pa.int32()), len(self)),
+            "line": pa.array(self._line, pa.int32()),
+            "kind": self._kinds(names),
+            "t": pa.array(self._t, pa.int64()).cast(pa.timestamp("s", "UTC")).cast(SCHEMA.field("t").type),
+            "identity": pa.array(self._identity, pa.string()),
+            "name": names,
+            **{name: self._sparse(cells, SCHEMA.field(name).type) for name, cells in self._rare.items()},
         }
-        arrays: dict[str, Any] = {name: pa.array(cells, SCHEMA.field(name).type) for name, cells in columns.items()}
         arrays["properties"] = pa.MapArray.from_arrays(  # type: ignore[call-overload]  # the stubs know 64-bit offsets only
-            pa.array(self._offsets, pa.int32()), pa.array(self._keys, pa.string()), pa.array(self._values, pa.string())
+            pa.array(np.cumsum([0, *self._counts], dtype=np.int32)),
+            pa.array(self._keys, pa.string()),
+            pa.array(self._values, pa.string()),
         )
         return pa.RecordBatch.from_arrays([arrays[name] for name in SCHEMA.names], schema=SCHEMA)
 
+    def _kinds(self, names: pa.StringArray) -> "pa.DictionaryArray[Any, Any]":
+        codes = np.where(np.asarray(names.is_null()), KIND_CODES["property_set"], KIND_CODES["event"]).astype(np.int8)
+        codes[list(self._kind)] = [KIND_CODES[kind] for kind in self._kind.values()]
+        return pa.DictionaryArray.from_arrays(codes, list(KIND_CODES))
 
-def _groups(records: Iterable[Record], revision: int) -> Iterator[_Group]:
-    """The records in row groups. The two records of one line stay together."""
+    def _sparse(self, cells: dict[int, str | bytes], kind: pa.DataType) -> "pa.Array[Any]":
+        column: list[str | bytes | None] = [None] * len(self)
+        for place, cell in cells.items():
+            column[place] = cell
+        return pa.array(column, kind)
+
+
+def _groups(told: Iterable[Facts | Record], revision: int) -> Iterator[_Group]:
+    """What lines say, in row groups. The two records of one line stay together."""
     group, last = _Group(revision), 0
-    for record in records:
-        if group.full and record.line != last:
+    for found in told:
+        line = found.first if isinstance(found, Facts) else found.line
+        if group.full and line != last:
             yield group
             group = _Group(revision)
-        group.add(record)
-        last = record.line
+        group.add(found)
+        last = line
     if group:
         yield group
+
+
+def _counted(batch: pa.RecordBatch) -> dict[str, int]:
+    """What becomes of the lines of a group, as `Tally` names it."""
+    kinds: Any = batch.column("kind")
+    properties: Any = batch.column("properties")
+    rows = np.bincount(kinds.indices, minlength=len(KIND_CODES)).tolist()
+    counts = {COUNTED_AS[kind]: rows[code] for kind, code in KIND_CODES.items()}
+    return {**counts, "lines": len(np.unique(batch.column("line"))), "properties": len(properties.keys)}

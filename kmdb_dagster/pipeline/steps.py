@@ -8,7 +8,7 @@ from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.export.layout import revision_key
-from kmdb_dagster.export.reader import read_lines
+from kmdb_dagster.export.reader import read_columns
 from kmdb_dagster.lake import Lake, ParsedFile, RawFile, write_parsed
 from kmdb_dagster.pipeline.guard import Guard
 from kmdb_dagster.source import Bucket
@@ -62,7 +62,7 @@ def parse(pipeline: Pipeline, revision: int) -> Figures:
     """Read every line of a revision and write them as Parquet, unless too many of them are rejected."""
     raw = pipeline.lake.raw(revision) or _fetch(pipeline, revision)
     guard = Guard(revision, raw, pipeline.max_rejected_share)
-    tally = write_parsed(pipeline.lake.parsed(revision), revision, raw, read_lines(_chunks(raw)), check=guard)
+    tally = write_parsed(pipeline.lake.parsed(revision), revision, raw, read_columns(_chunks(raw)), check=guard)
     if not pipeline.keep_files:
         pipeline.lake.drop_raw(revision)
     return {"bytes": raw.size, **tally._asdict()}

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmdb_dagster.export.fields import read_careful
-from kmdb_dagster.export.plain import read_plain
 from kmdb_dagster.export.reader import read_lines
 from kmdb_dagster.export.records import Event, PropertySet, Record, Value
 
@@ -59,7 +58,7 @@ def in_order(records: list[Record]) -> list[object]:
 
 @given(st.lists(LINES, min_size=1, max_size=4))
 def test_both_paths_read_a_block_alike(lines: list[bytes]) -> None:
-    fast = read_plain(b"\n".join(lines), 1, read_careful)
+    fast = list(read_lines([b"\n".join(lines)]))
     careful = careful_records(lines)
     assert fast == careful
     assert in_order(fast) == in_order(careful)

@@ -6,7 +6,7 @@ from kmdb_dagster.export.fields import read_careful
 from kmdb_dagster.export.outcomes import as_json
 from kmdb_dagster.export.plain import read_plain
 from kmdb_dagster.export.reader import read_lines
-from kmdb_dagster.export.records import Alias, Event, PropertySet, Reason, Record, Rejected, Typed, Value
+from kmdb_dagster.export.records import Alias, Event, Facts, PropertySet, Reason, Record, Rejected, Typed, Value
 
 T = 1397577453
 
@@ -269,4 +269,7 @@ def test_plain_lines_do_not_need_the_careful_path() -> None:
     ]
     block = b"\n".join(lines)
     careful = [record for number, line in enumerate(lines, 1) for record in read_careful(number, line)]
-    assert read_plain(block, 1, refuse) == careful
+    (facts, tie, more_facts) = read_plain(block, 1, refuse)
+    assert isinstance(facts, Facts)
+    assert isinstance(more_facts, Facts)
+    assert [*facts.records(), tie, *more_facts.records()] == careful
