@@ -10,9 +10,10 @@ EMPTIED = (
     "events",
     "properties",
     "aliases",
+    # Before the map: whoever moves facts finds the identities of all that waits in it.
+    "pending_moves",
     # Before users: who interns meanwhile may leave a row here without an identity, never an identity without its row.
     "user_map",
-    "pending_moves",
     "users",
     "keys",
     "rejected_lines",

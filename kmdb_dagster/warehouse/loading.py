@@ -16,6 +16,7 @@ from kmdb_dagster.lake.parsed import ParsedFile, ParsedRow
 from kmdb_dagster.warehouse import ledger, people
 from kmdb_dagster.warehouse.filters import Filters, read_filters
 from kmdb_dagster.warehouse.interning import Interner
+from kmdb_dagster.warehouse.map_lock import hold_generation, map_version
 from kmdb_dagster.warehouse.models import MAX_LINE, row_id
 from kmdb_dagster.warehouse.server import insert, transaction
 
@@ -37,7 +38,8 @@ def load_revision(
         PermanentError: it has more lines than row ids can number, or its aliases are not tied.
     """
     with transaction(engine) as connection:
-        people.share_map(connection, interner.generation)
+        hold_generation(connection, interner.generation)
+        version = map_version(connection)
         span = ledger.claim(connection, revision)
         if span is not None:
             _delete(connection, revision, span)
@@ -47,6 +49,8 @@ def load_revision(
         loading.check_tied()
         entry = loading.account.entry(parsed)
         ledger.record(connection, revision, entry)
+        if entry.t_min and entry.t_max:
+            people.settle(connection, version, revision, entry.t_min, entry.t_max)
     return entry
 
 

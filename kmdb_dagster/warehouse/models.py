@@ -105,8 +105,9 @@ class PendingMove(Base):
 
     __tablename__ = "pending_moves"
 
-    identity_id: Mapped[int] = mapped_column(primary_key=True)
-    from_user_id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    identity_id: Mapped[int]
+    from_user_id: Mapped[int]
 
 
 class Revision(Base):
@@ -177,10 +178,20 @@ class BlacklistedProperty(Base):
 
 
 class WarehouseState(Base):
-    """One row. Its lock is the lock on the user map: shared by runs that load, exclusive for those that tie."""
+    """One row. Its lock keeps ids in force: see `warehouse.map_lock`."""
 
     __tablename__ = "warehouse_state"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     generation: Mapped[str] = mapped_column(Text)
     """Changes with every flush: ids handed out before it mean nothing any more."""
+
+
+class MapState(Base):
+    """One row. Its lock is the lock on the user map: see `warehouse.map_lock`."""
+
+    __tablename__ = "map_state"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+    """Counts the transactions that gave an identity another person."""

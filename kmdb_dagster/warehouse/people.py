@@ -1,26 +1,30 @@
 """The user map: which identity belongs to which person, and the facts that follow it.
 
 ``user_map`` has one row for each identity and is, at every commit, what `export.people` says of the alias lines in
-``aliases``. Two rules keep it so, whatever runs at once and wherever a process is killed:
+``aliases``. At every commit, too, each fact is under its person or named in ``pending_moves``, whatever runs at once
+and wherever a process is killed:
 
-* Whoever changes the map holds the row of ``warehouse_state`` exclusively; whoever loads facts holds it shared,
-  from before it reads the map to its commit. So no fact is committed under a person that the map no longer names.
-* Facts that are already in are moved afterwards. What is to be moved is written down (``pending_moves``) in the
-  transaction that changes the map, and crossed out in the one that moves.
+* Whoever changes the map writes down, in the same transaction, which facts are to follow; whoever moves them crosses
+  that out in the transaction that moves.
+* Whoever puts facts under persons, to load or to move them, looks when it commits whether the map is still the one
+  that it read (`warehouse.map_lock`), and puts right what it did if it is not.
 """
 
+import json
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, text
 
-from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.export.people import components, rank, stands_for
+from kmdb_dagster.warehouse.map_lock import count_change, hold_map, map_version, own_map
 from kmdb_dagster.warehouse.models import row_id
 from kmdb_dagster.warehouse.server import insert, transaction
 
 FACTS = ("events", "properties")
+WAITS = "INSERT INTO pending_moves (identity_id, from_user_id) VALUES (%s, %s)"
 IDS_PER_STATEMENT = 1000
 MOVES_PER_TRANSACTION = 200
 
@@ -34,17 +38,6 @@ class Tie(NamedTuple):
     name2: str
     identity1: int
     identity2: int
-
-
-def share_map(connection: Connection, generation: str) -> None:
-    """Hold the map as it is until this transaction ends. Others may hold it too.
-
-    Raises:
-        TransientError: the warehouse was flushed; ids that were looked up before mean nothing any more.
-    """
-    found = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1 LOCK IN SHARE MODE")).scalar()
-    if found != generation:
-        raise TransientError("The warehouse was flushed meanwhile. The revision will be loaded anew.")
 
 
 def persons(connection: Connection, identities: Collection[int]) -> dict[int, int]:
@@ -78,12 +71,6 @@ def replace_aliases(engine: Engine, generation: str, revision: int, ties: list[T
         removed = {_pair(tie) for tie in before} - pairs
         groups = _recomputed(connection, pairs | removed) if removed else _united(connection, pairs)
         return assign(connection, groups)
-
-
-def own_map(connection: Connection, generation: str) -> None:
-    """Hold the map alone until this transaction ends, to change it."""
-    connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1 FOR UPDATE"))
-    share_map(connection, generation)
 
 
 def _stored(connection: Connection, revision: int) -> list[Tie]:
@@ -173,11 +160,8 @@ def assign(connection: Connection, groups: Iterable[tuple[int, Collection[int]]]
     before = persons(connection, person)
     changed = [(identity, before[identity]) for identity in sorted(person) if before[identity] != person[identity]]
     if changed:
-        connection.exec_driver_sql(
-            "INSERT INTO pending_moves (identity_id, from_user_id) VALUES (%s, %s) "
-            "ON DUPLICATE KEY UPDATE identity_id = identity_id",
-            changed,
-        )
+        count_change(connection)
+        connection.exec_driver_sql(WAITS, changed)
         connection.exec_driver_sql(
             "INSERT INTO user_map (identity_id, user_id) VALUES (%s, %s) "
             "ON DUPLICATE KEY UPDATE user_id = VALUES(user_id)",
@@ -200,30 +184,62 @@ def move_facts(engine: Engine, report: Callable[[int], object] = lambda _: None)
 
 def _move_batch(engine: Engine) -> int:
     with transaction(engine) as connection:
+        version = map_version(connection)
         batch = connection.execute(
-            text("SELECT identity_id, from_user_id FROM pending_moves LIMIT :most FOR UPDATE SKIP LOCKED"),
+            text("SELECT id, identity_id, from_user_id FROM pending_moves LIMIT :most FOR UPDATE SKIP LOCKED"),
             {"most": MOVES_PER_TRANSACTION},
         ).all()
         if not batch:
             return 0
-        identities = list({identity for identity, _ in batch})
-        people = list({person for _, person in batch})
+        person = persons(connection, {identity for _, identity, _ in batch})
+        moves = json.dumps([(identity, before, person[identity]) for _, identity, before in batch])
         for table in FACTS:
-            # By the index: for many people the server would rather read the whole table, and wait for every load.
-            # It locks the map's rows too, so none changes between here and the commit.
-            statement = text(
-                f"UPDATE {table} f FORCE INDEX (by_user) JOIN user_map m ON m.identity_id = f.identity_id "  # noqa: S608
-                "SET f.user_id = m.user_id WHERE f.user_id IN :people AND f.identity_id IN :identities"
-            )
-            connection.execute(
-                statement.bindparams(
-                    bindparam("people", people, expanding=True), bindparam("identities", identities, expanding=True)
-                )
-            )
-        connection.exec_driver_sql(
-            "DELETE FROM pending_moves WHERE identity_id = %s AND from_user_id = %s", [tuple(row) for row in batch]
-        )
+            # The persons as values: joined with user_map this would lock its rows, and with them whoever changes it.
+            connection.execute(text(MOVE.format(table=table)), {"moves": moves})
+        if not hold_map(connection, version):
+            _wait_again(connection, person)
+        connection.exec_driver_sql("DELETE FROM pending_moves WHERE id = %s", [(number,) for number, _, _ in batch])
         return len(batch)
+
+
+MOVE = (
+    "UPDATE JSON_TABLE(:moves, '$[*]' COLUMNS (identity_id INT UNSIGNED PATH '$[0]', "
+    "before_id INT UNSIGNED PATH '$[1]', person_id INT UNSIGNED PATH '$[2]')) m "
+    # By the index: for many people the server would rather read the whole table, and wait for every load.
+    "STRAIGHT_JOIN {table} f FORCE INDEX (by_user) ON f.user_id = m.before_id AND f.identity_id = m.identity_id "
+    "SET f.user_id = m.person_id"
+)
+
+
+def _wait_again(connection: Connection, moved: dict[int, int]) -> None:
+    """The map changed while facts were moved: those that it sent elsewhere meanwhile are to go on from there."""
+    now = persons(connection, moved)
+    further = [(identity, person) for identity, person in moved.items() if now[identity] != person]
+    if further:
+        connection.exec_driver_sql(WAITS, further)
+
+
+def settle(connection: Connection, version: int, revision: int, t_min: datetime, t_max: datetime) -> None:
+    """Hold the map until this transaction ends, with the facts that it loaded under the persons that the map names.
+
+    Args:
+        connection: the transaction, about to commit.
+        version: that of the map before the first person was read.
+        revision: the revision that was loaded.
+        t_min: the time of its earliest fact.
+        t_max: that of its latest.
+    """
+    if hold_map(connection, version):
+        return
+    for table in FACTS:
+        connection.execute(
+            text(
+                f"UPDATE {table} f STRAIGHT_JOIN user_map m ON m.identity_id = f.identity_id "  # noqa: S608 - ours
+                "SET f.user_id = m.user_id WHERE f.id BETWEEN :first AND :last AND f.t BETWEEN :t_min AND :t_max "
+                "AND f.user_id <> m.user_id"
+            ),
+            {**_id_range(revision), "t_min": t_min, "t_max": t_max},
+        )
 
 
 def _in_parts(connection: Connection, statement: str, ids: Collection[int]) -> list[tuple[Any, ...]]:

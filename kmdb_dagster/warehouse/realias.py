@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.export.people import components, stands_for
 from kmdb_dagster.warehouse import people
+from kmdb_dagster.warehouse.map_lock import own_map
 from kmdb_dagster.warehouse.partitions import read_partitions
 from kmdb_dagster.warehouse.server import autocommit, transaction
 
@@ -33,7 +34,7 @@ def realias(engine: Engine, generation: str, report: Report = lambda _: None) ->
     """Rebuild the map and apply it. May be killed anywhere and run again. ``report`` gets words on the progress."""
     report("Reading aliases")
     with transaction(engine) as connection:
-        people.own_map(connection, generation)
+        own_map(connection, generation)
         connection.execute(text(MISSING))
         changed = people.assign(connection, list(_groups(connection)))
     report(f"{changed} identities got another person")

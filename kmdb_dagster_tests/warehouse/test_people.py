@@ -169,17 +169,19 @@ def test_facts_are_moved_by_an_index_however_many_people_move(engine: Engine, re
     sent: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *arguments: sent.append(explained(arguments)))
     move_facts(engine)
-    updates = [statement for statement in sent if statement.startswith("EXPLAIN UPDATE")]
+    updates = [statement for statement in sent if statement.startswith("EXPLAIN")]
     assert len(updates) == 4
     for update in updates:
         plan = str(rows(engine, update.replace(":", "\\:")))
         # MySQL's words for reading a whole table, and MariaDB's.
         assert "by_user" in plan
-        assert "Table scan" not in plan
-        assert "'ALL'" not in plan
+        assert "Table scan on f" not in plan
+        assert "'f', 'ALL'" not in plan
 
 
 def explained(arguments: tuple[object, ...]) -> str:
     """The statement that asks how one would be carried out, with its parameters filled in."""
     statement, parameters = str(arguments[2]), arguments[3]
-    return f"EXPLAIN {statement % parameters}" if statement.startswith("UPDATE") else statement
+    if not statement.startswith("UPDATE JSON_TABLE"):
+        return statement
+    return "EXPLAIN " + statement % tuple(map(repr, parameters))  # type: ignore[call-overload]  # a tuple
