@@ -10,7 +10,8 @@ EMPTIED = (
     "events",
     "properties",
     "aliases",
-    # Before the map: whoever moves facts finds the identities of all that waits in it.
+    # In this order, and before the map: who looks through a span writes moves, and who moves finds them in the map.
+    "pending_spans",
     "pending_moves",
     # Before users: who interns meanwhile may leave a row here without an identity, never an identity without its row.
     "user_map",

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake.parsed import ParsedFile, ParsedRow
 from kmdb_dagster.warehouse import ledger, people
+from kmdb_dagster.warehouse.aliases import count_aliases
 from kmdb_dagster.warehouse.filters import Filters, read_filters
 from kmdb_dagster.warehouse.interning import Interner
 from kmdb_dagster.warehouse.map_lock import hold_generation, map_version
@@ -111,7 +112,7 @@ class _Loading:
 
     def check_tied(self) -> None:
         """Refuse to count aliases as in that are not: the warehouse may have been flushed since they were tied."""
-        stored = people.count_aliases(self._connection, self._revision, self._aliases)
+        stored = count_aliases(self._connection, self._revision, self._aliases)
         if stored != len(self._aliases):
             raise PermanentError(
                 f"Revision {self._revision} has {len(self._aliases)} alias lines, and {stored} of them are in "

@@ -14,7 +14,6 @@ from kmdb_dagster.pipeline.steps import patiently
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.map_lock import count_change, own_map
 from kmdb_dagster.warehouse.people import move_facts
-from kmdb_dagster.warehouse.realias import realias
 from kmdb_dagster_tests.buckets import alias, event, property_set
 from kmdb_dagster_tests.warehouse.revisions import (
     PATIENCE,
@@ -142,19 +141,29 @@ def test_facts_that_were_moved_while_a_tie_sent_them_elsewhere_go_on_from_there(
     assert misplaced(engine) == 0
 
 
-def test_realias_applies_the_map_as_it_is_and_not_as_it_was(
-    warehouse: Warehouse, revisions: Revisions, run: Callable[..., "Future[Any]"]
+def test_facts_are_looked_through_and_moved_while_others_change_the_map_and_load(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
-    engine = warehouse.engine
-    revisions.put(1, *FACTS, alias("b", "a"))
-    change(engine, "UPDATE events SET user_id = identity_id")
-    with engine.begin() as tying:
-        tying.exec_driver_sql("UPDATE user_map SET user_id = user_id + 100")
-        tying.exec_driver_sql("UPDATE user_map SET user_id = identity_id")
-        rebuilding = run(realias, engine, warehouse.generation())
-        wait_until(lambda: locks_waited_for(engine))
-    rebuilding.result()
-    assert people(engine)["b"] == "b"
+    revisions.put(1, *FACTS)
+    change(engine, "UPDATE events SET user_id = 0", "INSERT INTO pending_spans (table_name) VALUES ('events')")
+    held = Held(revisions.parsed(3, *FACTS))
+    loading = run(revisions.load_parsed, 3, held)
+    with held.in_the_middle(), engine.begin() as tying:
+        tying.exec_driver_sql("SELECT * FROM user_map FOR UPDATE")
+        assert move_facts(engine) == 1
+    loading.result()
+    revisions.put(2, alias("b", "a"))
+    assert misplaced(engine) == 0
+
+
+def test_a_span_that_one_process_looks_through_is_left_to_it(engine: Engine, revisions: Revisions) -> None:
+    revisions.put(1, *FACTS)
+    change(engine, "UPDATE events SET user_id = 0", "INSERT INTO pending_spans (table_name) VALUES ('events')")
+    with engine.begin() as looking:
+        looking.exec_driver_sql("SELECT * FROM pending_spans FOR UPDATE")
+        assert move_facts(engine) == 0
+        assert revisions.tie(2, alias("b", "a")).changed == 1
+    assert move_facts(engine) == 2
     assert misplaced(engine) == 0
 
 

@@ -14,7 +14,7 @@ from kmdb_dagster.warehouse.models import Base
 from kmdb_dagster.warehouse.server import named_lock, server_of
 from kmdb_dagster_tests.warehouse.revisions import change, one, rows
 
-HEAD = "0002"
+HEAD = "0003"
 COLUMNS = """
     SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE = 'YES' FROM INFORMATION_SCHEMA.COLUMNS
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME <> 'alembic_version'
@@ -87,14 +87,17 @@ def test_a_migration_adds_to_what_waits_in_the_schema_before_it(empty_database: 
     migrate(engine)
     change(
         engine,
-        "ALTER TABLE pending_moves DROP COLUMN id, ADD PRIMARY KEY (identity_id, from_user_id)",
+        "ALTER TABLE pending_moves DROP COLUMN id, DROP COLUMN t_min, DROP COLUMN t_max, "
+        "ADD PRIMARY KEY (identity_id, from_user_id)",
         "DROP TABLE map_state",
+        "DROP TABLE pending_spans",
+        "DROP TABLE placeholder_identities",
         "INSERT INTO pending_moves VALUES (7, 5), (7, 6)",
         "UPDATE alembic_version SET version_num = '0001'",
     )
     assert migrate(engine) == ("0001", HEAD)
     assert rows(engine, "SELECT identity_id, from_user_id FROM pending_moves ORDER BY id") == [(7, 5), (7, 6)]
-    assert rows(engine, "SELECT * FROM map_state") == [(1, 0)]
+    assert rows(engine, "SELECT * FROM map_state") == [(1, 0, 0, None)]
     engine.dispose()
 
 
