@@ -5,12 +5,14 @@ Costs what the people cost that a revision's aliases touch, however many others 
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from sqlalchemy import Connection, Engine, text
 
-from kmdb_dagster.export.people import Rank, Ties, components, rank, stands_for
+from kmdb_dagster.export.people import Numbers, Rank, Ties, components, rank, stands_for
 from kmdb_dagster.warehouse.graph import people_of
 from kmdb_dagster.warehouse.map_lock import own_map
 from kmdb_dagster.warehouse.models import id_range
@@ -118,8 +120,13 @@ def _recomputed(connection: Connection, pairs: Iterable[tuple[int, int]], rule: 
     members = {identity for identity, _ in _identities_of(connection, people)}
     lines = _lines_around(connection, members, ids_of(connection, rule.placeholders))
     others = np.array(sorted(members), dtype=np.int64)
-    identities, found = people_of(connection, lines, others, apart=rule.apart, report=lambda *_: None)
+    identities, found = people_of(lines, others, partial(_names, connection), apart=rule.apart)
     return dict(zip(identities.tolist(), found.tolist(), strict=True))
+
+
+def _names(connection: Connection, identities: Numbers) -> list[Any]:
+    name = dict(in_parts(connection, "SELECT id, name FROM users WHERE id IN :ids", identities.tolist()))
+    return [pa.array([name[identity] for identity in identities.tolist() if identity in name], pa.large_string())]
 
 
 def _lines_around(connection: Connection, identities: set[int], placeholders: set[int]) -> Ties:

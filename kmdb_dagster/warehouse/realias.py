@@ -7,12 +7,12 @@ One transaction changes the map. What it is to be applied to is written down in 
 those may be split meanwhile). So it may be killed anywhere; this, run again, or the next import does the rest.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, time, timedelta
-from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.export.people import Numbers, Ties
@@ -23,12 +23,9 @@ from kmdb_dagster.warehouse.partitions import Partition, read_partitions
 from kmdb_dagster.warehouse.people import Report
 from kmdb_dagster.warehouse.rules import Rule, ids_of, put_in_force, rule_asked_for
 from kmdb_dagster.warehouse.server import insert, transaction
+from kmdb_dagster.warehouse.streams import numbers, stream
 
-MISSING = (
-    "INSERT INTO user_map (identity_id, user_id) SELECT u.id, u.id FROM users u "
-    "LEFT JOIN user_map m ON m.identity_id = u.id WHERE m.identity_id IS NULL ON DUPLICATE KEY UPDATE user_id = u.id"
-)
-ROWS_READ_AT_ONCE = 100_000
+SPAN = "INSERT INTO pending_spans (table_name, t_min, t_max) VALUES (%s, %s, %s)"
 ROWS_PER_STATEMENT = 20_000
 
 FIRST = datetime(1000, 1, 1)  # noqa: DTZ001 - as the server has it
@@ -47,29 +44,27 @@ def realias(
 ) -> Realiased:
     """Rebuild the map and apply it. May be killed anywhere and run again."""
     with transaction(engine) as connection:
-        # Those of one that was killed. Before the map is held: who looks through one of them holds it.
+        # Those of one that was killed. Before the map is held: whoever looks through one of them holds it.
         connection.execute(text("DELETE FROM pending_spans"))
         own_map(connection, generation)
         rule = rule_asked_for(connection, numeric_apart=numeric_apart)
         put_in_force(connection, rule)
         changed = _rebuild(connection, rule, report)
-        insert(
-            connection, "INSERT INTO pending_spans (table_name, t_min, t_max) VALUES (%s, %s, %s)", _spans(connection)
-        )
+        insert(connection, SPAN, _spans(connection))
     return Realiased(changed, people.move_facts(engine, report))
 
 
 def _rebuild(connection: Connection, rule: Rule, report: Report) -> int:
-    connection.execute(text(MISSING))
     lines = without(_lines(connection, rule, report), ids_of(connection, rule.placeholders))
-    misled = _columns(connection, "SELECT identity_id, user_id FROM user_map WHERE user_id <> identity_id")
-    identities, person = people_of(
-        connection, lines, misled[0], apart=rule.apart, report=lambda *done: report("reading names", *done)
-    )
-    # An identity that is not in `misled` stands for itself.
-    before = identities.copy()
-    before[np.searchsorted(identities, misled[0])] = misled[1]
-    changed = np.flatnonzero(before != person)
+    names = _Names(connection, report)
+    tied, found = people_of(lines, np.empty(0, dtype=np.int64), names, apart=rule.apart)
+    identities = np.concatenate(names.identities)
+    if not len(identities):
+        return 0
+    # An identity that no alias line names stands for itself.
+    person = identities.copy()
+    person[np.searchsorted(identities, tied)] = found
+    changed = np.flatnonzero(_before(connection, identities, report) != person)
     if len(changed):
         count_change(connection)
         _write(connection, identities[changed], person[changed], report)
@@ -79,27 +74,48 @@ def _rebuild(connection: Connection, rule: Rule, report: Report) -> int:
 def _lines(connection: Connection, rule: Rule, report: Report) -> Ties:
     # The time counts only where numeric identities stay apart.
     t = "TO_SECONDS(t)" if rule.apart else "0"
-    return Ties(
-        *_columns(
-            connection,
-            f"SELECT identity1_id, identity2_id, {t} FROM aliases WHERE identity1_id <> identity2_id",  # noqa: S608
-            lambda done: report("reading aliases", done, 0),
-        )
-    )
+    parts = [np.empty((0, 3), dtype=np.int64)]
+    for rows in stream(connection, f"SELECT identity1_id, identity2_id, {t} FROM aliases"):  # noqa: S608 - ours
+        parts.append(numbers(rows))
+        report("reading aliases", sum(map(len, parts)), 0)
+    return Ties(*(np.ascontiguousarray(column) for column in np.concatenate(parts).T))
 
 
-def _columns(
-    connection: Connection, statement: str, told: Callable[[int], object] = lambda _: None
-) -> tuple[Numbers, ...]:
-    """The columns of a result that may be long, each as an array. It is never held in any other form as a whole."""
-    result = connection.execute(text(statement).execution_options(stream_results=True))
-    width = len(result.keys())
-    parts = [np.empty((0, width), dtype=np.int64)]
-    for rows in result.partitions(ROWS_READ_AT_ONCE):
-        numbers = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=len(rows) * width)
-        parts.append(numbers.reshape(-1, width))
-        told(sum(map(len, parts)))
-    return tuple(np.ascontiguousarray(column) for column in np.concatenate(parts).T)
+class _Names:
+    """Reads all names, one after another, which is far faster than to ask for many; gives those that are wanted."""
+
+    def __init__(self, connection: Connection, report: Report) -> None:
+        self._connection = connection
+        self._report = report
+        self.identities: list[Numbers] = [np.empty(0, dtype=np.int64)]
+        """All that there are, in order, once the names were read."""
+
+    def __call__(self, wanted: Numbers) -> list[Any]:
+        """The names of these identities, which are in order."""
+        found = []
+        for rows in stream(self._connection, "SELECT id, name FROM users ORDER BY id"):
+            numbers_read, names = zip(*rows, strict=True)
+            part = np.array(numbers_read, dtype=np.int64)
+            first, last = np.searchsorted(wanted, (part[0], part[-1] + 1))
+            kept = np.isin(part, wanted[first:last], assume_unique=True)
+            found.append(pa.array(names, pa.large_string()).filter(pa.array(kept)))
+            self.identities.append(part)
+            self._report("reading names", sum(map(len, self.identities)), 0)
+        return found
+
+
+def _before(connection: Connection, identities: Numbers, report: Report) -> Numbers:
+    """The person of each of these, which are in order, as the map has it; 0 for one that it lacks."""
+    before = np.zeros(len(identities), dtype=np.int64)
+    done = 0
+    for rows in stream(connection, "SELECT identity_id, user_id FROM user_map"):
+        identity, person = numbers(rows).T
+        place = np.minimum(np.searchsorted(identities, identity), len(identities) - 1)
+        known = identities[place] == identity
+        before[place[known]] = person[known]
+        done += len(rows)
+        report("reading the map", done, 0)
+    return before
 
 
 def _write(connection: Connection, identities: Numbers, person: Numbers, report: Report) -> None:
@@ -126,7 +142,6 @@ def _spans(connection: Connection) -> list[tuple[str, datetime, datetime]]:
 def _between(partitions: list[Partition]) -> Iterator[tuple[datetime, datetime]]:
     start = FIRST
     for partition in partitions:
-        end = LAST if partition.before is None else datetime.combine(partition.before, time()) - timedelta(seconds=1)
-        yield start, end
-        if partition.before is not None:
-            start = datetime.combine(partition.before, time())
+        bound = None if partition.before is None else datetime.combine(partition.before, time())
+        yield start, LAST if bound is None else bound - timedelta(seconds=1)
+        start = bound or LAST

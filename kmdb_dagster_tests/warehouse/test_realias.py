@@ -66,7 +66,8 @@ def test_realias_says_what_it_does_without_names(warehouse: Warehouse, revisions
     realias(warehouse.engine, warehouse.generation(), report=lambda *words: said.append(words))
     assert said == [
         ("reading aliases", 3, 0),
-        ("reading names", 5, 5),
+        ("reading names", 7, 0),
+        ("reading the map", 7, 0),
         ("writing the map", 3, 3),
         ("looking through facts, spans of time", 1, 2),
         ("looking through facts, spans of time", 2, 2),
