@@ -121,6 +121,18 @@ class Settings(BaseSettings):
         description="The share of a revision's lines that may be rejected. If there are more, the revision fails as a "
         "whole. `1` lets everything through, as do files of fewer than 100 lines.",
     )
+    numeric_apart: bool = Field(
+        default=False,
+        alias="KMDB_NUMERIC_APART",
+        description="`yes` never makes one person of two numeric identities: each other identity goes to the nearest "
+        "numeric one. A change is put in force by `kmdb realias`.",
+    )
+    most_identities: int = Field(
+        1000,
+        alias="KMDB_MOST_IDENTITIES",
+        ge=1,
+        description="The check `squished_people` names people with more identities than this.",
+    )
     revisions_per_run: int = Field(
         50, alias="KMDB_REVISIONS_PER_RUN", ge=1, le=1000, description="Revisions that one run takes."
     )

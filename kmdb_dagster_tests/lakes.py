@@ -20,5 +20,7 @@ def parse_into(lake: Lake, revision: int, content: bytes, *, most: float = 1.0) 
     """Parse a revision, of which so large a share may be rejected."""
     lake.store_raw(revision, "an-etag", [content])
     bucket, warehouse = Mock(spec=Bucket), Mock(spec=Warehouse)
-    opened = Pipeline(bucket, lake, warehouse, batch_size=100, keep_files=False, max_rejected_share=most)
+    opened = Pipeline(
+        bucket, lake, warehouse, batch_size=100, keep_files=False, max_rejected_share=most, numeric_apart=False
+    )
     return parse(opened, revision)

@@ -73,17 +73,28 @@ def partition(*, dry_run: bool) -> None:
 def realias() -> None:
     """Make the user map anew from the table `aliases`, and put every fact under its person.
 
-    Imports keep the map up to date by themselves. This is for changes made by hand.
+    Imports keep the map up to date by themselves. This puts other `placeholder_identities` and another
+    KMDB_NUMERIC_APART in force, and mends what was changed by hand. It may be broken off: run again, it goes on.
 
     \b
     Example:
         kmdb realias
     """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     from kmdb_dagster.warehouse.realias import realias as run
 
-    with warehouse(load_settings()) as opened:
-        done = run(opened.engine, opened.generation(), click.echo)
-        click.echo(f"{done.identities} identities got another person; {done.facts} more fact rows were put right.")
+    settings = load_settings()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with warehouse(settings) as opened, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("waiting for the map", total=None)
+
+        def report(what: str, done: int, of: int) -> None:
+            progress.update(task, description=what, completed=done, total=of or None)
+
+        done = run(opened.engine, opened.generation(), numeric_apart=settings.numeric_apart, report=report)
+    click.echo(f"{done.identities} identities got another person; facts of {done.moved} identities were moved.")
 
 
 @click.command()

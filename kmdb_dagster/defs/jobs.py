@@ -1,5 +1,7 @@
 """What an operator starts by hand: a typed range of revisions, time partitions, the user map made anew."""
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -12,6 +14,8 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.export.layout import HIGHEST_REVISION
 from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.realias import realias
+
+SECONDS_BETWEEN_LINES = 10.0
 
 # What changes tables waits for what else changes tables.
 DDL_TAGS = {"kmdb/ddl": "true"}
@@ -91,19 +95,40 @@ def partition_tables() -> None:
     add_partitions()
 
 
+class _Progress:
+    """Log lines on the progress: the first of each thing that is done, then one every ten seconds."""
+
+    def __init__(self, log: Callable[[str], object]) -> None:
+        self._log = log
+        self._what = ""
+        self._last = 0.0
+
+    def __call__(self, what: str, done: int, of: int) -> None:
+        """Take note."""
+        if what != self._what or time.monotonic() - self._last > SECONDS_BETWEEN_LINES or done == of:
+            self._log(f"{what}: {done:,}" + (f" of {of:,}" if of else ""))
+            self._what, self._last = what, time.monotonic()
+
+
 @dg.op
 def rebuild_user_map(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
     """Make the user map anew from `aliases` and put every fact under its person."""
     with plainly(), kmdb.warehouse() as warehouse:
-        done = realias(warehouse.engine, warehouse.generation(), report=context.log.info)
-    context.add_output_metadata({"identities_moved": done.identities, "fact_rows_moved": done.facts})
+        done = realias(
+            warehouse.engine,
+            warehouse.generation(),
+            numeric_apart=kmdb.settings().numeric_apart,
+            report=_Progress(context.log.info),
+        )
+    context.add_output_metadata({"identities_moved": done.identities, "identities_whose_facts_moved": done.moved})
 
 
 @dg.job(
     name="realias",
     tags=DDL_TAGS,
     description="Makes the user map anew from the table `aliases`, and puts every fact under its person. Imports keep "
-    "the map up to date by themselves; this is for changes made by hand.",
+    "the map up to date by themselves; this is for other placeholders, another KMDB_NUMERIC_APART, and changes made by "
+    "hand.",
 )
 def realias_job() -> None:
     """The user map made anew."""

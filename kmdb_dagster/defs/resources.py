@@ -76,4 +76,5 @@ class Kmdb(dg.ConfigurableResource[None]):
                 batch_size=settings.batch_size,
                 keep_files=settings.keep_files,
                 max_rejected_share=settings.max_rejected_share,
+                numeric_apart=settings.numeric_apart,
             )

@@ -2,12 +2,18 @@
 
 KM's aliases have no direction and no order, may be repeated and chained: a person is a connected component of
 the graph that they make. Where the graph is stored is not known here.
+
+There are two ways: over a few identities, one by one, and over very many, as arrays. They say the same.
 """
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
@@ -33,14 +39,100 @@ def components(ties: Sequence[tuple[int, int]]) -> list[list[int]]:
     if not ties:
         return []
     nodes, ends = np.unique(np.asarray(ties, dtype=np.int64).ravel(), return_inverse=True)
-    left, right = ends.reshape(-1, 2).T
-    graph = coo_matrix((np.ones(len(left), dtype=np.bool_), (left, right)), shape=(len(nodes), len(nodes)))
-    count, labels = connected_components(graph, directed=False)
+    labels = _components(ends[0::2], ends[1::2], len(nodes))
     order = np.argsort(labels, kind="stable")
-    cuts = np.searchsorted(labels[order], np.arange(1, count))
+    cuts = np.searchsorted(labels[order], np.arange(1, labels.max() + 1))
     return [group.tolist() for group in np.split(nodes[order], cuts)]
 
 
 def stands_for(members: Iterable[int], ranks: dict[int, Rank]) -> int:
     """The member that stands for the person."""
     return min(members, key=ranks.__getitem__)
+
+
+Numbers = npt.NDArray[np.int64]
+
+
+class Ranking(NamedTuple):
+    """Identities as places in an array. The first of ``order`` ranks lowest; the first ``numeric`` are numeric."""
+
+    order: Numbers
+    numeric: int
+
+
+def ranking(names: "pa.ChunkedArray[pa.LargeStringScalar]") -> Ranking:
+    """The order of `rank`, of very many identities."""
+    numeric = pc.ascii_is_decimal(names)
+    numbers, others = (np.flatnonzero(mask) for mask in (numeric, pc.invert(numeric)))
+    found = names.filter(numeric)
+    digits = pc.ascii_ltrim(found, "0")
+    columns = {"length": pc.binary_length(digits), "digits": digits, "name": found}
+    by_number = pc.sort_indices(pa.table(columns), sort_keys=[(name, "ascending") for name in columns])
+    # UTF-8 has the order of the code points.
+    by_code_point = pc.sort_indices(names.filter(pc.invert(numeric)))
+    order = np.concatenate([numbers[by_number.to_numpy()], others[by_code_point.to_numpy()]])
+    return Ranking(order, len(numbers))
+
+
+class Ties(NamedTuple):
+    """Alias lines: the places of both identities, and the time. No tie has two equal ends."""
+
+    one: Numbers
+    other: Numbers
+    t: Numbers
+
+
+def persons(ties: Ties, ranks: Ranking, *, apart: bool) -> Numbers:
+    """The person of each identity, both as places in the array that was ranked.
+
+    With ``apart`` two numeric identities are never one person: see `_nearest`.
+    """
+    count = len(ranks.order)
+    labels = _components(ties.one, ties.other, count)
+    # Of several that are assigned to one place the last one stays: the lowest.
+    from_highest = ranks.order[::-1]
+    heads = np.empty(labels.max(initial=-1) + 1, dtype=np.int64)
+    heads[labels[from_highest]] = from_highest
+    person = heads[labels]
+    numeric = ranks.order[: ranks.numeric]
+    if apart and len(numeric):
+        crowded = (np.bincount(labels[numeric], minlength=len(heads)) > 1)[labels]
+        nearest = _nearest(ties, ranks)
+        person[crowded] = nearest[crowded]
+    return person
+
+
+def _nearest(ties: Ties, ranks: Ranking) -> Numbers:
+    """The nearest numeric identity of each: by the fewest ties, then the earliest, then the lowest number.
+
+    Breadth first from all numeric identities at once. At each level an identity that is tied to some of the level
+    before takes the person of the one to which it has the earliest tie; of several as early, the lowest person. One
+    that no numeric identity reaches is -1. Costs what the ties cost, however many levels there are.
+    """
+    count = len(ranks.order)
+    place = np.empty(count, dtype=np.int64)
+    place[ranks.order] = np.arange(count)
+    source, target = np.concatenate([ties.one, ties.other]), np.concatenate([ties.other, ties.one])
+    by_source = np.argsort(source, kind="stable")
+    target, t = target[by_source], np.concatenate([ties.t, ties.t])[by_source]
+    first = np.searchsorted(source[by_source], np.arange(count + 1))
+    person = np.full(count, -1, dtype=np.int64)
+    level = ranks.order[: ranks.numeric]
+    person[level] = level
+    while len(level):
+        tied = first[level + 1] - first[level]
+        origin = np.repeat(level, tied)
+        edges = np.arange(len(origin)) - np.repeat(np.cumsum(tied) - tied, tied) + first[origin]
+        new = person[target[edges]] < 0
+        origin, edges = origin[new], edges[new]
+        # From the last to the first: of several that are assigned to one place the last one stays.
+        best = np.lexsort((place[person[origin]], t[edges]))[::-1]
+        person[target[edges[best]]] = person[origin[best]]
+        level = np.unique(target[edges])
+    return person
+
+
+def _components(one: Numbers, other: Numbers, count: int) -> Numbers:
+    graph = coo_matrix((np.ones(len(one), dtype=np.bool_), (one, other)), shape=(count, count))
+    labels: Numbers = connected_components(graph, directed=False)[1]
+    return labels

@@ -33,6 +33,7 @@ class Pipeline(NamedTuple):
     batch_size: int
     keep_files: bool
     max_rejected_share: float
+    numeric_apart: bool
 
 
 def _log_retry(state: RetryCallState) -> None:
@@ -72,7 +73,9 @@ def parse(pipeline: Pipeline, revision: int) -> Figures:
 def tie(pipeline: Pipeline, revision: int) -> Figures:
     """Intern a revision's names and identities, and bring the user map up to date with its aliases."""
     parsed = ParsedFile(pipeline.lake.parsed(revision), revision)
-    tied = tie_revision(pipeline.warehouse, revision, parsed, batch_size=pipeline.batch_size)
+    tied = tie_revision(
+        pipeline.warehouse, revision, parsed, batch_size=pipeline.batch_size, numeric_apart=pipeline.numeric_apart
+    )
     move_facts(pipeline.warehouse.engine)
     return {"aliases": tied.aliases, "identities_moved": tied.changed}
 

@@ -10,9 +10,11 @@ EMPTIED = (
     "events",
     "properties",
     "aliases",
+    # In this order, and before the map: who looks through a span writes moves, and who moves finds them in the map.
+    "pending_spans",
+    "pending_moves",
     # Before users: who interns meanwhile may leave a row here without an identity, never an identity without its row.
     "user_map",
-    "pending_moves",
     "users",
     "keys",
     "rejected_lines",

@@ -14,8 +14,10 @@ from sqlalchemy import Connection, Engine, text
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake.parsed import ParsedFile, ParsedRow
 from kmdb_dagster.warehouse import ledger, people
+from kmdb_dagster.warehouse.aliases import count_aliases
 from kmdb_dagster.warehouse.filters import Filters, read_filters
 from kmdb_dagster.warehouse.interning import Interner
+from kmdb_dagster.warehouse.map_lock import hold_generation, map_version
 from kmdb_dagster.warehouse.models import MAX_LINE, row_id
 from kmdb_dagster.warehouse.server import insert, transaction
 
@@ -37,7 +39,8 @@ def load_revision(
         PermanentError: it has more lines than row ids can number, or its aliases are not tied.
     """
     with transaction(engine) as connection:
-        people.share_map(connection, interner.generation)
+        hold_generation(connection, interner.generation)
+        version = map_version(connection)
         span = ledger.claim(connection, revision)
         if span is not None:
             _delete(connection, revision, span)
@@ -47,6 +50,8 @@ def load_revision(
         loading.check_tied()
         entry = loading.account.entry(parsed)
         ledger.record(connection, revision, entry)
+        if entry.t_min and entry.t_max:
+            people.settle(connection, version, revision, entry.t_min, entry.t_max)
     return entry
 
 
@@ -107,7 +112,7 @@ class _Loading:
 
     def check_tied(self) -> None:
         """Refuse to count aliases as in that are not: the warehouse may have been flushed since they were tied."""
-        stored = people.count_aliases(self._connection, self._revision, self._aliases)
+        stored = count_aliases(self._connection, self._revision, self._aliases)
         if stored != len(self._aliases):
             raise PermanentError(
                 f"Revision {self._revision} has {len(self._aliases)} alias lines, and {stored} of them are in "

@@ -22,6 +22,11 @@ def row_id(revision: int, line: int, ordinal: int = 0) -> int:
     return (revision << LINE_BITS | line) << ORDINAL_BITS | ordinal
 
 
+def id_range(revision: int) -> dict[str, int]:
+    """The ``first`` and ``last`` id that a row of a revision can have."""
+    return {"first": row_id(revision, 0), "last": row_id(revision + 1, 0) - 1}
+
+
 class Base(DeclarativeBase):
     """The root of the classes."""
 
@@ -105,8 +110,24 @@ class PendingMove(Base):
 
     __tablename__ = "pending_moves"
 
-    identity_id: Mapped[int] = mapped_column(primary_key=True)
-    from_user_id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    identity_id: Mapped[int]
+    from_user_id: Mapped[int]
+    t_min: Mapped[datetime]
+    """The facts that it is about are of this time, or later,"""
+    t_max: Mapped[datetime]
+    """and of this, or earlier."""
+
+
+class PendingSpan(Base):
+    """Facts of this table and of this span of time may stand under any person: they are still to be looked through."""
+
+    __tablename__ = "pending_spans"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    table_name: Mapped[str] = mapped_column(Text)
+    t_min: Mapped[datetime]
+    t_max: Mapped[datetime]
 
 
 class Revision(Base):
@@ -176,11 +197,34 @@ class BlacklistedProperty(Base):
     name: Mapped[str] = mapped_column(Text)
 
 
+class PlaceholderIdentity(Base):
+    """An identity that no person has: its aliases tie nothing, once `kmdb realias` has put that in force."""
+
+    __tablename__ = "placeholder_identities"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+
+
 class WarehouseState(Base):
-    """One row. Its lock is the lock on the user map: shared by runs that load, exclusive for those that tie."""
+    """One row. Its lock keeps ids in force: see `warehouse.map_lock`."""
 
     __tablename__ = "warehouse_state"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     generation: Mapped[str] = mapped_column(Text)
     """Changes with every flush: ids handed out before it mean nothing any more."""
+
+
+class MapState(Base):
+    """One row. Its lock is the lock on the user map: see `warehouse.map_lock`."""
+
+    __tablename__ = "map_state"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger)
+    """Counts the transactions that gave an identity another person."""
+    numeric_apart: Mapped[bool]
+    """The rule in force: whether two numeric identities are never one person."""
+    placeholders: Mapped[str | None] = mapped_column(Text)
+    """The rule in force: a JSON list of the names whose aliases tie nothing. None: none."""

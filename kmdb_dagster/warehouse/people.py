@@ -1,50 +1,45 @@
 """The user map: which identity belongs to which person, and the facts that follow it.
 
 ``user_map`` has one row for each identity and is, at every commit, what `export.people` says of the alias lines in
-``aliases``. Two rules keep it so, whatever runs at once and wherever a process is killed:
+``aliases``. At every commit, too, each fact is under its person or written down as one that is still to follow,
+whatever runs at once and wherever a process is killed:
 
-* Whoever changes the map holds the row of ``warehouse_state`` exclusively; whoever loads facts holds it shared,
-  from before it reads the map to its commit. So no fact is committed under a person that the map no longer names.
-* Facts that are already in are moved afterwards. What is to be moved is written down (``pending_moves``) in the
-  transaction that changes the map, and crossed out in the one that moves.
+* Whoever changes the map writes down, in the same transaction, which facts are to follow: identities
+  (``pending_moves``), or spans of time that are to be looked through (``pending_spans``). What is done is crossed out
+  in the transaction that did it.
+* Whoever puts facts under persons, to load or to move them, looks when it commits whether the map is still the one
+  that it read (`warehouse.map_lock`), and puts right what it did if it is not.
 """
 
-from collections.abc import Callable, Collection, Iterable
+import json
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from itertools import groupby
+from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, bindparam, text
+from sqlalchemy import BindParameter, Connection, Engine, Row, bindparam, text
 
-from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.export.people import components, rank, stands_for
-from kmdb_dagster.warehouse.models import row_id
-from kmdb_dagster.warehouse.server import insert, transaction
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.warehouse.map_lock import count_change, hold_map, map_version
+from kmdb_dagster.warehouse.models import id_range
+from kmdb_dagster.warehouse.server import transaction
 
 FACTS = ("events", "properties")
 IDS_PER_STATEMENT = 1000
-MOVES_PER_TRANSACTION = 200
+MOVES_PER_TRANSACTION = 1000
 
-
-class Tie(NamedTuple):
-    """An alias line as it is stored."""
-
-    id: int
-    t: datetime
-    name1: str
-    name2: str
-    identity1: int
-    identity2: int
-
-
-def share_map(connection: Connection, generation: str) -> None:
-    """Hold the map as it is until this transaction ends. Others may hold it too.
-
-    Raises:
-        TransientError: the warehouse was flushed; ids that were looked up before mean nothing any more.
-    """
-    found = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1 LOCK IN SHARE MODE")).scalar()
-    if found != generation:
-        raise TransientError("The warehouse was flushed meanwhile. The revision will be loaded anew.")
+WAITS = "INSERT INTO pending_moves (identity_id, from_user_id) VALUES (%s, %s)"
+MOVE = (
+    "UPDATE JSON_TABLE(:moves, '$[*]' COLUMNS (identity_id INT UNSIGNED PATH '$[0]', "
+    "before_id INT UNSIGNED PATH '$[1]', person_id INT UNSIGNED PATH '$[2]')) m "
+    # By the index: for many people the server would rather read the whole table, and wait for every load.
+    "STRAIGHT_JOIN {table} f FORCE INDEX (by_user) ON f.user_id = m.before_id AND f.identity_id = m.identity_id "
+    "SET f.user_id = m.person_id WHERE f.t BETWEEN :t_min AND :t_max"
+)
+MISPLACED = (
+    "FROM {table} f STRAIGHT_JOIN user_map m ON m.identity_id = f.identity_id "
+    "WHERE f.t BETWEEN :t_min AND :t_max AND f.user_id <> m.user_id"
+)
 
 
 def persons(connection: Connection, identities: Collection[int]) -> dict[int, int]:
@@ -53,131 +48,23 @@ def persons(connection: Connection, identities: Collection[int]) -> dict[int, in
     Raises:
         PermanentError: the map lacks some. Interning never leaves one out.
     """
-    found = _in_parts(connection, "SELECT identity_id, user_id FROM user_map WHERE identity_id IN :ids", identities)
+    found = in_parts(connection, "SELECT identity_id, user_id FROM user_map WHERE identity_id IN :ids", identities)
     if len(found) < len(identities):
         raise PermanentError(f"user_map lacks {len(identities) - len(found)} identities. Run `kmdb realias`.")
     return {int(identity): int(person) for identity, person in found}
 
 
-def replace_aliases(engine: Engine, generation: str, revision: int, ties: list[Tie]) -> int:
-    """Store the alias lines of a revision in place of those it had, and bring the map up to date with them.
-
-    Costs nothing but one look-up if they are the same as before; otherwise only the people that they touch.
+def assign(connection: Connection, person: Mapping[int, int]) -> int:
+    """Give identities their person, and write down which facts are to follow. The map must be held alone.
 
     Returns:
-        How many identities got another person.
+        How many had another.
     """
-    with transaction(engine) as connection:
-        if _stored(connection, revision) == ties:
-            return 0
-    with transaction(engine) as connection:
-        own_map(connection, generation)
-        before = _stored(connection, revision)
-        _store(connection, revision, ties)
-        pairs = {_pair(tie) for tie in ties}
-        removed = {_pair(tie) for tie in before} - pairs
-        groups = _recomputed(connection, pairs | removed) if removed else _united(connection, pairs)
-        return assign(connection, groups)
-
-
-def own_map(connection: Connection, generation: str) -> None:
-    """Hold the map alone until this transaction ends, to change it."""
-    connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1 FOR UPDATE"))
-    share_map(connection, generation)
-
-
-def _stored(connection: Connection, revision: int) -> list[Tie]:
-    found = connection.execute(
-        text(
-            "SELECT id, t, name1, name2, identity1_id, identity2_id FROM aliases "
-            "WHERE id BETWEEN :first AND :last ORDER BY id"
-        ),
-        _id_range(revision),
-    )
-    return [Tie(*row) for row in found]
-
-
-def count_aliases(connection: Connection, revision: int, times: Collection[datetime]) -> int:
-    """How many alias lines of a revision are stored, within the time partitions of these times."""
-    if not times:
-        return 0
-    where = {**_id_range(revision), "t_min": min(times), "t_max": max(times)}
-    found = connection.execute(
-        text("SELECT COUNT(*) FROM aliases WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"), where
-    )
-    return int(found.scalar_one())
-
-
-def _store(connection: Connection, revision: int, ties: list[Tie]) -> None:
-    connection.execute(text("DELETE FROM aliases WHERE id BETWEEN :first AND :last"), _id_range(revision))
-    insert(
-        connection,
-        "INSERT INTO aliases (id, t, name1, name2, identity1_id, identity2_id) VALUES (%s, %s, %s, %s, %s, %s)",
-        [tuple(tie) for tie in ties],
-    )
-
-
-def _id_range(revision: int) -> dict[str, int]:
-    return {"first": row_id(revision, 0), "last": row_id(revision + 1, 0) - 1}
-
-
-def _pair(tie: Tie) -> tuple[int, int]:
-    return min(tie.identity1, tie.identity2), max(tie.identity1, tie.identity2)
-
-
-def _united(connection: Connection, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, list[int]]]:
-    """New ties only join people that are there: each group is a new person and the people that become part of it."""
-    ends = list(pairs)
-    person = persons(connection, {end for pair in ends for end in pair})
-    groups = [group for group in components([(person[a], person[b]) for a, b in ends]) if len(group) > 1]
-    ranks = ranks_of(connection, [member for group in groups for member in group])
-    joined = []
-    for group in groups:
-        head = stands_for(group, ranks)
-        followers = [member for member in group if member != head]
-        joined.append((head, _identities_of(connection, followers)))
-    return joined
-
-
-def _recomputed(connection: Connection, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, list[int]]]:
-    """A tie is gone: the people it touched are taken apart and put together anew from all of their alias lines."""
-    ends = {end for pair in pairs for end in pair}
-    members = _identities_of(connection, set(persons(connection, ends).values()))
-    ties = [(member, member) for member in members] + [
-        (int(one), int(other))
-        for one, other in _in_parts(
-            connection,
-            "SELECT identity1_id, identity2_id FROM aliases WHERE identity1_id IN :ids "
-            "UNION SELECT identity1_id, identity2_id FROM aliases WHERE identity2_id IN :ids",
-            members,
-        )
-    ]
-    ranks = ranks_of(connection, {end for tie in ties for end in tie})
-    return [(stands_for(group, ranks), group) for group in components(ties)]
-
-
-def _identities_of(connection: Connection, people: Collection[int]) -> list[int]:
-    found = _in_parts(connection, "SELECT identity_id FROM user_map WHERE user_id IN :ids", people)
-    return [int(identity) for (identity,) in found]
-
-
-def ranks_of(connection: Connection, identities: Collection[int]) -> dict[int, tuple[int, int, str, str]]:
-    """How each of these identities ranks among those of its person."""
-    found = _in_parts(connection, "SELECT id, name FROM users WHERE id IN :ids", identities)
-    return {int(identity): rank(name) for identity, name in found}
-
-
-def assign(connection: Connection, groups: Iterable[tuple[int, Collection[int]]]) -> int:
-    """Give identities their person, and write down which facts are to follow."""
-    person = {member: head for head, members in groups for member in members}
     before = persons(connection, person)
     changed = [(identity, before[identity]) for identity in sorted(person) if before[identity] != person[identity]]
     if changed:
-        connection.exec_driver_sql(
-            "INSERT INTO pending_moves (identity_id, from_user_id) VALUES (%s, %s) "
-            "ON DUPLICATE KEY UPDATE identity_id = identity_id",
-            changed,
-        )
+        count_change(connection)
+        connection.exec_driver_sql(WAITS, changed)
         connection.exec_driver_sql(
             "INSERT INTO user_map (identity_id, user_id) VALUES (%s, %s) "
             "ON DUPLICATE KEY UPDATE user_id = VALUES(user_id)",
@@ -186,47 +73,118 @@ def assign(connection: Connection, groups: Iterable[tuple[int, Collection[int]]]
     return len(changed)
 
 
-def move_facts(engine: Engine, report: Callable[[int], object] = lambda _: None) -> int:
-    """Move the facts that ``pending_moves`` names to the person that the map names now. ``report`` gets each step.
+Report = Callable[[str, int, int], object]
+"""Is told what is being done, how much of it is done, and of how much."""
 
-    May be killed anywhere and run by several at once: a batch is crossed out by the transaction that moved it.
+
+def move_facts(engine: Engine, report: Report = lambda *_: None) -> int:
+    """Let all facts follow that are written down, and look through the spans of time that are.
+
+    May be killed anywhere and run by several at once: they share the work.
+
+    Returns:
+        Of how many identities facts were moved.
     """
     total = 0
-    while moved := _move_batch(engine):
-        total += moved
-        report(moved)
-    return total
+    spans = _count(engine, "pending_spans")
+    while True:
+        while moved := _move_batch(engine):
+            total += moved
+            report("moving facts of identities", total, total + _count(engine, "pending_moves"))
+        if not _look_through_span(engine):
+            return total
+        left = _count(engine, "pending_spans")
+        spans = max(spans, left)
+        report("looking through facts, spans of time", spans - left, spans)
+
+
+def _count(engine: Engine, table: str) -> int:
+    with transaction(engine) as connection:
+        return int(connection.exec_driver_sql(f"SELECT COUNT(*) FROM {table}").scalar_one())  # noqa: S608 - ours
 
 
 def _move_batch(engine: Engine) -> int:
     with transaction(engine) as connection:
+        version = map_version(connection)
         batch = connection.execute(
-            text("SELECT identity_id, from_user_id FROM pending_moves LIMIT :most FOR UPDATE SKIP LOCKED"),
+            text(
+                "SELECT id, identity_id, from_user_id, t_min, t_max FROM pending_moves ORDER BY id LIMIT :most "
+                "FOR UPDATE SKIP LOCKED"
+            ),
             {"most": MOVES_PER_TRANSACTION},
         ).all()
         if not batch:
             return 0
-        identities = list({identity for identity, _ in batch})
-        people = list({person for _, person in batch})
-        for table in FACTS:
-            # By the index: for many people the server would rather read the whole table, and wait for every load.
-            # It locks the map's rows too, so none changes between here and the commit.
-            statement = text(
-                f"UPDATE {table} f FORCE INDEX (by_user) JOIN user_map m ON m.identity_id = f.identity_id "  # noqa: S608
-                "SET f.user_id = m.user_id WHERE f.user_id IN :people AND f.identity_id IN :identities"
-            )
-            connection.execute(
-                statement.bindparams(
-                    bindparam("people", people, expanding=True), bindparam("identities", identities, expanding=True)
-                )
-            )
-        connection.exec_driver_sql(
-            "DELETE FROM pending_moves WHERE identity_id = %s AND from_user_id = %s", [tuple(row) for row in batch]
-        )
+        person = persons(connection, {row.identity_id for row in batch})
+        for (t_min, t_max), rows in groupby(batch, key=lambda row: (row.t_min, row.t_max)):
+            _move(connection, person, list(rows), t_min, t_max)
+        if not hold_map(connection, version):
+            _wait_again(connection, person)
+        numbers = ",".join(str(row.id) for row in batch)
+        connection.exec_driver_sql(f"DELETE FROM pending_moves WHERE id IN ({numbers})")  # noqa: S608 - numbers
         return len(batch)
 
 
-def _in_parts(connection: Connection, statement: str, ids: Collection[int]) -> list[tuple[Any, ...]]:
+def _move(
+    connection: Connection, person: dict[int, int], rows: list[Row[Any]], t_min: datetime, t_max: datetime
+) -> None:
+    # The persons as values: joined with user_map this would lock its rows, and so stop whoever changes it.
+    moves = json.dumps([(row.identity_id, row.from_user_id, person[row.identity_id]) for row in rows])
+    for table in FACTS:
+        connection.execute(text(MOVE.format(table=table)), {"moves": moves, "t_min": t_min, "t_max": t_max})
+
+
+def _wait_again(connection: Connection, moved: dict[int, int]) -> None:
+    """The map changed while facts were moved: those that it sent elsewhere meanwhile are to go on from there."""
+    now = persons(connection, moved)
+    further = [(identity, person) for identity, person in moved.items() if now[identity] != person]
+    if further:
+        connection.exec_driver_sql(WAITS, further)
+
+
+def _look_through_span(engine: Engine) -> bool:
+    """Write down the facts of a span that are under a wrong person, however they got there. False: there is no span."""
+    with transaction(engine) as connection:
+        span = connection.execute(
+            text("SELECT id, table_name, t_min, t_max FROM pending_spans ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED")
+        ).one_or_none()
+        if span is None:
+            return False
+        connection.execute(
+            text(
+                "INSERT INTO pending_moves (identity_id, from_user_id, t_min, t_max) "
+                f"SELECT DISTINCT f.identity_id, f.user_id, :t_min, :t_max {MISPLACED.format(table=span.table_name)}"
+            ),
+            {"t_min": span.t_min, "t_max": span.t_max},
+        )
+        connection.execute(text("DELETE FROM pending_spans WHERE id = :id"), {"id": span.id})
+        return True
+
+
+def settle(connection: Connection, version: int, revision: int, t_min: datetime, t_max: datetime) -> None:
+    """Hold the map until this transaction ends, with the facts that it loaded under the persons that the map names.
+
+    Args:
+        connection: the transaction, about to commit.
+        version: that of the map before the first person was read.
+        revision: the revision that was loaded.
+        t_min: the time of its earliest fact.
+        t_max: that of its latest.
+    """
+    if hold_map(connection, version):
+        return
+    for table in FACTS:
+        connection.execute(
+            text(
+                f"UPDATE {table} f STRAIGHT_JOIN user_map m ON m.identity_id = f.identity_id "  # noqa: S608 - ours
+                "SET f.user_id = m.user_id WHERE f.id BETWEEN :first AND :last AND f.t BETWEEN :t_min AND :t_max "
+                "AND f.user_id <> m.user_id"
+            ),
+            {**id_range(revision), "t_min": t_min, "t_max": t_max},
+        )
+
+
+def in_parts(connection: Connection, statement: str, ids: Collection[int]) -> list[tuple[Any, ...]]:
     """The rows of a statement with ``IN :ids``, however many ids there are."""
     rows: list[tuple[Any, ...]] = []
     numbers = list(ids)

@@ -1,73 +1,147 @@
-"""The whole user map made anew from ``aliases``, and applied to every fact.
+"""The whole user map made anew from ``aliases``, by the rule that is asked for, and applied to every fact.
 
-Not needed in ordinary life: imports keep the map up to date. It is the way back when somebody changed ``aliases``
-or ``user_map`` by hand, and the proof that both agree.
+Not needed in ordinary life: imports keep the map up to date. It puts another rule in force, and is the way back when
+somebody changed ``aliases``, ``user_map`` or facts by hand.
+
+One transaction changes the map. What it is to be applied to is written down in it, as spans of time (not partitions:
+those may be split meanwhile). So it may be killed anywhere; this, run again, or the next import does the rest.
 """
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
+from datetime import datetime, time, timedelta
+from typing import Any, NamedTuple
 
+import numpy as np
+import pyarrow as pa
 from sqlalchemy import Connection, Engine, text
 
-from kmdb_dagster.export.people import components, stands_for
+from kmdb_dagster.export.people import Numbers, Ties
 from kmdb_dagster.warehouse import people
-from kmdb_dagster.warehouse.partitions import read_partitions
-from kmdb_dagster.warehouse.server import autocommit, transaction
+from kmdb_dagster.warehouse.graph import people_of, without
+from kmdb_dagster.warehouse.map_lock import count_change, own_map
+from kmdb_dagster.warehouse.partitions import Partition, read_partitions
+from kmdb_dagster.warehouse.people import Report
+from kmdb_dagster.warehouse.rules import Rule, ids_of, put_in_force, rule_asked_for
+from kmdb_dagster.warehouse.server import insert, transaction
+from kmdb_dagster.warehouse.streams import numbers, stream
 
-MISSING = (
-    "INSERT INTO user_map (identity_id, user_id) SELECT u.id, u.id FROM users u "
-    "LEFT JOIN user_map m ON m.identity_id = u.id WHERE m.identity_id IS NULL ON DUPLICATE KEY UPDATE user_id = u.id"
-)
+SPAN = "INSERT INTO pending_spans (table_name, t_min, t_max) VALUES (%s, %s, %s)"
+ROWS_PER_STATEMENT = 20_000
 
-Report = Callable[[str], object]
+FIRST = datetime(1000, 1, 1)  # noqa: DTZ001 - as the server has it
+LAST = datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - as above
 
 
 class Realiased(NamedTuple):
-    """What came of it: identities that got another person, fact rows that were put under another one."""
+    """What came of it: identities that got another person, identities of which facts were moved."""
 
     identities: int
-    facts: int
+    moved: int
 
 
-def realias(engine: Engine, generation: str, report: Report = lambda _: None) -> Realiased:
-    """Rebuild the map and apply it. May be killed anywhere and run again. ``report`` gets words on the progress."""
-    report("Reading aliases")
+def realias(
+    engine: Engine, generation: str, *, numeric_apart: bool = False, report: Report = lambda *_: None
+) -> Realiased:
+    """Rebuild the map and apply it. May be killed anywhere and run again."""
     with transaction(engine) as connection:
-        people.own_map(connection, generation)
-        connection.execute(text(MISSING))
-        changed = people.assign(connection, list(_groups(connection)))
-    report(f"{changed} identities got another person")
-    moved = sum(_apply(engine, report))
-    # What waited to be moved has been by now: this crosses it out.
-    people.move_facts(engine)
-    return Realiased(changed, moved)
+        # Those of one that was killed. Before the map is held: whoever looks through one of them holds it.
+        connection.execute(text("DELETE FROM pending_spans"))
+        own_map(connection, generation)
+        rule = rule_asked_for(connection, numeric_apart=numeric_apart)
+        put_in_force(connection, rule)
+        changed = _rebuild(connection, rule, report)
+        insert(connection, SPAN, _spans(connection))
+    return Realiased(changed, people.move_facts(engine, report))
 
 
-def _groups(connection: Connection) -> Iterator[tuple[int, list[int]]]:
-    ties = connection.execute(text("SELECT DISTINCT identity1_id, identity2_id FROM aliases")).all()
-    groups = components([(int(one), int(other)) for one, other in ties])
-    tied = {member for group in groups for member in group}
-    # An identity that no alias line names stands for itself, whatever the map says.
-    for (loner,) in connection.execute(text("SELECT identity_id FROM user_map WHERE user_id <> identity_id")).all():
-        if loner not in tied:
-            yield loner, [loner]
-    ranks = people.ranks_of(connection, tied)
-    for group in groups:
-        yield stands_for(group, ranks), group
+def _rebuild(connection: Connection, rule: Rule, report: Report) -> int:
+    lines = without(_lines(connection, rule, report), ids_of(connection, rule.placeholders))
+    names = _Names(connection, report)
+    tied, found = people_of(lines, np.empty(0, dtype=np.int64), names, apart=rule.apart)
+    identities = np.concatenate(names.identities)
+    if not len(identities):
+        return 0
+    # An identity that no alias line names stands for itself.
+    person = identities.copy()
+    person[np.searchsorted(identities, tied)] = found
+    changed = np.flatnonzero(_before(connection, identities, report) != person)
+    if len(changed):
+        count_change(connection)
+        _write(connection, identities[changed], person[changed], report)
+    return len(changed)
 
 
-def _apply(engine: Engine, report: Report) -> Iterator[int]:
-    """Go through all facts, a time partition a transaction: finds any under a wrong person, however it got there."""
-    with autocommit(engine) as connection:
-        partitions = [found for found in read_partitions(connection) if found.table in people.FACTS]
+def _lines(connection: Connection, rule: Rule, report: Report) -> Ties:
+    # The time counts only where numeric identities stay apart.
+    t = "TO_SECONDS(t)" if rule.apart else "0"
+    parts = [np.empty((0, 3), dtype=np.int64)]
+    for rows in stream(connection, f"SELECT identity1_id, identity2_id, {t} FROM aliases"):  # noqa: S608 - ours
+        parts.append(numbers(rows))
+        report("reading aliases", sum(map(len, parts)), 0)
+    return Ties(*(np.ascontiguousarray(column) for column in np.concatenate(parts).T))
+
+
+class _Names:
+    """Reads all names, one after another, which is far faster than to ask for many; gives those that are wanted."""
+
+    def __init__(self, connection: Connection, report: Report) -> None:
+        self._connection = connection
+        self._report = report
+        self.identities: list[Numbers] = [np.empty(0, dtype=np.int64)]
+        """All that there are, in order, once the names were read."""
+
+    def __call__(self, wanted: Numbers) -> list[Any]:
+        """The names of these identities, which are in order."""
+        found = []
+        for rows in stream(self._connection, "SELECT id, name FROM users ORDER BY id"):
+            numbers_read, names = zip(*rows, strict=True)
+            part = np.array(numbers_read, dtype=np.int64)
+            first, last = np.searchsorted(wanted, (part[0], part[-1] + 1))
+            kept = np.isin(part, wanted[first:last], assume_unique=True)
+            found.append(pa.array(names, pa.large_string()).filter(pa.array(kept)))
+            self.identities.append(part)
+            self._report("reading names", sum(map(len, self.identities)), 0)
+        return found
+
+
+def _before(connection: Connection, identities: Numbers, report: Report) -> Numbers:
+    """The person of each of these, which are in order, as the map has it; 0 for one that it lacks."""
+    before = np.zeros(len(identities), dtype=np.int64)
+    done = 0
+    for rows in stream(connection, "SELECT identity_id, user_id FROM user_map"):
+        identity, person = numbers(rows).T
+        place = np.minimum(np.searchsorted(identities, identity), len(identities) - 1)
+        known = identities[place] == identity
+        before[place[known]] = person[known]
+        done += len(rows)
+        report("reading the map", done, 0)
+    return before
+
+
+def _write(connection: Connection, identities: Numbers, person: Numbers, report: Report) -> None:
+    for start in range(0, len(identities), ROWS_PER_STATEMENT):
+        part = slice(start, start + ROWS_PER_STATEMENT)
+        rows = ",".join(map("(%d,%d)".__mod__, zip(identities[part].tolist(), person[part].tolist(), strict=True)))
+        connection.exec_driver_sql(
+            f"INSERT INTO user_map (identity_id, user_id) VALUES {rows} "  # noqa: S608 - numbers
+            "ON DUPLICATE KEY UPDATE user_id = VALUES(user_id)"
+        )
+        report("writing the map", min(start + ROWS_PER_STATEMENT, len(identities)), len(identities))
+
+
+def _spans(connection: Connection) -> list[tuple[str, datetime, datetime]]:
+    """All time, cut as the tables of facts are now."""
+    found = read_partitions(connection)
+    return [
+        (table, *span)
+        for table in people.FACTS
+        for span in _between([partition for partition in found if partition.table == table])
+    ]
+
+
+def _between(partitions: list[Partition]) -> Iterator[tuple[datetime, datetime]]:
+    start = FIRST
     for partition in partitions:
-        with transaction(engine) as connection:
-            moved = connection.execute(
-                text(
-                    f"UPDATE {partition.table} PARTITION ({partition.name}) f "  # noqa: S608 - names from the server
-                    "JOIN user_map m ON m.identity_id = f.identity_id "
-                    "SET f.user_id = m.user_id WHERE f.user_id <> m.user_id"
-                )
-            ).rowcount
-        report(f"{partition.table} {partition.name}: {moved} rows moved")
-        yield moved
+        bound = None if partition.before is None else datetime.combine(partition.before, time())
+        yield start, LAST if bound is None else bound - timedelta(seconds=1)
+        start = bound or LAST

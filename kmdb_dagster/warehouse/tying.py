@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kmdb_dagster.lake.parsed import ParsedFile
-from kmdb_dagster.warehouse import people
+from kmdb_dagster.warehouse.aliases import Tie, replace_aliases
 from kmdb_dagster.warehouse.models import row_id
 from kmdb_dagster.warehouse.warehouse import Warehouse
 
@@ -21,16 +21,18 @@ class Tied(NamedTuple):
     changed: int
 
 
-def tie_revision(warehouse: Warehouse, revision: int, parsed: ParsedFile, *, batch_size: int) -> Tied:
+def tie_revision(
+    warehouse: Warehouse, revision: int, parsed: ParsedFile, *, batch_size: int, numeric_apart: bool = False
+) -> Tied:
     """Bring the user map up to date with a revision. Doing it again changes nothing."""
     interner = warehouse.interner()
-    ties: list[people.Tie] = []
+    ties: list[Tie] = []
     for batch in parsed.batches(batch_size, columns=COLUMNS):
         properties: Any = batch.column("properties")
         interner.key_ids(_distinct(batch.column("name")) | _distinct(properties.keys))
         identities = interner.user_ids(_distinct(batch.column("identity")) | _distinct(batch.column("alias")))
         ties.extend(_ties(batch, revision, identities))
-    changed = people.replace_aliases(warehouse.engine, interner.generation, revision, ties)
+    changed = replace_aliases(warehouse.engine, interner.generation, revision, ties, numeric_apart=numeric_apart)
     return Tied(len(ties), changed)
 
 
@@ -38,9 +40,9 @@ def _distinct(column: Any) -> set[str]:  # noqa: ANN401 - pyarrow's arrays are m
     return {name for name in column.unique().to_pylist() if name is not None}
 
 
-def _ties(batch: pa.RecordBatch, revision: int, identities: dict[str, int]) -> Iterator[people.Tie]:
+def _ties(batch: pa.RecordBatch, revision: int, identities: dict[str, int]) -> Iterator[Tie]:
     aliases = batch.filter(pc.equal(batch.column("kind").cast(pa.string()), pa.scalar("alias")))
     columns = (aliases.column("line"), aliases.column("t").cast(pa.timestamp("s")))
     names = (aliases.column("identity"), aliases.column("alias"))
     for line, t, one, other in zip(*(column.to_pylist() for column in (*columns, *names)), strict=True):
-        yield people.Tie(row_id(revision, line), t, one, other, identities[one], identities[other])
+        yield Tie(row_id(revision, line), t, one, other, identities[one], identities[other])

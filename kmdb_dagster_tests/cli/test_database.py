@@ -95,4 +95,4 @@ def test_status_of_a_database_without_tables_says_what_to_do(terminal: Terminal,
 def test_realias_says_what_it_moved(ready: Terminal) -> None:
     ended = ready.kmdb("realias")
     assert ended.code == 0
-    assert ended.out.endswith("0 identities got another person; 0 more fact rows were put right.\n")
+    assert ended.out.endswith("0 identities got another person; facts of 0 identities were moved.\n")

@@ -5,15 +5,13 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine
 
 from kmdb_dagster.export.people import rank
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.models import Base
 from kmdb_dagster.warehouse.people import move_facts
 from kmdb_dagster_tests.buckets import alias, event, property_set
-from kmdb_dagster_tests.warehouse.revisions import Revisions, content, misplaced, people
+from kmdb_dagster_tests.warehouse.revisions import Revisions, content, emptied, misplaced, people
 
 NAMES = ("7", "007", "12", "Bob", "bob", "bob ", "böb", "\U0001f600")
 REVISIONS = (1, 2, 3)
@@ -46,14 +44,6 @@ def reference(lines: Ties) -> dict[str, str]:
 
 def alias_lines(ties: Ties) -> list[bytes]:
     return [alias(one, other) for one, other in ties]
-
-
-def emptied(engine: Engine) -> None:
-    """Empty the tables for another example: DELETE, which is faster than TRUNCATE on little."""
-    with engine.begin() as connection:
-        for table in Base.metadata.tables:
-            if table != "warehouse_state":
-                connection.exec_driver_sql(f"DELETE FROM `{table}`")  # noqa: S608 - ours
 
 
 @EXAMPLES

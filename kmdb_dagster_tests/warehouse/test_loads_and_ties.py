@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 from kmdb_dagster.lake import ParsedFile
 from kmdb_dagster.pipeline.steps import patiently
 from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.map_lock import count_change, own_map
 from kmdb_dagster.warehouse.people import move_facts
-from kmdb_dagster.warehouse.realias import realias
 from kmdb_dagster_tests.buckets import alias, event, property_set
 from kmdb_dagster_tests.warehouse.revisions import (
     PATIENCE,
@@ -24,6 +24,7 @@ from kmdb_dagster_tests.warehouse.revisions import (
     misplaced,
     one,
     people,
+    rows,
     wait_until,
 )
 
@@ -38,8 +39,8 @@ class Held:
 
     def rows(self, _size: int) -> Iterator[Any]:
         """The lines one by one."""
-        for rows in self._parsed.rows(1):
-            yield rows
+        for batch in self._parsed.rows(1):
+            yield batch
             self._reached.set()
             assert self._go_on.wait(PATIENCE)
 
@@ -63,34 +64,52 @@ def run() -> Iterator[Callable[..., "Future[Any]"]]:
 FACTS = [line for _ in range(2) for line in (event("came", "b", plan="pro"), property_set("b", sex="f"))]
 
 
-def test_a_tie_waits_for_a_load_that_has_read_the_map(
+def test_a_tie_does_not_wait_for_a_load_which_puts_its_facts_under_the_new_person(
     engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
     held = Held(revisions.parsed(1, *FACTS))
     loading = run(revisions.load_parsed, 1, held)
     with held.in_the_middle():
-        tying = run(revisions.put, 2, alias("b", "a"))
-        wait_until(lambda: locks_waited_for(engine))
-        assert people(engine)["b"] == "b"
+        # The first row of the load is under b by now, the others will be under a.
+        assert revisions.tie(2, alias("b", "a")).changed == 1
+        assert people(engine)["b"] == "a"
+        assert one(engine, "SELECT COUNT(*) FROM events") == 0
     assert loading.result().events == 2
-    tying.result()
-    assert people(engine)["b"] == "a"
     assert misplaced(engine) == 0
 
 
-def test_a_load_that_starts_while_a_tie_changes_the_map_waits_and_sees_the_new_one(
+def test_a_load_that_ends_while_a_tie_changes_the_map_waits_for_it(
     warehouse: Warehouse, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
     engine, parsed = warehouse.engine, revisions.parsed(1, *FACTS)
     warehouse.interner().user_ids(["a", "b"])
     with engine.begin() as tying:
-        tying.exec_driver_sql("SELECT * FROM warehouse_state FOR UPDATE")
+        own_map(tying, warehouse.generation())
         loading = run(revisions.load_parsed, 1, parsed)
         wait_until(lambda: locks_waited_for(engine))
         tying.exec_driver_sql("UPDATE user_map SET user_id = (SELECT id FROM users WHERE name = 'a')")
+        count_change(tying)
     loading.result()
-    assert misplaced(engine) == 0
     assert people(engine) == {"a": "a", "b": "a"}
+    assert misplaced(engine) == 0
+
+
+MISPLACED_REVISIONS = "SELECT e.id >> 40 FROM events e JOIN user_map m USING (identity_id) WHERE m.user_id <> e.user_id"
+
+
+def test_a_load_touches_no_facts_but_its_own_when_the_map_has_changed(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    for revision in (1, 3):
+        revisions.load(revision, *FACTS)
+    held = Held(revisions.parsed(2, *FACTS))
+    loading = run(revisions.load_parsed, 2, held)
+    with held.in_the_middle():
+        revisions.tie(4, alias("b", "a"))
+    loading.result()
+    assert set(rows(engine, MISPLACED_REVISIONS)) == {(1,), (3,)}
+    move_facts(engine)
+    assert misplaced(engine) == 0
 
 
 def test_loads_of_different_revisions_do_not_wait_for_each_other(
@@ -106,32 +125,45 @@ def test_loads_of_different_revisions_do_not_wait_for_each_other(
     assert one(engine, "SELECT COUNT(*) FROM events") == 6
 
 
-def test_facts_are_moved_by_the_map_as_it_is_and_not_as_it_was(
-    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
-) -> None:
-    revisions.load(1, *FACTS)
-    revisions.tie(2, alias("b", "a"))
-    with engine.begin() as tying:
-        tying.exec_driver_sql("UPDATE user_map SET user_id = identity_id")
-        moving = run(move_facts, engine)
-        wait_until(lambda: locks_waited_for(engine))
-    moving.result()
-    assert misplaced(engine) == 0
-
-
-def test_realias_applies_the_map_as_it_is_and_not_as_it_was(
+def test_facts_that_were_moved_while_a_tie_sent_them_elsewhere_go_on_from_there(
     warehouse: Warehouse, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
     engine = warehouse.engine
-    revisions.put(1, *FACTS, alias("b", "a"))
-    change(engine, "UPDATE events SET user_id = identity_id")
+    revisions.load(1, *FACTS)
+    revisions.tie(2, alias("b", "a"))
     with engine.begin() as tying:
-        tying.exec_driver_sql("UPDATE user_map SET user_id = user_id + 100")
-        tying.exec_driver_sql("UPDATE user_map SET user_id = identity_id")
-        rebuilding = run(realias, engine, warehouse.generation())
+        own_map(tying, warehouse.generation())
+        moving = run(move_facts, engine)
         wait_until(lambda: locks_waited_for(engine))
-    rebuilding.result()
-    assert people(engine)["b"] == "b"
+        tying.exec_driver_sql("UPDATE user_map SET user_id = identity_id")
+        count_change(tying)
+    assert moving.result() == 2
+    assert misplaced(engine) == 0
+
+
+def test_facts_are_looked_through_and_moved_while_others_change_the_map_and_load(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    revisions.put(1, *FACTS)
+    change(engine, "UPDATE events SET user_id = 0", "INSERT INTO pending_spans (table_name) VALUES ('events')")
+    held = Held(revisions.parsed(3, *FACTS))
+    loading = run(revisions.load_parsed, 3, held)
+    with held.in_the_middle(), engine.begin() as tying:
+        tying.exec_driver_sql("SELECT * FROM user_map FOR UPDATE")
+        assert move_facts(engine) == 1
+    loading.result()
+    revisions.put(2, alias("b", "a"))
+    assert misplaced(engine) == 0
+
+
+def test_a_span_that_one_process_looks_through_is_left_to_it(engine: Engine, revisions: Revisions) -> None:
+    revisions.put(1, *FACTS)
+    change(engine, "UPDATE events SET user_id = 0", "INSERT INTO pending_spans (table_name) VALUES ('events')")
+    with engine.begin() as looking:
+        looking.exec_driver_sql("SELECT * FROM pending_spans FOR UPDATE")
+        assert move_facts(engine) == 0
+        assert revisions.tie(2, alias("b", "a")).changed == 1
+    assert move_facts(engine) == 2
     assert misplaced(engine) == 0
 
 

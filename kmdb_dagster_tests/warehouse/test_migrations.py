@@ -14,6 +14,7 @@ from kmdb_dagster.warehouse.models import Base
 from kmdb_dagster.warehouse.server import named_lock, server_of
 from kmdb_dagster_tests.warehouse.revisions import change, one, rows
 
+HEAD = "0003"
 COLUMNS = """
     SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE = 'YES' FROM INFORMATION_SCHEMA.COLUMNS
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME <> 'alembic_version'
@@ -76,15 +77,34 @@ def test_migrating_again_changes_nothing(empty_database: str) -> None:
 def test_a_migration_that_broke_off_is_carried_to_its_end(engine: Engine) -> None:
     change(engine, "DROP TABLE properties", "DROP TABLE warehouse_state", "DELETE FROM alembic_version")
     before, version = migrate(engine)
-    assert (before, version) == (None, "0001")
+    assert (before, version) == (None, HEAD)
     assert one(engine, "SELECT COUNT(*) FROM properties") == 0
     assert one(engine, "SELECT LENGTH(generation) FROM warehouse_state") == 32
+
+
+def test_a_migration_adds_to_what_waits_in_the_schema_before_it(empty_database: str) -> None:
+    engine = Warehouse(database_url(empty_database)).engine
+    migrate(engine)
+    change(
+        engine,
+        "ALTER TABLE pending_moves DROP COLUMN id, DROP COLUMN t_min, DROP COLUMN t_max, "
+        "ADD PRIMARY KEY (identity_id, from_user_id)",
+        "DROP TABLE map_state",
+        "DROP TABLE pending_spans",
+        "DROP TABLE placeholder_identities",
+        "INSERT INTO pending_moves VALUES (7, 5), (7, 6)",
+        "UPDATE alembic_version SET version_num = '0001'",
+    )
+    assert migrate(engine) == ("0001", HEAD)
+    assert rows(engine, "SELECT identity_id, from_user_id FROM pending_moves ORDER BY id") == [(7, 5), (7, 6)]
+    assert rows(engine, "SELECT * FROM map_state") == [(1, 0, 0, None)]
+    engine.dispose()
 
 
 def test_two_that_migrate_at_once_both_find_it_done(empty_database: str) -> None:
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         found = sorted(pool.map(migrate_at, [empty_database] * 2), key=str)
-    assert found == [("0001", "0001"), (None, "0001")]
+    assert found == [(HEAD, HEAD), (None, HEAD)]
 
 
 def test_who_waits_too_long_for_another_that_migrates_gives_up_for_now(
@@ -93,7 +113,7 @@ def test_who_waits_too_long_for_another_that_migrates_gives_up_for_now(
     monkeypatch.setattr(migrations, "LOCK_SECONDS", 0)
     with named_lock(engine, "migrate", 1), pytest.raises(TransientError, match="held the lock 'migrate' for 0 seconds"):
         migrate(engine)
-    assert migrate(engine) == ("0001", "0001")
+    assert migrate(engine) == (HEAD, HEAD)
 
 
 @pytest.mark.parametrize(

@@ -61,13 +61,16 @@ def test_aliases_deleted_by_hand_are_no_longer_in_force(warehouse: Warehouse, re
 
 def test_realias_says_what_it_does_without_names(warehouse: Warehouse, revisions: Revisions) -> None:
     revisions.put(1, *LINES)
-    said: list[str] = []
-    realias(warehouse.engine, warehouse.generation(), said.append)
+    change(warehouse.engine, "UPDATE user_map SET user_id = identity_id")
+    said: list[tuple[str, int, int]] = []
+    realias(warehouse.engine, warehouse.generation(), report=lambda *words: said.append(words))
     assert said == [
-        "Reading aliases",
-        "0 identities got another person",
-        "events future: 0 rows moved",
-        "properties future: 0 rows moved",
+        ("reading aliases", 3, 0),
+        ("reading names", 7, 0),
+        ("reading the map", 7, 0),
+        ("writing the map", 3, 3),
+        ("looking through facts, spans of time", 1, 2),
+        ("looking through facts, spans of time", 2, 2),
     ]
 
 

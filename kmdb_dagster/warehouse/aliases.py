@@ -1,0 +1,160 @@
+"""Alias lines as they are stored, and the user map kept up to date with those of one revision after another.
+
+Costs what the people cost that a revision's aliases touch, however many others there are.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import Connection, Engine, text
+
+from kmdb_dagster.export.people import Numbers, Rank, Ties, components, rank, stands_for
+from kmdb_dagster.warehouse.graph import people_of
+from kmdb_dagster.warehouse.map_lock import own_map
+from kmdb_dagster.warehouse.models import id_range
+from kmdb_dagster.warehouse.people import assign, in_parts, persons
+from kmdb_dagster.warehouse.rules import Rule, ids_of, settled_rule
+from kmdb_dagster.warehouse.server import insert, transaction
+
+
+class Tie(NamedTuple):
+    """An alias line as it is stored."""
+
+    id: int
+    t: datetime
+    name1: str
+    name2: str
+    identity1: int
+    identity2: int
+
+
+def replace_aliases(
+    engine: Engine, generation: str, revision: int, ties: list[Tie], *, numeric_apart: bool = False
+) -> int:
+    """Store the alias lines of a revision in place of those it had, and bring the map up to date with them.
+
+    Costs nothing but one look-up if they are the same as before; otherwise only the people that they touch.
+
+    Args:
+        engine: the warehouse.
+        generation: that of the ids in ``ties``.
+        revision: its number.
+        ties: all of its alias lines, in order.
+        numeric_apart: what KMDB_NUMERIC_APART says; it counts only where there is no alias yet (`warehouse.rules`).
+
+    Returns:
+        How many identities got another person.
+    """
+    with transaction(engine) as connection:
+        if _stored(connection, revision) == ties:
+            return 0
+    with transaction(engine) as connection:
+        own_map(connection, generation)
+        rule = settled_rule(connection, numeric_apart=numeric_apart)
+        before = _stored(connection, revision)
+        _store(connection, revision, ties)
+        pairs, pairs_before = _pairs(ties, rule), _pairs(before, rule)
+        # Kept apart, an identity may go elsewhere by a new tie, or by another time of the same.
+        anew = rule.apart or pairs_before - pairs
+        touched = pairs | pairs_before
+        return assign(connection, _recomputed(connection, touched, rule) if anew else _united(connection, pairs))
+
+
+def _stored(connection: Connection, revision: int) -> list[Tie]:
+    found = connection.execute(
+        text(
+            "SELECT id, t, name1, name2, identity1_id, identity2_id FROM aliases "
+            "WHERE id BETWEEN :first AND :last ORDER BY id"
+        ),
+        id_range(revision),
+    )
+    return [Tie(*row) for row in found]
+
+
+def count_aliases(connection: Connection, revision: int, times: Collection[datetime]) -> int:
+    """How many alias lines of a revision are stored, within the time partitions of these times."""
+    if not times:
+        return 0
+    where = {**id_range(revision), "t_min": min(times), "t_max": max(times)}
+    found = connection.execute(
+        text("SELECT COUNT(*) FROM aliases WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"), where
+    )
+    return int(found.scalar_one())
+
+
+def _store(connection: Connection, revision: int, ties: list[Tie]) -> None:
+    connection.execute(text("DELETE FROM aliases WHERE id BETWEEN :first AND :last"), id_range(revision))
+    insert(
+        connection,
+        "INSERT INTO aliases (id, t, name1, name2, identity1_id, identity2_id) VALUES (%s, %s, %s, %s, %s, %s)",
+        [tuple(tie) for tie in ties],
+    )
+
+
+def _pairs(ties: Iterable[Tie], rule: Rule) -> set[tuple[int, int]]:
+    """Who is tied to whom."""
+    return {
+        (min(tie.identity1, tie.identity2), max(tie.identity1, tie.identity2))
+        for tie in ties
+        if rule.placeholders.isdisjoint((tie.name1, tie.name2))
+    }
+
+
+def _united(connection: Connection, pairs: Collection[tuple[int, int]]) -> dict[int, int]:
+    """New ties only join people that are there: the person of each identity that becomes part of another."""
+    person = persons(connection, {end for pair in pairs for end in pair})
+    groups = [group for group in components([(person[a], person[b]) for a, b in pairs]) if len(group) > 1]
+    ranks = _ranks_of(connection, [member for group in groups for member in group])
+    heads = {member: stands_for(group, ranks) for group in groups for member in group}
+    followers = [member for member, head in heads.items() if member != head]
+    return {identity: heads[member] for identity, member in _identities_of(connection, followers)}
+
+
+def _recomputed(connection: Connection, pairs: Iterable[tuple[int, int]], rule: Rule) -> dict[int, int]:
+    """The people that these touch, taken apart and put together anew from all of their alias lines."""
+    people = set(persons(connection, {end for pair in pairs for end in pair}).values())
+    members = {identity for identity, _ in _identities_of(connection, people)}
+    lines = _lines_around(connection, members, ids_of(connection, rule.placeholders))
+    others = np.array(sorted(members), dtype=np.int64)
+    identities, found = people_of(lines, others, partial(_names, connection), apart=rule.apart)
+    return dict(zip(identities.tolist(), found.tolist(), strict=True))
+
+
+def _names(connection: Connection, identities: Numbers) -> list[Any]:
+    name = dict(in_parts(connection, "SELECT id, name FROM users WHERE id IN :ids", identities.tolist()))
+    return [pa.array([name[identity] for identity in identities.tolist() if identity in name], pa.large_string())]
+
+
+def _lines_around(connection: Connection, identities: set[int], placeholders: set[int]) -> Ties:
+    """The alias lines that lead on from these, one after another."""
+    lines: set[tuple[int, int, int]] = set()
+    known: set[int] = set()
+    frontier = identities
+    while frontier:
+        known |= frontier
+        met = {line for line in in_parts(connection, LINES_AT, frontier) if placeholders.isdisjoint(line[:2])}
+        lines |= met
+        frontier = {end for one, other, _ in met for end in (one, other)} - known
+    return Ties(*np.array(sorted(lines), dtype=np.int64).reshape(-1, 3).T)
+
+
+LINES_AT = (
+    "SELECT identity1_id, identity2_id, TO_SECONDS(t) FROM aliases WHERE identity1_id IN :ids "
+    "UNION SELECT identity1_id, identity2_id, TO_SECONDS(t) FROM aliases WHERE identity2_id IN :ids"
+)
+
+
+def _identities_of(connection: Connection, people: Collection[int]) -> list[tuple[int, int]]:
+    """The identities of these people, each with its person."""
+    found = in_parts(connection, "SELECT identity_id, user_id FROM user_map WHERE user_id IN :ids", people)
+    return [(int(identity), int(person)) for identity, person in found]
+
+
+def _ranks_of(connection: Connection, identities: Collection[int]) -> dict[int, Rank]:
+    """How each of these identities ranks among those of its person."""
+    found = in_parts(connection, "SELECT id, name FROM users WHERE id IN :ids", identities)
+    return {int(identity): rank(name) for identity, name in found}

@@ -1,0 +1,55 @@
+"""Who waits for whom. Two rows are locks: the numbering of ids, and the user map.
+
+* ``warehouse_state``: whoever uses ids holds it shared to its commit; only a flush, which makes all ids void, takes it
+  alone.
+* ``map_state``: whoever changes the map holds it alone, from before it reads the map to its commit, and counts its
+  version up. Whoever puts facts under persons reads the version first, then the persons, and takes the row shared
+  only when it is about to commit: if the version is another by then, it puts right what it did.
+
+So nobody waits for a load but a flush, and who holds ``map_state`` alone waits for nobody (docs/decisions/0007).
+"""
+
+from sqlalchemy import Connection, text
+
+from kmdb_dagster.errors import TransientError
+
+
+def hold_generation(connection: Connection, generation: str) -> None:
+    """Keep the ids of this generation in force until this transaction ends.
+
+    Raises:
+        TransientError: the warehouse was flushed; ids that were looked up before mean nothing any more.
+    """
+    found = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1 LOCK IN SHARE MODE")).scalar()
+    if found != generation:
+        raise TransientError("The warehouse was flushed meanwhile. The revision will be loaded anew.")
+
+
+def own_map(connection: Connection, generation: str) -> None:
+    """Hold the map alone until this transaction ends, to change it.
+
+    Raises:
+        TransientError: the warehouse was flushed.
+    """
+    hold_generation(connection, generation)
+    connection.execute(text("SELECT version FROM map_state WHERE id = 1 FOR UPDATE"))
+
+
+def count_change(connection: Connection) -> None:
+    """Let everybody know, once this commits, that somebody's person is another. The map must be held alone."""
+    connection.execute(text("UPDATE map_state SET version = version + 1 WHERE id = 1"))
+
+
+def map_version(connection: Connection) -> int:
+    """To be read before any person is."""
+    return int(connection.execute(text("SELECT version FROM map_state WHERE id = 1")).scalar_one())
+
+
+def hold_map(connection: Connection, version: int) -> bool:
+    """Keep the map as it is until this transaction ends, which should be at once.
+
+    Returns:
+        Whether it is still of this version: then every person that was read since is right.
+    """
+    found = connection.execute(text("SELECT version FROM map_state WHERE id = 1 LOCK IN SHARE MODE")).scalar_one()
+    return bool(found == version)

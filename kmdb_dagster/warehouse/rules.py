@@ -1,0 +1,77 @@
+"""The rule by which aliases make people: the one in force, and the one that is asked for.
+
+The map is a function of the alias lines and of a rule. Were the rule to change under running imports, the map would
+depend on when. So the rule in force is kept with the map, and changes with the whole of it: with `kmdb realias`, or
+while there is no alias yet.
+"""
+
+import json
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine, bindparam, text
+
+from kmdb_dagster.warehouse.interning import digest
+from kmdb_dagster.warehouse.server import transaction
+
+
+class Rule(NamedTuple):
+    """Aliases of ``placeholders`` tie nothing; with ``apart`` two numeric identities are never one person."""
+
+    placeholders: frozenset[str]
+    apart: bool
+
+
+def rule_in_force(connection: Connection) -> Rule:
+    """The rule that the map follows."""
+    found = connection.execute(text("SELECT placeholders, numeric_apart FROM map_state WHERE id = 1")).one()
+    return Rule(frozenset(json.loads(found.placeholders or "[]")), bool(found.numeric_apart))
+
+
+def rule_asked_for(connection: Connection, *, numeric_apart: bool) -> Rule:
+    """What ``placeholder_identities`` and KMDB_NUMERIC_APART say now."""
+    names = connection.execute(text("SELECT name FROM placeholder_identities")).scalars()
+    return Rule(frozenset(names), numeric_apart)
+
+
+def put_in_force(connection: Connection, rule: Rule) -> None:
+    """From this commit on the map follows this rule. The map must be held alone, and made anew."""
+    connection.execute(
+        text("UPDATE map_state SET placeholders = :names, numeric_apart = :apart WHERE id = 1"),
+        {"names": json.dumps(sorted(rule.placeholders)), "apart": rule.apart},
+    )
+
+
+def settled_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
+    """The rule that ties are to follow. Without any alias it is the one that is asked for, from now on.
+
+    The map must be held alone.
+    """
+    in_force = rule_in_force(connection)
+    asked = rule_asked_for(connection, numeric_apart=numeric_apart)
+    if asked != in_force and not _any_alias(connection):
+        put_in_force(connection, asked)
+        return asked
+    return in_force
+
+
+def rule_waits(engine: Engine, *, numeric_apart: bool) -> bool:
+    """Whether another rule is asked for than the map follows: somebody must run `kmdb realias`."""
+    with transaction(engine) as connection:
+        if rule_in_force(connection) == rule_asked_for(connection, numeric_apart=numeric_apart):
+            return False
+        # Without aliases the next tie puts it in force by itself.
+        return _any_alias(connection)
+
+
+def _any_alias(connection: Connection) -> bool:
+    return connection.execute(text("SELECT 1 FROM aliases LIMIT 1")).scalar() is not None
+
+
+def ids_of(connection: Connection, names: frozenset[str]) -> set[int]:
+    """``users.id`` of those of these names that were ever met."""
+    if not names:
+        return set()
+    statement = text("SELECT id FROM users WHERE digest IN :digests").bindparams(
+        bindparam("digests", [digest(name) for name in names], expanding=True)
+    )
+    return set(connection.execute(statement).scalars())

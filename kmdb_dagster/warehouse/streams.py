@@ -1,0 +1,37 @@
+"""Results too long to hold as rows: read as they come, by the driver's own cursor.
+
+SQLAlchemy's rows would take four times as long.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import MySQLdb
+import numpy as np
+from MySQLdb.cursors import SSCursor
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from kmdb_dagster.export.people import Numbers
+
+ROWS_AT_ONCE = 100_000
+
+
+def stream(connection: Connection, statement: str) -> Iterator[Sequence[Any]]:
+    """The rows of a statement, some at a time. No other statement may be sent before the last of them."""
+    cursor = connection.connection.cursor(SSCursor)
+    try:
+        cursor.execute(statement)
+        while rows := cursor.fetchmany(ROWS_AT_ONCE):
+            yield rows
+    except MySQLdb.Error as error:
+        # As SQLAlchemy would raise it: so it is translated like all others.
+        raise DBAPIError(None, None, error) from None
+    finally:
+        cursor.close()
+
+
+def numbers(rows: Sequence[Any]) -> Numbers:
+    """Rows of whole numbers as an array."""
+    return np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(len(rows), -1)
