@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from sqlalchemy import Engine, text
 
 from kmdb_dagster.export.reader import read_lines
 from kmdb_dagster.lake import ParsedFile, RawFile, write_parsed
+from kmdb_dagster.lake.parsed import SCHEMA
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import Entry
 from kmdb_dagster.warehouse.loading import load_revision
@@ -36,6 +38,11 @@ MISPLACED = """
     ) f
     LEFT JOIN user_map m ON m.identity_id = f.identity_id WHERE m.user_id IS NULL OR m.user_id <> f.user_id
 """
+
+
+def record(**cells: Any) -> pa.RecordBatch:
+    """A record of a Parquet, as it is read back."""
+    return pa.RecordBatch.from_pylist([{"revision": 1, "properties": [], **cells}], schema=SCHEMA)
 
 
 class Revisions:
