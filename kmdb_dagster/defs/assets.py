@@ -6,7 +6,11 @@ revision would fail its step, and Dagster would skip the steps behind it for the
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import dagster as dg
@@ -99,12 +103,15 @@ class Stage(NamedTuple):
         return " and ".join(spec.key.to_user_string() for spec in self.specs)
 
 
-STAGES = (
-    Stage((RAW,), pipeline.fetch),
-    Stage((PARSED,), pipeline.parse),
-    Stage((USER_MAP,), pipeline.tie),
-    Stage((EVENTS, PROPERTIES), pipeline.load),
-)
+class Done(NamedTuple):
+    """What a stage had to say of a revision, and how long it took."""
+
+    figures: pipeline.Figures
+    seconds: float
+
+
+LOAD = Stage((EVENTS, PROPERTIES), pipeline.load)
+STAGES = (Stage((RAW,), pipeline.fetch), Stage((PARSED,), pipeline.parse), Stage((USER_MAP,), pipeline.tie), LOAD)
 SPECS = [spec for stage in STAGES for spec in stage.specs]
 KEYS = [spec.key for spec in SPECS]
 
@@ -145,27 +152,69 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
 
 
 def _run_stages(context: dg.AssetExecutionContext, opened: Pipeline, revisions: Sequence[int]) -> dict[int, Failed]:
-    failed: dict[int, Failed] = {}
-    # All people of the range are tied before its facts are loaded: fewer facts have to follow somebody.
-    for stage in STAGES:
-        if context.selected_asset_keys.isdisjoint(spec.key for spec in stage.specs):
-            continue
+    """Prepare one revision after another; loads follow in a thread of their own, which mostly waits for the server.
+
+    Ties run ahead of loads, so few facts have to follow somebody (docs/decisions/0008-loads-in-the-background.md).
+    """
+    chosen = [stage for stage in STAGES if not context.selected_asset_keys.isdisjoint(spec.key for spec in stage.specs)]
+    record = _Record(context, opened)
+    with _one_thread() as loader:
+        loads: deque[tuple[int, Future[Done]]] = deque()
         for revision in revisions:
-            if revision not in failed:
-                started = time.monotonic()
-                try:
-                    figures = stage.run(opened, revision)
-                except TransientError:
-                    # The server or the bucket is away, for every revision: the run ends here, and Dagster starts it
-                    # again (run_retries in dagster.yaml).
-                    context.instance.add_run_tags(context.run.run_id, RETRY)
-                    raise
-                except Exception as error:  # noqa: BLE001 - one bad revision, or a defect that it meets, stops no other
-                    failed[revision] = Failed(stage.name, in_words(error))
-                    ledger.record_failure(opened.warehouse.engine, revision, str(failed[revision]))
-                else:
-                    _tell(context, stage, revision, figures, time.monotonic() - started)
-    return failed
+            # Not all(): a stage whose revision failed before is not run.
+            for stage in chosen:
+                if stage is not LOAD and revision not in record.failed:
+                    record.outcome(stage, revision, partial(_timed, stage, opened, revision))
+            if LOAD in chosen and revision not in record.failed:
+                loads.append((revision, loader.submit(_timed, LOAD, opened, revision)))
+            while loads and loads[0][1].done():
+                _record_load(record, *loads.popleft())
+        for revision, load in loads:
+            _record_load(record, revision, load)
+    return record.failed
+
+
+def _record_load(record: "_Record", revision: int, load: "Future[Done]") -> None:
+    record.outcome(LOAD, revision, load.result)
+
+
+@contextmanager
+def _one_thread() -> Iterator[ThreadPoolExecutor]:
+    """A thread for what is to be done in the background. At an error, what waits for it is left undone."""
+    executor = ThreadPoolExecutor(1)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _timed(stage: Stage, opened: Pipeline, revision: int) -> Done:
+    started = time.monotonic()
+    return Done(stage.run(opened, revision), time.monotonic() - started)
+
+
+class _Record:
+    """What becomes of the revisions of a run, told to Dagster and the ledger. For the main thread only."""
+
+    def __init__(self, context: dg.AssetExecutionContext, opened: Pipeline) -> None:
+        self._context = context
+        self._engine = opened.warehouse.engine
+        self.failed: dict[int, Failed] = {}
+
+    def outcome(self, stage: Stage, revision: int, work: Callable[[], Done]) -> None:
+        """Do it, or wait for its end, and record how it went."""
+        try:
+            done = work()
+        except TransientError:
+            # The server or the bucket is away, for every revision: the run ends here, and Dagster starts it
+            # again (run_retries in dagster.yaml).
+            self._context.instance.add_run_tags(self._context.run.run_id, RETRY)
+            raise
+        except Exception as error:  # noqa: BLE001 - one bad revision, or a defect that it meets, stops no other
+            self.failed[revision] = Failed(stage.name, in_words(error))
+            ledger.record_failure(self._engine, revision, str(self.failed[revision]))
+        else:
+            _tell(self._context, stage, revision, done.figures, done.seconds)
 
 
 def _tell(

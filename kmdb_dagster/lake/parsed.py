@@ -141,8 +141,9 @@ class ParsedFile:
         self.size = int(origin[b"kmdb.bytes"])
 
     def batches(self, size: int, *, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The records in order, at most ``size`` at a time."""
-        return self._file.iter_batches(batch_size=size, columns=columns)
+        """The records in order, at most ``size`` at a time and not beyond a row group, which is bounded by bytes."""
+        for group in range(self._file.num_row_groups):
+            yield from self._file.iter_batches(batch_size=size, row_groups=[group], columns=columns)
 
     def rows(self, size: int) -> Iterator[list[ParsedRow]]:
         """The records in order as rows, at most ``size`` at a time."""

@@ -35,19 +35,21 @@ class IdCache:
     def get(self, kind: Kind, digests: Iterable[bytes]) -> dict[bytes, int]:
         """The ids that are known."""
         wanted = list(digests)
-        found = {digest: self._local[kind, digest] for digest in wanted if (kind, digest) in self._local}
+        # Another thread may forget them all at any moment.
+        found = {digest: number for digest in wanted if (number := self._local.get((kind, digest))) is not None}
         missing = [digest for digest in wanted if digest not in found]
-        if missing and self._redis:
-            found |= self._from_redis(self._redis, kind, missing)
+        if missing and (redis := self._redis):
+            found |= self._from_redis(redis, kind, missing)
         return found
 
     def put(self, kind: Kind, ids: Mapping[bytes, int]) -> None:
         """Remember ids. They must be committed."""
         self._remember(kind, ids)
-        if not self._redis or not ids:
+        redis = self._redis
+        if not redis or not ids:
             return
         try:
-            pipeline = self._redis.pipeline(transaction=False)
+            pipeline = redis.pipeline(transaction=False)
             for digest, number in ids.items():
                 pipeline.set(self._name(kind, digest), number, ex=SECONDS_TO_LIVE)
             pipeline.execute()

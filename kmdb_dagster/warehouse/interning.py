@@ -8,7 +8,7 @@ from collections.abc import Collection
 from hashlib import sha256
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, bindparam, text
+from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.warehouse.cache import IdCache, Kind
 from kmdb_dagster.warehouse.server import insert, named_lock, transaction
@@ -84,13 +84,18 @@ class Interner:
 
 
 def _look_up(connection: Connection, table: _Table, digests: Collection[bytes]) -> dict[bytes, int]:
-    statement = text(f"SELECT digest, id FROM `{table.kind}` WHERE digest IN :digests")  # noqa: S608 - ours
-    found = connection.execute(statement.bindparams(bindparam("digests", list(digests), expanding=True)))
+    # As literals: SQLAlchemy takes longer to bind a thousand parameters than the server to find them.
+    literals = ", ".join(f"0x{key.hex()}" for key in digests)
+    found = connection.exec_driver_sql(f"SELECT digest, id FROM `{table.kind}` WHERE digest IN ({literals})")  # noqa: S608
     return {bytes(key): int(number) for key, number in found}
 
 
 def _map_to_themselves(connection: Connection, identities: Collection[int]) -> None:
-    connection.exec_driver_sql(
-        "INSERT INTO user_map (identity_id, user_id) VALUES (%s, %s) ON DUPLICATE KEY UPDATE identity_id = identity_id",
-        [(identity, identity) for identity in sorted(identities)],
+    # Whoever adds holds the lock, so nobody else's identities lie between these.
+    connection.execute(
+        text(
+            "INSERT INTO user_map (identity_id, user_id) SELECT id, id FROM users WHERE id BETWEEN :first AND :last "
+            "ON DUPLICATE KEY UPDATE identity_id = identity_id"
+        ),
+        {"first": min(identities), "last": max(identities)},
     )

@@ -5,29 +5,30 @@ a record in the export: loading again gives the same rows.
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.lake.parsed import ParsedFile, ParsedRow
+from kmdb_dagster.lake.parsed import ParsedFile
 from kmdb_dagster.warehouse import ledger, people
 from kmdb_dagster.warehouse.aliases import count_aliases
+from kmdb_dagster.warehouse.facts import Facts, Numbers, Records, choose, event_rows, ids_of, pieces, property_rows
 from kmdb_dagster.warehouse.filters import Filters, read_filters
+from kmdb_dagster.warehouse.infile import send
 from kmdb_dagster.warehouse.interning import Interner
 from kmdb_dagster.warehouse.map_lock import hold_generation, map_version
 from kmdb_dagster.warehouse.models import MAX_LINE, row_id
 from kmdb_dagster.warehouse.server import insert, transaction
 
-EVENTS = "INSERT INTO events (id, t, n, user_id, identity_id) VALUES (%s, %s, %s, %s, %s)"
-PROPERTIES = (
-    "INSERT INTO properties (id, t, `key`, value, user_id, event_id, identity_id) VALUES (%s, %s, %s, %s, %s, %s, %s)"
-)
-COUNTED_AS = {"event": "events", "property_set": "property_sets", "alias": "aliases"}
 COUNTS = ledger.Entry._fields[: ledger.Entry._fields.index("bytes")]
 REJECTED = "INSERT INTO rejected_lines (revision, line, reason, raw) VALUES (%s, %s, %s, %s)"
+FATES = np.array(["ignored", "blank", "rejected", "imported"])
+"""Of a line. If its records end in different ways, the last of these counts."""
 
 
 def load_revision(
@@ -45,8 +46,8 @@ def load_revision(
         if span is not None:
             _delete(connection, revision, span)
         loading = _Loading(connection, interner, revision, read_filters(connection))
-        for rows in parsed.rows(batch_size):
-            loading.load(rows)
+        for piece in pieces(parsed.batches(batch_size)):
+            loading.load(piece)
         loading.check_tied()
         entry = loading.account.entry(parsed)
         ledger.record(connection, revision, entry)
@@ -68,13 +69,6 @@ def _delete(connection: Connection, revision: int, span: ledger.Span) -> None:
         )
 
 
-class _Fact(NamedTuple):
-    """An event or property set that comes in, with what the blacklist leaves of its properties."""
-
-    row: ParsedRow
-    properties: list[tuple[int, str, str | None]]
-
-
 class _Loading:
     """A revision on its way in."""
 
@@ -83,99 +77,87 @@ class _Loading:
         self._interner = interner
         self._revision = revision
         self._filters = filters
-        self._aliases: list[datetime] = []
         self.account = Account()
 
-    def load(self, rows: list[ParsedRow]) -> None:
-        """Insert a batch."""
-        facts = [fact for row in rows if (fact := self._fact(row))]
-        keys = self._interner.key_ids(_names(facts))
-        identities = self._interner.user_ids({str(fact.row.identity) for fact in facts})
-        person = people.persons(self._connection, set(identities.values()))
-        events: list[tuple[Any, ...]] = []
-        values: list[tuple[Any, ...]] = []
-        for row, properties in facts:
-            identity = identities[str(row.identity)]
-            user = person[identity]
-            line = row_id(self._revision, row.line)
-            event = None if row.name is None else line
-            if row.name is not None:
-                events.append((line, row.t, keys[row.name], user, identity))
-            values.extend(
-                (line + ordinal, row.t, keys[key], value, user, event, identity) for ordinal, key, value in properties
-            )
-        insert(self._connection, EVENTS, events)
-        insert(self._connection, PROPERTIES, values)
-        rejected = [(self._revision, row.line, row.reason, row.raw) for row in rows if row.reason]
-        insert(self._connection, REJECTED, rejected)
-        self._aliases.extend(row.t for row in rows if row.kind == "alias" and row.t)
+    def load(self, piece: pa.RecordBatch) -> None:
+        """Insert a piece."""
+        self._check_lines(piece)
+        records, facts = choose(piece, self._revision, self._filters)
+        self._insert_rejected(records)
+        identities = ids_of(facts.identity, self._interner.user_ids)
+        users = self._persons(identities)
+        send(self._connection, "events", event_rows(facts, users, identities, self._interner.key_ids))
+        send(self._connection, "properties", property_rows(facts, users, identities, self._interner.key_ids))
+        self.account.add(records, facts)
 
     def check_tied(self) -> None:
         """Refuse to count aliases as in that are not: the warehouse may have been flushed since they were tied."""
-        stored = count_aliases(self._connection, self._revision, self._aliases)
-        if stored != len(self._aliases):
+        aliases = self.account.counts["aliases"]
+        stored = count_aliases(self._connection, self._revision, self.account.alias_times)
+        if stored != aliases:
             raise PermanentError(
-                f"Revision {self._revision} has {len(self._aliases)} alias lines, and {stored} of them are in "
+                f"Revision {self._revision} has {aliases} alias lines, and {stored} of them are in "
                 "`aliases`. Materialize user_map of it first."
             )
 
-    def _fact(self, row: ParsedRow) -> _Fact | None:
-        """The row as it comes in, if it is a fact and no filter keeps it out."""
-        if row.line > MAX_LINE:
+    def _check_lines(self, piece: pa.RecordBatch) -> None:
+        if pc.max(piece.column("line")).as_py() > MAX_LINE:
             raise PermanentError(f"Revision {self._revision} has more than {MAX_LINE:,} lines, the most that fit.")
-        fact = None
-        if row.kind in {"event", "property_set"} and self._filters.lets_in(str(row.identity), row.name):
-            kept = [
-                (ordinal, key, value)
-                for ordinal, (key, value) in enumerate(row.properties, start=1)
-                if key not in self._filters.blacklisted_properties
-            ]
-            fact = _Fact(row, kept) if kept or row.kind == "event" else None
-        self.account.add(row, None if fact is None else len(fact.properties))
-        return fact
+
+    def _insert_rejected(self, records: Records) -> None:
+        rejected = records.batch.filter(pa.array(records.rejected))
+        cells = (rejected.column(name).to_pylist() for name in ("line", "reason", "raw"))
+        insert(self._connection, REJECTED, [(self._revision, *row) for row in zip(*cells, strict=True)])
+
+    def _persons(self, identities: Numbers) -> Numbers:
+        distinct, place = np.unique(identities, return_inverse=True)
+        person = people.persons(self._connection, distinct.tolist())
+        return np.array([person[identity] for identity in distinct.tolist()], np.int64)[place]
 
 
 class Account:
     """What became of the lines of a revision: each is counted once, as one of four."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._line = 0
-        self._fate = ""
+        self.counts: Counter[str] = Counter()
+        self.alias_times: list[datetime] = []
+        """The earliest and the latest, if there are any."""
         self._times: list[datetime] = []
+        # The last line of a piece: the other record of it may be the first of the next one.
+        self._open = np.empty(0, np.int64), np.empty(0, np.int64)
 
-    def add(self, row: ParsedRow, properties: int | None) -> None:
-        """Take a record into account; ``properties`` is None for a fact that a filter kept out."""
-        if row.line != self._line:
-            self._close_line()
-            self._line = row.line
-        is_in = row.kind == "alias" or properties is not None
-        if row.kind in {"blank", "rejected"}:
-            self._fate = row.kind
-        elif is_in:
-            self._fate = "imported"
-            self._counts[COUNTED_AS[row.kind]] += 1
-        else:
-            # The other record of the line may have come in.
-            self._fate = self._fate or "ignored"
-        if properties is not None and row.t is not None:
-            self._counts["properties"] += properties
-            self._times = [min([*self._times, row.t]), max([*self._times, row.t])]
+    def add(self, records: Records, facts: Facts) -> None:
+        """Take the records of a piece into account."""
+        fates = np.select([records.facts | records.aliases, records.rejected, records.blank], [3, 2, 1])
+        self._add_lines(np.asarray(records.batch.column("line")), fates)
+        self.counts["events"] += int(facts.is_event.sum())
+        self.counts["property_sets"] += int((~facts.is_event).sum())
+        self.counts["properties"] += len(facts.parent)
+        self.counts["aliases"] += int(records.aliases.sum())
+        self._times = _span(self._times, facts.t)
+        of_aliases = records.batch.column("t").filter(pa.array(records.aliases))
+        self.alias_times = _span(self.alias_times, of_aliases.cast(pa.timestamp("s")))
 
     def entry(self, parsed: ParsedFile) -> ledger.Entry:
         """What is to be written down, once every record was added."""
-        self._close_line()
+        self._count_lines(*self._open)
         t_min, t_max = self._times or (None, None)
-        counts = {name: self._counts[name] for name in COUNTS}
+        counts = {name: self.counts[name] for name in COUNTS}
         return ledger.Entry(**counts, bytes=parsed.size, etag=parsed.etag, t_min=t_min, t_max=t_max)
 
-    def _close_line(self) -> None:
-        if self._line:
-            self._counts["lines"] += 1
-            self._counts[self._fate] += 1
-        self._line, self._fate = 0, ""
+    def _add_lines(self, lines: Numbers, fates: Numbers) -> None:
+        lines, fates = np.append(self._open[0], lines), np.append(self._open[1], fates)
+        distinct, start = np.unique(lines, return_index=True)
+        fate = np.maximum.reduceat(fates, start)
+        self._count_lines(distinct[:-1], fate[:-1])
+        self._open = distinct[-1:], fate[-1:]
+
+    def _count_lines(self, lines: Numbers, fates: Numbers) -> None:
+        self.counts["lines"] += len(lines)
+        for fate, count in zip(FATES, np.bincount(fates, minlength=len(FATES)), strict=True):
+            self.counts[str(fate)] += int(count)
 
 
-def _names(facts: Iterable[_Fact]) -> set[str]:
-    names = {fact.row.name for fact in facts if fact.row.name is not None}
-    return names | {key for fact in facts for _, key, _ in fact.properties}
+def _span(known: list[datetime], more: Any) -> list[datetime]:  # noqa: ANN401 - pyarrow's arrays are many classes
+    """The earliest and the latest of these times."""
+    return [min([*known, pc.min(more).as_py()]), max([*known, pc.max(more).as_py()])] if len(more) else known

@@ -102,7 +102,7 @@ def connect(url: URL) -> Engine:
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={"init_command": SESSION, "connect_timeout": 10},
+        connect_args={"init_command": SESSION, "connect_timeout": 10, "local_infile": 1},
     )
 
 
@@ -131,7 +131,7 @@ def translated(engine: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        number = _number(error)
+        number = error_number(error)
         place = f"Database {engine.url.database!r} on {engine.url.host or 'localhost'}"
         if number in TRANSIENT or error.connection_invalidated:
             raise TransientError(f"{place}: {TRANSIENT.get(number, 'the connection was lost')} ({number}).") from None
@@ -139,7 +139,8 @@ def translated(engine: Engine) -> Iterator[None]:
         raise PermanentError(f"{place}: {words} (MySQL error {number}).") from None
 
 
-def _number(error: DBAPIError) -> int:
+def error_number(error: DBAPIError) -> int:
+    """MySQL's number of an error; 0 if it has none."""
     arguments = getattr(error.orig, "args", ())
     return arguments[0] if arguments and isinstance(arguments[0], int) else 0
 
@@ -156,7 +157,7 @@ def insert(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...
         connection.exec_driver_sql(statement, rows)
     except DBAPIError as error:
         # The server hangs up on a packet that is too large, with or without a word: as if the connection was lost.
-        if error.connection_invalidated or _number(error) == PACKET_TOO_LARGE:
+        if error.connection_invalidated or error_number(error) == PACKET_TOO_LARGE:
             connection.invalidate()
             _refuse_too_large(connection.engine, rows)
         raise

@@ -1,5 +1,6 @@
 """The five assets, by real runs over a sample bucket and over buckets with something wrong."""
 
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -8,11 +9,13 @@ from sqlalchemy import text
 
 from kmdb_dagster.definitions import definitions
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.errors import TransientError
+from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.export.sample import sample_bucket
 from kmdb_dagster.warehouse import Warehouse, ledger
-from kmdb_dagster_tests.buckets import FolderOfRevisions, event, line
+from kmdb_dagster.warehouse.loading import load_revision
+from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event, line
 from kmdb_dagster_tests.defs.runs import failure_of, import_range
+from kmdb_dagster_tests.warehouse.revisions import wait_until
 
 FIVE = ("raw_revisions", "parsed_events", "user_map", "events", "properties")
 CHECK = dg.AssetCheckKey(dg.AssetKey("events"), "lines_accounted_for")
@@ -184,9 +187,83 @@ def test_a_server_that_stays_away_ends_the_run_which_dagster_is_to_try_again(
     assert "TransientError: The server cannot be reached." in failure_of(result)
     assert set(tried) == {1}
     assert ledger.failures(warehouse.engine) == []
-    assert instance.get_materialized_partitions(dg.AssetKey("parsed_events")) == {"1", "2"}
+    assert instance.get_materialized_partitions(dg.AssetKey("parsed_events")) == {"1"}
     tags = instance.get_runs()[0].tags
     assert tags["dagster/retry_on_asset_or_op_failure"] == "true"
+
+
+def loads_that(monkeypatch: pytest.MonkeyPatch, happening: Callable[[int], None]) -> None:
+    """Something happens before each load."""
+
+    def load(engine: Any, interner: Any, revision: int, *rest: Any, **options: Any) -> ledger.Entry:
+        happening(revision)
+        return load_revision(engine, interner, revision, *rest, **options)
+
+    monkeypatch.setattr("kmdb_dagster.pipeline.steps.load_revision", load)
+
+
+def test_revisions_are_tied_while_the_ones_before_them_are_loaded(
+    instance: dg.DagsterInstance,
+    kmdb: Kmdb,
+    bucket: FolderOfRevisions,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(1, 4):
+        bucket.put(number, alias(f"person{number}", "anna"), event("visited site", f"person{number}"))
+
+    def wait_for_all_ties(revision: int) -> None:
+        if revision == 1:
+            wait_until(lambda: rows(warehouse, "SELECT COUNT(*) FROM aliases") == [(3,)])
+
+    loads_that(monkeypatch, wait_for_all_ties)
+    assert import_range(instance, kmdb, 1, 3).success
+    assert rows(warehouse, "SELECT COUNT(DISTINCT user_id), COUNT(*) FROM events") == [(1, 3)]
+    assert instance.get_materialized_partitions(dg.AssetKey("events")) == {"1", "2", "3"}
+
+
+def test_a_load_that_fails_leaves_the_others_of_its_run_in(
+    instance: dg.DagsterInstance,
+    kmdb: Kmdb,
+    bucket: FolderOfRevisions,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def break_the_second(revision: int) -> None:
+        if revision == 2:
+            raise PermanentError("It does not fit.")
+
+    for number in range(1, 4):
+        bucket.put(number, event("visited site"))
+    loads_that(monkeypatch, break_the_second)
+    assert "revision 2, events and properties: It does not fit." in failure_of(import_range(instance, kmdb, 1, 3))
+    assert instance.get_materialized_partitions(dg.AssetKey("events")) == {"1", "3"}
+    assert instance.get_materialized_partitions(dg.AssetKey("user_map")) == {"1", "2", "3"}
+    assert ledger.failures(warehouse.engine) == [(2, "events and properties: It does not fit.")]
+    assert rows(warehouse, "SELECT id >> 40 FROM events ORDER BY id") == [(1,), (3,)]
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_server_that_goes_away_while_revisions_are_loaded_ends_the_run_which_keeps_what_it_had_done(
+    instance: dg.DagsterInstance,
+    kmdb: Kmdb,
+    bucket: FolderOfRevisions,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def go_away_at_the_second(revision: int) -> None:
+        if revision >= 2:
+            raise TransientError("The server cannot be reached.")
+
+    for number in range(1, 9):
+        bucket.put(number, event("visited site"))
+    loads_that(monkeypatch, go_away_at_the_second)
+    result = import_range(instance, kmdb, 1, 8)
+    assert "TransientError: The server cannot be reached." in failure_of(result)
+    assert instance.get_materialized_partitions(dg.AssetKey("events")) == {"1"}
+    assert instance.get_runs()[0].tags["dagster/retry_on_asset_or_op_failure"] == "true"
+    assert ledger.failures(warehouse.engine) == []
+    assert rows(warehouse, "SELECT revision FROM revisions") == [(1,)]
 
 
 def run_the_check_alone(instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:

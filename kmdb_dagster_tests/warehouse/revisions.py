@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from sqlalchemy import Engine, text
 
 from kmdb_dagster.export.reader import read_lines
 from kmdb_dagster.lake import ParsedFile, RawFile, write_parsed
+from kmdb_dagster.lake.parsed import SCHEMA
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import Entry
 from kmdb_dagster.warehouse.loading import load_revision
@@ -41,6 +43,11 @@ MISPLACED = """
 
 
 LEDGER = ", ".join(f"`{column}`" for column in Entry._fields)
+
+
+def record(**cells: Any) -> pa.RecordBatch:
+    """A record of a Parquet, as it is read back."""
+    return pa.RecordBatch.from_pylist([{"revision": 1, "properties": [], **cells}], schema=SCHEMA)
 
 
 class Revisions:

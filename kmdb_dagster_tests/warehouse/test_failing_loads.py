@@ -8,10 +8,9 @@ from sqlalchemy import Engine, text
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.lake import ParsedFile
-from kmdb_dagster.lake.parsed import ParsedRow
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster_tests.buckets import event
-from kmdb_dagster_tests.warehouse.revisions import Revisions, content, one, rows
+from kmdb_dagster_tests.warehouse.revisions import Revisions, content, one, record, rows
 
 OLD = [event("old", plan="free"), b"nonsense\n"]
 NEW = [event(f"new{number}", f"user{number}", plan="pro") for number in range(5)]
@@ -24,9 +23,9 @@ class Interrupted:
         self._parsed, self._happening = parsed, happening
         self.etag, self.size = parsed.etag, parsed.size
 
-    def rows(self, _size: int) -> Iterator[Any]:
+    def batches(self, _size: int) -> Iterator[Any]:
         """The lines one by one."""
-        for number, batch in enumerate(self._parsed.rows(1)):
+        for number, batch in enumerate(self._parsed.batches(1)):
             if number == 1:
                 self._happening()
             yield batch
@@ -80,8 +79,8 @@ def test_a_line_that_is_too_large_for_the_server_is_an_error_that_does_not_pass(
     line = b"\\" * (most // 2 + 1) + b"\n"
     assert len(line) < most
     parsed = revisions.parsed(1)
-    row = ParsedRow(1, "rejected", None, None, None, None, [], "invalid_json", line)
-    parsed.rows = lambda _size: iter([[row]])  # type: ignore[method-assign, assignment]  # longer than the reader takes
+    refused = record(line=1, kind="rejected", reason="invalid_json", raw=line)
+    parsed.batches = lambda _size: iter([refused])  # type: ignore[method-assign, assignment, misc]  # longer than the reader takes
     with pytest.raises(PermanentError, match=r"max_allowed_packet is [0-9,]+: raise it to 64M"):
         revisions.load_parsed(1, parsed)
     assert one(engine, "SELECT COUNT(*) FROM revisions") == 0

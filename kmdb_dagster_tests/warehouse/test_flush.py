@@ -80,14 +80,14 @@ def test_aliases_that_a_flush_took_are_not_counted_as_in(warehouse: Warehouse, r
 def test_flush_waits_for_a_load_to_end(engine: Engine, warehouse: Warehouse, revisions: Revisions) -> None:
     parsed, interner = revisions.parsed(1, event("came")), warehouse.interner()
     flushing = Thread(target=flush, args=(engine,))
-    rows = parsed.rows
+    batches = parsed.batches
 
     def wait_in_the_middle(size: int) -> object:
         flushing.start()
         wait_until(lambda: locks_waited_for(engine))
-        return rows(size)
+        return batches(size)
 
-    parsed.rows = wait_in_the_middle  # type: ignore[method-assign, assignment]  # the test holds the load here
+    parsed.batches = wait_in_the_middle  # type: ignore[method-assign, assignment]  # the test holds the load here
     assert load_revision(engine, interner, 1, parsed, batch_size=BATCH).events == 1
     flushing.join()
     assert counts(engine, *EMPTIED) == {0}

@@ -6,10 +6,19 @@ import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.lake.parsed import ParsedRow
 from kmdb_dagster.warehouse.models import MAX_LINE, MAX_ORDINAL, row_id
 from kmdb_dagster_tests.buckets import T, alias, event, line, property_set
-from kmdb_dagster_tests.warehouse.revisions import BATCH, EVENTS, PROPERTIES, Revisions, change, content, one, rows
+from kmdb_dagster_tests.warehouse.revisions import (
+    BATCH,
+    EVENTS,
+    PROPERTIES,
+    Revisions,
+    change,
+    content,
+    one,
+    record,
+    rows,
+)
 
 BOB = "bob@example.com"
 AT = datetime(2014, 4, 15, 15, 57, 33)  # noqa: DTZ001 - as the server has it
@@ -127,8 +136,8 @@ def test_a_line_that_is_two_records_counts_once_though_a_batch_ends_between_them
 
 def test_a_revision_with_more_lines_than_ids_is_refused(engine: Engine, revisions: Revisions) -> None:
     parsed = revisions.parsed(1)
-    row = ParsedRow(MAX_LINE + 1, "blank", None, None, None, None, [], None, None)
-    parsed.rows = lambda _size: iter([[row]])  # type: ignore[method-assign, assignment]  # sixteen million lines take their time
+    last = record(line=MAX_LINE + 1, kind="blank")
+    parsed.batches = lambda _size: iter([last])  # type: ignore[method-assign, assignment, misc]  # sixteen million lines take their time
     with pytest.raises(PermanentError, match=r"Revision 1 has more than 16,777,215 lines"):
         revisions.load_parsed(1, parsed)
     assert one(engine, "SELECT COUNT(*) FROM revisions") == 0

@@ -37,9 +37,9 @@ class Held:
         self._reached, self._go_on = Event(), Event()
         self.etag, self.size = parsed.etag, parsed.size
 
-    def rows(self, _size: int) -> Iterator[Any]:
+    def batches(self, _size: int) -> Iterator[Any]:
         """The lines one by one."""
-        for batch in self._parsed.rows(1):
+        for batch in self._parsed.batches(1):
             yield batch
             self._reached.set()
             assert self._go_on.wait(PATIENCE)

@@ -1,0 +1,150 @@
+"""What of a batch of records comes in, as columns: no Python object for a row. Knows the filters, no SQL."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from kmdb_dagster.warehouse.filters import Filters
+from kmdb_dagster.warehouse.models import LINE_BITS, ORDINAL_BITS
+
+Column: TypeAlias = Any
+"""A pyarrow array: its classes are many."""
+Mask: TypeAlias = NDArray[np.bool_]
+Numbers: TypeAlias = NDArray[np.int64]
+
+MOST_PROPERTIES = 100_000
+"""In one piece: what is held in memory is bounded, however many properties a line has."""
+
+
+class Records(NamedTuple):
+    """Which records of a piece are what. A record that comes in is a fact."""
+
+    batch: pa.RecordBatch
+    events: Mask
+    facts: Mask
+    aliases: Mask
+    blank: Mask
+    rejected: Mask
+
+
+class Facts(NamedTuple):
+    """The facts of a piece, and what the blacklist leaves of their properties: ``parent`` is a property's fact."""
+
+    id: Numbers
+    t: Column
+    identity: Column
+    name: Column
+    is_event: Mask
+    parent: Numbers
+    ordinal: Numbers
+    key: Column
+    value: Column
+
+
+def pieces(batches: Iterable[pa.RecordBatch], most_properties: int = MOST_PROPERTIES) -> Iterator[pa.RecordBatch]:
+    """The batches, cut where they have too many properties."""
+    for batch in batches:
+        offsets = np.asarray(_properties(batch).offsets)
+        start = 0
+        while start < len(batch):
+            full = int(np.searchsorted(offsets, offsets[start] + most_properties, side="right")) - 1
+            stop = max(start + 1, full)
+            yield batch.slice(start, stop - start)
+            start = stop
+
+
+def choose(batch: pa.RecordBatch, revision: int, filters: Filters) -> tuple[Records, Facts]:
+    """What of a piece comes in."""
+    kind = batch.column("kind").cast(pa.string())
+    events, sets, aliases, blank, rejected = (
+        _mask(pc.equal(kind, pa.scalar(name))) for name in ("event", "property_set", "alias", "blank", "rejected")
+    )
+    let_in = (events | sets) & _let_in(batch, filters)
+    offsets = np.asarray(_properties(batch).offsets).astype(np.int64)
+    of_record = np.repeat(np.arange(len(batch)), np.diff(offsets))
+    place = np.arange(offsets[0], offsets[-1])
+    kept = let_in[of_record] & ~_any_of(_properties(batch).keys, filters.blacklisted_properties)[place]
+    # An event comes in even if nothing is left of its properties, a property set does not.
+    facts = let_in & (events | (np.bincount(of_record[kept], minlength=len(batch)) > 0))
+    of_record, place = of_record[kept], place[kept]
+    chosen = batch.filter(pa.array(facts))
+    return Records(batch, events, facts, aliases, blank, rejected), Facts(
+        id=row_ids(revision, chosen.column("line")),
+        t=chosen.column("t").cast(pa.timestamp("s")),
+        identity=chosen.column("identity"),
+        name=chosen.column("name"),
+        is_event=events[facts],
+        parent=(np.cumsum(facts) - 1)[of_record],
+        ordinal=place - offsets[of_record] + 1,
+        key=_properties(batch).keys.take(pa.array(place)),
+        value=_properties(batch).items.take(pa.array(place)),
+    )
+
+
+def event_rows(facts: Facts, users: Numbers, identities: Numbers, look_up: Callable[..., Mapping[str, int]]) -> Column:
+    """The rows of ``events``."""
+    of_events = pa.array(facts.is_event)
+    return pa.table(
+        {
+            "id": facts.id[facts.is_event],
+            "t": facts.t.filter(of_events),
+            "n": ids_of(facts.name.filter(of_events), look_up),
+            "user_id": users[facts.is_event],
+            "identity_id": identities[facts.is_event],
+        }
+    )
+
+
+def property_rows(
+    facts: Facts, users: Numbers, identities: Numbers, look_up: Callable[..., Mapping[str, int]]
+) -> Column:
+    """The rows of ``properties``."""
+    parent = facts.parent
+    return pa.table(
+        {
+            "id": facts.id[parent] + facts.ordinal,
+            "t": facts.t.take(pa.array(parent)),
+            "key": ids_of(facts.key, look_up),
+            "value": facts.value,
+            "user_id": users[parent],
+            "event_id": pa.array(facts.id[parent], mask=~facts.is_event[parent]),
+            "identity_id": identities[parent],
+        }
+    )
+
+
+def ids_of(names: Column, look_up: Callable[..., Mapping[str, int]]) -> Numbers:
+    """The id of each name; only distinct ones are looked up."""
+    encoded = names.dictionary_encode()
+    distinct = encoded.dictionary.to_pylist()
+    found = look_up(distinct)
+    ids: Numbers = np.array([found[name] for name in distinct], np.int64)[np.asarray(encoded.indices)]
+    return ids
+
+
+def row_ids(revision: int, lines: Column) -> Numbers:
+    """`models.row_id` of many lines."""
+    numbers: Numbers = np.asarray(lines).astype(np.int64)
+    return (numbers | revision << LINE_BITS) << ORDINAL_BITS
+
+
+def _let_in(batch: pa.RecordBatch, filters: Filters) -> Mask:
+    name = batch.column("name")
+    wanted = _any_of(name, filters.whitelisted_events) | _mask(name.is_null()) | (not filters.whitelisted_events)
+    return ~_any_of(batch.column("identity"), filters.ignored_users) & wanted
+
+
+def _any_of(column: Column, names: frozenset[str]) -> Mask:
+    return _mask(pc.is_in(column, value_set=pa.array(sorted(names), pa.string())))
+
+
+def _mask(column: Column) -> Mask:
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _properties(batch: pa.RecordBatch) -> Column:
+    return batch.column("properties")
