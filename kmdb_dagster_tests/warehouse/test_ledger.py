@@ -23,7 +23,7 @@ def test_a_failure_keeps_what_is_in(engine: Engine, revisions: Revisions) -> Non
     revisions.put(7, *LINES)
     before, entry = content(engine), rows(engine, "SELECT `lines`, t_min, etag, imported_at FROM revisions")
     ledger.record_failure(engine, 7, "events and properties: no")
-    assert content(engine) == before
+    assert content(engine) | {"ledger": None} == before | {"ledger": None}
     assert rows(engine, "SELECT `lines`, t_min, etag, imported_at FROM revisions") == entry
     assert ledger.statuses(engine) == {7: Status(7, "etag-7", imported=True, failed=True)}
 
