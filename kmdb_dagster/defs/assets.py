@@ -18,6 +18,7 @@ from kmdb_dagster.defs.revisions import REVISIONS, revisions_of
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.pipeline import Pipeline
 from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 
 OWNERS = ["team:data"]
 
@@ -136,6 +137,8 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
                 yield _check(opened, [status.revision for status in statuses if status.imported])
                 return
             revisions = revisions_of(context.partition_keys)
+            if rule_waits(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
+                context.log.warning("%s", RULE_WAITS)
             failed = _run_stages(context, opened, revisions)
             if context.selected_asset_check_keys:
                 yield _check(opened, [revision for revision in revisions if revision not in failed])
