@@ -137,9 +137,9 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
                 yield _check(opened, [status.revision for status in statuses if status.imported])
                 return
             revisions = revisions_of(context.partition_keys)
+            failed = _run_stages(context, opened, revisions)
             if rule_waits(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
                 context.log.warning("%s", RULE_WAITS)
-            failed = _run_stages(context, opened, revisions)
             if context.selected_asset_check_keys:
                 yield _check(opened, [revision for revision in revisions if revision not in failed])
             raise_for(revisions, failed)
