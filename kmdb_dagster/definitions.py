@@ -9,6 +9,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 from kmdb_dagster.defs.alerts import alert_of_failed_runs  # noqa: E402 - after the filter
 from kmdb_dagster.defs.assets import BUCKET, revision_assets  # noqa: E402
+from kmdb_dagster.defs.checks import CHECKS, check_people  # noqa: E402
 from kmdb_dagster.defs.jobs import JOBS  # noqa: E402
 from kmdb_dagster.defs.resources import Kmdb  # noqa: E402
 from kmdb_dagster.defs.schedules import SCHEDULES  # noqa: E402
@@ -25,7 +26,8 @@ def definitions() -> dg.Definitions:
     """
     return dg.Definitions(
         assets=[BUCKET, revision_assets(load_settings().revisions_per_run)],
-        jobs=JOBS,
+        asset_checks=CHECKS,
+        jobs=[*JOBS, check_people],
         schedules=SCHEDULES,
         sensors=[*SENSORS, alert_of_failed_runs],
         resources={"kmdb": Kmdb()},

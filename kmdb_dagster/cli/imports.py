@@ -91,8 +91,9 @@ def status(*, as_json: bool) -> None:
     Example:
         kmdb status
     """
-    with warehouse(load_settings()) as opened:
-        found = overview.read(opened.engine)
+    settings = load_settings()
+    with warehouse(settings) as opened:
+        found = overview.read(opened.engine, numeric_apart=settings.numeric_apart)
         if as_json:
             click.echo(json.dumps(found.as_dict(), default=str))
             return

@@ -22,6 +22,7 @@ from kmdb_dagster.defs.revisions import REVISIONS, revisions_of
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.pipeline import Pipeline
 from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 
 OWNERS = ["team:data"]
 
@@ -144,6 +145,8 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
                 return
             revisions = revisions_of(context.partition_keys)
             failed = _run_stages(context, opened, revisions)
+            if rule_waits(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
+                context.log.warning("%s", RULE_WAITS)
             if context.selected_asset_check_keys:
                 yield _check(opened, [revision for revision in revisions if revision not in failed])
             raise_for(revisions, failed)

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from kmdb_dagster.defs.checks import check_people
 from kmdb_dagster.defs.jobs import PartitionOptions, partition_tables
 
 cover_the_future = dg.ScheduleDefinition(
@@ -14,4 +15,12 @@ cover_the_future = dg.ScheduleDefinition(
     "once the tables are partitioned.",
 )
 
-SCHEDULES = [cover_the_future]
+check_every_night = dg.ScheduleDefinition(
+    name="check_every_night",
+    job=check_people,
+    cron_schedule="47 4 * * *",
+    execution_timezone="UTC",
+    description="Checks every night that each fact is under its person, and which people look like strangers made one.",
+)
+
+SCHEDULES = [cover_the_future, check_every_night]

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.partitions import covered_until, read_partitions
+from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 from kmdb_dagster.warehouse.server import server_of, transaction
 
 
@@ -19,6 +20,8 @@ class Overview(NamedTuple):
     people: int
     identities: int
     waiting_moves: int
+    waiting_spans: int
+    waiting_rule: bool
     partitions_until: date | None
     failures: list[tuple[int, str]]
 
@@ -39,6 +42,13 @@ class Overview(NamedTuple):
         yield "people", f"{self.people:,} of {self.identities:,} identities"
         yield "from … to (UTC)", f"{of.t_min} … {of.t_max}" if of.t_min else "nothing yet"
         yield "time partitions until", str(self.partitions_until or "none yet: run `kmdb partition`")
+        if self.waiting_rule:
+            yield "another rule", RULE_WAITS
+        if self.waiting_spans:
+            yield (
+                "facts to be looked at",
+                f"in {self.waiting_spans:,} spans of time; the next import or `kmdb realias` does it",
+            )
         if self.waiting_moves:
             yield (
                 "facts to be moved",
@@ -46,11 +56,15 @@ class Overview(NamedTuple):
             )
 
 
-def read(engine: Engine) -> Overview:
+def read(engine: Engine, *, numeric_apart: bool) -> Overview:
     """Look."""
     with transaction(engine) as connection:
         server = str(server_of(connection))
         until = covered_until(read_partitions(connection))
         people, identities = connection.execute(text("SELECT COUNT(DISTINCT user_id), COUNT(*) FROM user_map")).one()
-        waiting = connection.execute(text("SELECT COUNT(*) FROM pending_moves")).scalar_one()
-    return Overview(server, ledger.totals(engine), people, identities, waiting, until, ledger.failures(engine))
+        moves, spans = connection.execute(
+            text("SELECT (SELECT COUNT(*) FROM pending_moves), (SELECT COUNT(*) FROM pending_spans)")
+        ).one()
+    rule = rule_waits(engine, numeric_apart=numeric_apart)
+    totals, failures = ledger.totals(engine), ledger.failures(engine)
+    return Overview(server, totals, people, identities, moves, spans, rule, until, failures)

@@ -44,7 +44,7 @@ def realias(
 ) -> Realiased:
     """Rebuild the map and apply it. May be killed anywhere and run again."""
     with transaction(engine) as connection:
-        # Those of one that was killed. Before the map is held: whoever looks through one of them holds it.
+        # Those of one that was killed. Before the map is held, since whoever looks through a span holds its row.
         connection.execute(text("DELETE FROM pending_spans"))
         own_map(connection, generation)
         rule = rule_asked_for(connection, numeric_apart=numeric_apart)

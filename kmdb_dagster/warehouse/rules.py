@@ -13,6 +13,10 @@ from sqlalchemy import Connection, Engine, bindparam, text
 from kmdb_dagster.warehouse.interning import digest
 from kmdb_dagster.warehouse.server import transaction
 
+RULE_WAITS = (
+    "placeholder_identities or KMDB_NUMERIC_APART ask for another rule than the user map follows: run `kmdb realias`."
+)
+
 
 class Rule(NamedTuple):
     """Aliases of ``placeholders`` tie nothing; with ``apart`` two numeric identities are never one person."""

@@ -22,7 +22,7 @@ SESSION = (
     "time_zone = '+00:00', "
     # A value that does not fit is an error, never cut.
     "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
-    # A run that ties people waits for those that load: longer than the server's 50 seconds.
+    # Whoever commits facts may have to wait for `kmdb realias`: longer than the server's 50 seconds.
     "innodb_lock_wait_timeout = 300"
 )
 

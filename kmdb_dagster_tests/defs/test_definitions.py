@@ -33,15 +33,18 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     graph = repository.asset_graph
     assert sorted(key.to_user_string() for key in graph.get_all_asset_keys()) == sorted([*FIVE, "kissmetrics_bucket"])
     assert sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")) == [
+        "check_people",
         "import_range",
         "import_revisions",
         "partition_tables",
         "realias",
     ]
     assert sorted(sensor.name for sensor in repository.sensor_defs) == ["alert_of_failed_runs", "new_revisions"]
-    assert [schedule.name for schedule in repository.schedule_defs] == ["cover_the_future"]
-    assert [str(key) for key in graph.asset_check_keys] == [
-        str(dg.AssetCheckKey(dg.AssetKey("events"), "lines_accounted_for"))
+    assert sorted(schedule.name for schedule in repository.schedule_defs) == ["check_every_night", "cover_the_future"]
+    assert sorted(key.to_user_string() for key in graph.asset_check_keys) == [
+        "events:facts_under_their_person",
+        "events:lines_accounted_for",
+        "user_map:squished_people",
     ]
 
 

@@ -10,6 +10,7 @@ from dev.processes import free_port
 from kmdb_dagster.errors import KmdbError, PermanentError, TransientError
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse.server import autocommit, connect, transaction
+from kmdb_dagster.warehouse.streams import stream
 from kmdb_dagster_tests.warehouse.revisions import change
 
 MARKED = "marked.person@example.com"
@@ -26,6 +27,14 @@ def told(engine: Engine, statement: str, **parameters: object) -> KmdbError:
     return caught.value
 
 
+def told_of_a_stream(engine: Engine, statement: str) -> KmdbError:
+    """The same, of a result that is read as it comes."""
+    with pytest.raises(KmdbError) as caught, transaction(engine) as connection:
+        list(stream(connection, statement))
+    assert MARKED not in "".join(traceback.format_exception(caught.value))
+    return caught.value
+
+
 PROVOKED: dict[str, Callable[[Engine], KmdbError]] = {
     "duplicate": lambda engine: told(engine, "INSERT INTO marked VALUES (:name)", name=MARKED),
     "too long": lambda engine: told(engine, "INSERT INTO marked VALUES (:name)", name=MARKED * 2),
@@ -33,6 +42,7 @@ PROVOKED: dict[str, Callable[[Engine], KmdbError]] = {
     "unknown column": lambda engine: told(engine, f"SELECT `{MARKED}` FROM users"),  # noqa: S608 - ours
     "syntax": lambda engine: told(engine, f"SELECT {MARKED} FROM FROM"),  # noqa: S608 - ours
     "wrong kind of value": lambda engine: told(engine, "INSERT INTO user_map VALUES (1, :name)", name=MARKED),
+    "unknown column, in a stream": lambda engine: told_of_a_stream(engine, f"SELECT `{MARKED}` FROM users"),  # noqa: S608
     "null": lambda engine: told(engine, INSERT, name=MARKED, digest=None),
 }
 

@@ -1,14 +1,17 @@
 """The way back when somebody changed the map, the aliases or the facts by hand."""
 
+from datetime import date
+
 import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.flush import flush
+from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.realias import realias
-from kmdb_dagster_tests.buckets import alias, event, property_set
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, misplaced, people
+from kmdb_dagster_tests.buckets import T, alias, event, property_set
+from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, misplaced, one, people
 
 LINES = [
     *(event("came", name, plan="pro") for name in "abcdxy"),
@@ -83,3 +86,65 @@ def test_realias_after_a_flush_gives_way(engine: Engine, warehouse: Warehouse) -
     flush(engine)
     with pytest.raises(TransientError, match="flushed"):
         realias(engine, generation)
+
+
+def test_realias_that_is_killed_after_the_map_is_finished_by_the_next_import(
+    warehouse: Warehouse, revisions: Revisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = warehouse.engine
+    revisions.put(1, *LINES)
+    before = content(engine)["events"]
+    change(engine, "UPDATE events SET user_id = 99", "UPDATE user_map SET user_id = identity_id")
+    with monkeypatch.context() as patch:
+        patch.setattr("kmdb_dagster.warehouse.people.move_facts", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            realias(engine, warehouse.generation())
+    assert misplaced(engine) > 0
+    revisions.put(2)
+    assert misplaced(engine) == 0
+    assert content(engine)["events"] == before
+
+
+def test_realias_looks_through_every_time_partition_and_the_times_around_them(
+    warehouse: Warehouse, revisions: Revisions
+) -> None:
+    engine, day = warehouse.engine, date(2014, 4, 1)
+    apply_plans(engine, plan_all(engine, min_date=day, max_date=date(2014, 5, 1), days=7, today=day))
+    weeks = (1, *range(T - 30 * 86400, T + 30 * 86400, 86400 // 2), 253402300799)
+    revisions.put(1, *(event("came", "b", t, plan="pro") for t in weeks), alias("b", "a"))
+    change(engine, "UPDATE events SET user_id = identity_id", "UPDATE properties SET user_id = 99")
+    realias(engine, warehouse.generation())
+    assert misplaced(engine) == 0
+
+
+def test_placeholders_take_effect_with_realias_and_on_every_later_tie(
+    warehouse: Warehouse, revisions: Revisions
+) -> None:
+    engine = warehouse.engine
+    revisions.put(1, *LINES, alias("anonymous", "x"), alias("anonymous", "y"))
+    assert people(engine)["y"] == "anonymous"
+    change(engine, "INSERT INTO placeholder_identities (name) VALUES ('anonymous')")
+    revisions.put(2, alias("z", "anonymous"))
+    assert people(engine)["z"] == "anonymous"
+    realias(engine, warehouse.generation())
+    revisions.put(3, alias("w", "anonymous"), alias("Anonymous", "v"))
+    found = people(engine)
+    assert [found[name] for name in ("x", "y", "z", "w", "anonymous", "v")] == [*"xyzw", "anonymous", "Anonymous"]
+    assert one(engine, "SELECT COUNT(*) FROM aliases") == 8
+    revisions.put(3)
+    assert people(engine)["v"] == "v"
+    assert misplaced(engine) == 0
+
+
+def test_numeric_identities_come_apart_with_realias(warehouse: Warehouse, revisions: Revisions) -> None:
+    engine = warehouse.engine
+    revisions.put(1, event("came", "12"), alias("7", "x"), alias("x", "y"), alias("y", "12"))
+    assert set(people(engine).values()) == {"7"}
+    realias(engine, warehouse.generation(), numeric_apart=True)
+    assert people(engine) == {"7": "7", "x": "7", "y": "12", "12": "12"}
+    assert misplaced(engine) == 0
+    revisions.put(2, alias("x", "3", T - 1))
+    assert people(engine)["x"] == "3"
+    realias(engine, warehouse.generation())
+    assert set(people(engine).values()) == {"3"}
+    assert misplaced(engine) == 0
