@@ -88,14 +88,6 @@ def test_docs_the_parquet_schema_is_the_documented_one() -> None:
     assert f"`kmdb.schema_version` ({SCHEMA_VERSION})" in described
 
 
-@pytest.mark.parametrize("query", re.findall(r"```sql\n(SELECT.*?)```", read("docs/data-model.md"), re.DOTALL))
-def test_docs_the_queries_of_the_data_model_give_answers(query: str, warehouse: Warehouse, tmp_path: Path) -> None:
-    lines = event("signed up", plan="pro", t=1391212800), alias("bob@example.com", "7")
-    Revisions(warehouse, tmp_path).put(1, *lines)
-    with warehouse.engine.connect() as connection:
-        assert len(connection.exec_driver_sql(query.strip().rstrip(";")).all()) == 1
-
-
 def test_docs_the_grants_of_the_operations_page_are_enough(
     server_url: str, empty_database: str, tmp_path: Path
 ) -> None:

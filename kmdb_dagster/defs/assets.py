@@ -157,7 +157,7 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
 def _run_stages(context: dg.AssetExecutionContext, opened: Pipeline, revisions: Sequence[int]) -> dict[int, Failed]:
     """Prepare one revision after another; loads follow in a thread of their own, which mostly waits for the server.
 
-    Ties run ahead of loads, so few facts have to follow somebody (docs/decisions/0008-loads-in-the-background.md).
+    Ties run ahead of loads, so few facts have to follow somebody (docs/decisions/0011-loads-in-the-background.md).
     """
     chosen = [stage for stage in STAGES if not context.selected_asset_keys.isdisjoint(spec.key for spec in stage.specs)]
     record = _Record(context, opened)

@@ -5,6 +5,7 @@ place, ascending and without gaps: a number that KM never wrote is a partition t
 """
 
 from collections.abc import Iterable
+from functools import cache
 
 import dagster as dg
 
@@ -76,5 +77,7 @@ def _numbers(keys: Iterable[str]) -> list[int]:
     return [number for key in keys if (number := _number(key)) is not None]
 
 
+# A tick of the sensor asks for 100,000 of them, which are mostly those of the tick before.
+@cache
 def _number(key: str) -> int | None:
     return parse_revision(f"{FOLDER}{key}.json")

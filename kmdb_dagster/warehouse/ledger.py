@@ -120,7 +120,8 @@ def statuses(engine: Engine) -> dict[int, Status]:
         found = connection.execute(
             text("SELECT revision, etag, imported_at IS NOT NULL, error IS NOT NULL FROM revisions")
         ).all()
-    return {row[0]: Status(row[0], row[1], bool(row[2]), bool(row[3])) for row in found}
+    # For 100,000 of them in every tick of the sensor: the server's 1 and 0 will do.
+    return {row[0]: Status._make(row) for row in found}
 
 
 def etag_of(engine: Engine, revision: int) -> str | None:

@@ -1,0 +1,95 @@
+"""What people ask of the tables is answered by an index or from few time partitions: what docs/data-model.md asks."""
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from kmdb_dagster.export.sample import sample_revision
+from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.server import server_of
+from kmdb_dagster_tests.buckets import event
+from kmdb_dagster_tests.warehouse.revisions import Revisions, change
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "data-model.md"
+FACTS = {"e", "p", "a", "b"}
+"""The names that the queries give to events and properties."""
+MOST_PARTITIONS = 4
+"""Of the ten that there are: what a scan may read."""
+
+QUESTIONS = [
+    "-- 1: an event's name, by week",
+    "-- 2: A, then B within 7 days",
+    "-- 3: the last value of a property for each person",
+    "-- 4: a person's whole history",
+    "-- 5: the properties of one event",
+    "-- 6: the properties of the events of a week",
+]
+
+
+def query(question: str) -> str:
+    """The query below a title in the document."""
+    return DOCUMENT.read_text("utf-8").split(f"{question}\n")[1].split(";")[0]
+
+
+@pytest.fixture
+def filled(engine: Engine, revisions: Revisions) -> Engine:
+    """Facts in one week of ten."""
+    days = {"min_date": date(2013, 12, 2), "max_date": date(2014, 1, 27)}
+    apply_plans(engine, plan_all(engine, **days, days=7, today=date(2014, 1, 1)))
+    for number in (1, 2, 3):
+        revisions.put(number, sample_revision(number, lines=2000))
+    revisions.put(4, event("signed up", "bob@example.com", t=1388620800))
+    change(engine, "ANALYZE TABLE events, properties, users, user_map, `keys`")
+    return engine
+
+
+def tables_of(plan: object) -> Iterator[dict[str, Any]]:
+    """Every table that a plan reads, wherever it stands in it."""
+    if isinstance(plan, dict):
+        if "table_name" in plan:
+            yield plan
+        plan = list(plan.values())
+    if isinstance(plan, list):
+        for part in plan:
+            yield from tables_of(part)
+
+
+def explained(engine: Engine, statement: str) -> list[dict[str, Any]]:
+    """How the server would read events and properties for a query."""
+    with engine.connect() as connection:
+        if not server_of(connection).maria:
+            connection.exec_driver_sql("SET explain_json_format_version = 1")
+        plan = connection.execute(text(f"EXPLAIN FORMAT=JSON {statement}".replace(":", "\\:"))).scalar_one()
+    return [table for table in tables_of(json.loads(plan)) if table["table_name"] in FACTS]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_no_question_reads_the_whole_of_a_table(filled: Engine, question: str) -> None:
+    found = explained(filled, query(question))
+    assert found
+    for table in found:
+        by_index = table["access_type"] not in {"ALL", "index"}
+        assert by_index or len(table["partitions"]) <= MOST_PARTITIONS, table
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_docs_each_question_of_the_data_model_has_an_answer(filled: Engine, question: str) -> None:
+    with filled.connect() as connection:
+        answer = connection.exec_driver_sql(query(question)).all()
+    assert any(any(row) for row in answer)
+
+
+def test_docs_no_question_of_the_data_model_is_left_out() -> None:
+    block = DOCUMENT.read_text("utf-8").split("```sql\n")[1].split("```")[0]
+    assert [line for line in block.splitlines() if line.startswith("--")] == QUESTIONS
+
+
+def test_a_whole_scan_would_be_seen(filled: Engine) -> None:
+    (table,) = explained(filled, "SELECT e.identity_id FROM events e WHERE e.identity_id = 5")
+    assert table["access_type"] == "ALL"
+    assert len(table["partitions"]) > MOST_PARTITIONS
