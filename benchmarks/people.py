@@ -131,6 +131,7 @@ def rebuilt(url: str) -> None:
     for what, seconds in marks.items():
         print(f"  until the end of {what:40} {seconds:6.1f} s")
     held = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"))
+    print(f"  seconds of this process's own work {time.process_time():8.1f}")
     print(f"  peak memory {int(held[1]) / 1024 if held else 0:,.0f} MiB")
 
 

@@ -123,7 +123,7 @@ def content(engine: Engine) -> dict[str, Any]:
         "aliases": rows(engine, "SELECT id, t, name1, name2 FROM aliases ORDER BY id"),
         "rejected": rows(engine, "SELECT revision, line, reason, raw FROM rejected_lines ORDER BY revision, line"),
         "pending": one(engine, "SELECT (SELECT COUNT(*) FROM pending_moves) + (SELECT COUNT(*) FROM pending_spans)"),
-        "ledger": rows(engine, f"SELECT revision, {LEDGER}, error FROM revisions ORDER BY revision"),  # noqa: S608 - ours
+        "ledger": rows(engine, f"SELECT revision, {LEDGER} FROM revisions ORDER BY revision"),  # noqa: S608 - ours
     }
 
 
