@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -209,19 +210,25 @@ def import_through_dagster(bench: Bench, runs: int, *, bucket: Path | None = Non
         usages = [finished(run, home) for run in [start_run(env, *part) for part in shares(last, runs)]]
         return Round(
             time.monotonic() - start,
-            sum(usage.ru_utime + usage.ru_stime for usage in usages),
+            sum(usage.ru_utime + usage.ru_stime for usage, _ in usages),
             processor(pid) - before,
-            max(usage.ru_maxrss for usage in usages) * 1024,
+            max(peak for _, peak in usages),
         )
 
 
-def finished(run: subprocess.Popen[bytes], home: Path) -> Any:  # noqa: ANN401 - resource.struct_rusage
-    """Wait for a run, and see that it went well."""
-    _, status, usage = os.wait4(run.pid, 0)
+def finished(run: subprocess.Popen[bytes], home: Path) -> tuple[Any, int]:
+    """Wait for a run, and see that it went well. Returns what it used, and the most memory that it held."""
+    peak = 0
+    while (ended := os.wait4(run.pid, os.WNOHANG))[0] == 0:
+        # The usage would count what the process that started this one held at that moment.
+        held = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{run.pid}/status").read_text("ascii"))
+        peak = max(peak, int(held[1]) * 1024 if held else 0)
+        time.sleep(0.05)
+    _, status, usage = ended
     if status:
         logs = "\n".join(log.read_text("utf-8", errors="replace")[-3000:] for log in home.glob("log-*"))
         raise SystemExit(f"A run failed:\n{logs}")
-    return usage
+    return usage, peak
 
 
 def with_instance(env: dict[str, str], last: int, bench: Bench) -> None:
