@@ -1,4 +1,4 @@
-"""Rows to the server by LOAD DATA LOCAL INFILE, several times as fast as INSERT, which takes its place where it must.
+"""Rows to the server by LOAD DATA LOCAL INFILE, faster than INSERT, which takes its place where it must.
 
 What LOCAL lets pass with a warning, a value that does not fit or a row whose id is taken, is an error here.
 """
@@ -114,7 +114,7 @@ def _insert(connection: Connection, table: str, rows: pa.Table) -> None:
 def _warn(database: str) -> None:
     """Say it once a process."""
     log.warning(
-        "The server of database %r refuses LOAD DATA LOCAL INFILE, so rows go in by INSERT, which takes several times "
-        "as long. Turn local_infile on there (docs/operations.md).",
+        "The server of database %r refuses LOAD DATA LOCAL INFILE, so rows go in by INSERT, which takes "
+        "longer. Turn local_infile on there (docs/operations.md).",
         database,
     )
