@@ -4,7 +4,6 @@ With KMDB_TEST_SERVER_URL (``mysql://root@127.0.0.1:3306``) the tests marked ``d
 starting MariaDB. The mark comes by itself to every test that needs a database.
 """
 
-import itertools
 import os
 import warnings
 from collections.abc import Iterator
@@ -12,19 +11,17 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from sqlalchemy import create_engine
 
 from dev.servers import MARIADB, REDIS, S3, running
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.settings import Settings, database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.migrations import migrate
+from kmdb_dagster_tests import databases
 from kmdb_dagster_tests.buckets import FolderOfRevisions
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 SERVER_VARIABLE = "KMDB_TEST_SERVER_URL"
-_numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,21 +74,14 @@ def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def empty_database(server_url: str) -> Iterator[str]:
     """The URL of a database of this test's own, without tables."""
-    name = f"kmdb_test_{os.getpid()}_{next(_numbers)}"
-    admin = create_engine(database_url(f"{server_url}/mysql"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        yield f"{server_url}/{name}"
-        connection.exec_driver_sql(f"DROP DATABASE {name}")
-    admin.dispose()
+    with databases.empty_database(server_url) as url:
+        yield url
 
 
 @pytest.fixture
 def database(empty_database: str) -> str:
     """The URL of a database of this test's own, with all tables."""
-    warehouse = Warehouse(database_url(empty_database))
-    migrate(warehouse.engine)
-    warehouse.close()
+    databases.make_tables(empty_database)
     return empty_database
 
 

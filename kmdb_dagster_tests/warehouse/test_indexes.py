@@ -10,9 +10,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from kmdb_dagster.export.sample import sample_revision
+from kmdb_dagster.settings import database_url
+from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.server import server_of
 from kmdb_dagster_tests.buckets import event
+from kmdb_dagster_tests.databases import empty_database, make_tables
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "data-model.md"
@@ -36,16 +39,26 @@ def query(question: str) -> str:
     return DOCUMENT.read_text("utf-8").split(f"{question}\n")[1].split(";")[0]
 
 
-@pytest.fixture
-def filled(engine: Engine, revisions: Revisions) -> Engine:
-    """Facts in one week of ten."""
+@pytest.fixture(scope="module")
+def filled(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Facts in one week of ten. Nobody changes them."""
+    with empty_database(server_url) as url:
+        make_tables(url)
+        warehouse = Warehouse(database_url(url))
+        fill(warehouse, tmp_path_factory.mktemp("lake"))
+        yield warehouse.engine
+        warehouse.close()
+
+
+def fill(warehouse: Warehouse, lake: Path) -> None:
+    """Import a sample."""
     days = {"min_date": date(2013, 12, 2), "max_date": date(2014, 1, 27)}
-    apply_plans(engine, plan_all(engine, **days, days=7, today=date(2014, 1, 1)))
+    apply_plans(warehouse.engine, plan_all(warehouse.engine, **days, days=7, today=date(2014, 1, 1)))
+    revisions = Revisions(warehouse, lake)
     for number in (1, 2, 3):
         revisions.put(number, sample_revision(number, lines=2000))
     revisions.put(4, event("signed up", "bob@example.com", t=1388620800))
-    change(engine, "ANALYZE TABLE events, properties, users, user_map, `keys`")
-    return engine
+    change(warehouse.engine, "ANALYZE TABLE events, properties, users, user_map, `keys`")
 
 
 def tables_of(plan: object) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,33 @@
+"""Databases on the server of the tests, each for as long as somebody wants it."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import create_engine
+
+from kmdb_dagster.settings import database_url
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.migrations import migrate
+
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def empty_database(server_url: str) -> Iterator[str]:
+    """The URL of a new database, without tables."""
+    name = f"kmdb_test_{os.getpid()}_{next(_numbers)}"
+    admin = create_engine(database_url(f"{server_url}/mysql"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield f"{server_url}/{name}"
+        connection.exec_driver_sql(f"DROP DATABASE {name}")
+    admin.dispose()
+
+
+def make_tables(url: str) -> None:
+    """All tables, in an empty database."""
+    warehouse = Warehouse(database_url(url))
+    migrate(warehouse.engine)
+    warehouse.close()
