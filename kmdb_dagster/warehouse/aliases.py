@@ -16,9 +16,9 @@ from kmdb_dagster.export.people import Numbers, Rank, Ties, components, rank, st
 from kmdb_dagster.warehouse.graph import people_of
 from kmdb_dagster.warehouse.map_lock import own_map
 from kmdb_dagster.warehouse.models import id_range
-from kmdb_dagster.warehouse.people import assign, in_parts, persons
+from kmdb_dagster.warehouse.people import assign, persons
 from kmdb_dagster.warehouse.rules import Rule, ids_of, settled_rule
-from kmdb_dagster.warehouse.server import insert, transaction
+from kmdb_dagster.warehouse.server import in_parts, insert, transaction
 
 
 class Tie(NamedTuple):

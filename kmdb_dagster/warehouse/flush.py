@@ -16,6 +16,7 @@ EMPTIED = (
     # Before users: who interns meanwhile may leave a row here without an identity, never an identity without its row.
     "user_map",
     "users",
+    "identity_spans",
     "keys",
     "rejected_lines",
     "revisions",

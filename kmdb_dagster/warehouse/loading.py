@@ -24,6 +24,7 @@ from kmdb_dagster.warehouse.interning import Interner
 from kmdb_dagster.warehouse.map_lock import hold_generation, map_version
 from kmdb_dagster.warehouse.models import MAX_LINE, row_id
 from kmdb_dagster.warehouse.server import insert, transaction
+from kmdb_dagster.warehouse.spans import widen
 
 COUNTS = ledger.Entry._fields[: ledger.Entry._fields.index("bytes")]
 REJECTED = "INSERT INTO rejected_lines (revision, line, reason, raw) VALUES (%s, %s, %s, %s)"
@@ -85,6 +86,8 @@ class _Loading:
         records, facts = choose(piece, self._revision, self._filters)
         self._insert_rejected(records)
         identities = ids_of(facts.identity, self._interner.user_ids)
+        if len(identities):
+            widen(self._connection.engine, identities, np.asarray(facts.t.cast(pa.int64())))
         users = self._persons(identities)
         send(self._connection, "events", event_rows(facts, users, identities, self._interner.key_ids))
         send(self._connection, "properties", property_rows(facts, users, identities, self._interner.key_ids))

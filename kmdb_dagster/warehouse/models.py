@@ -130,6 +130,17 @@ class PendingSpan(Base):
     t_max: Mapped[datetime]
 
 
+class IdentitySpan(Base):
+    """When the facts of an identity are: from its first week to its last, perhaps less. No row: it has none."""
+
+    __tablename__ = "identity_spans"
+
+    identity_id: Mapped[int] = mapped_column(primary_key=True)
+    first_week: Mapped[int]
+    """Whole weeks since 1970, of which the first began on a Thursday."""
+    last_week: Mapped[int]
+
+
 class Revision(Base):
     """The ledger: what is in, and what became of each of its lines."""
 

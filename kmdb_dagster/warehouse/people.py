@@ -15,20 +15,21 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, Row, bindparam, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse.map_lock import count_change, hold_map, map_version
 from kmdb_dagster.warehouse.models import id_range
-from kmdb_dagster.warehouse.server import transaction
+from kmdb_dagster.warehouse.server import in_parts, transaction
+from kmdb_dagster.warehouse.spans import spans_of
 
 FACTS = ("events", "properties")
-IDS_PER_STATEMENT = 1000
 MOVES_PER_TRANSACTION = 1000
 
-WAITS = "INSERT INTO pending_moves (identity_id, from_user_id) VALUES (%s, %s)"
+WAITS = "INSERT INTO pending_moves (identity_id, from_user_id, t_min, t_max) VALUES (%s, %s, %s, %s)"
 MOVE = (
     "UPDATE JSON_TABLE(:moves, '$[*]' COLUMNS (identity_id INT UNSIGNED PATH '$[0]', "
     "before_id INT UNSIGNED PATH '$[1]', person_id INT UNSIGNED PATH '$[2]')) m "
@@ -64,13 +65,22 @@ def assign(connection: Connection, person: Mapping[int, int]) -> int:
     changed = [(identity, before[identity]) for identity in sorted(person) if before[identity] != person[identity]]
     if changed:
         count_change(connection)
-        connection.exec_driver_sql(WAITS, changed)
+        _write_down(connection, changed)
         connection.exec_driver_sql(
             "INSERT INTO user_map (identity_id, user_id) VALUES (%s, %s) "
             "ON DUPLICATE KEY UPDATE user_id = VALUES(user_id)",
             [(identity, person[identity]) for identity, _ in changed],
         )
     return len(changed)
+
+
+def _write_down(connection: Connection, moves: Collection[tuple[int, int]]) -> None:
+    """Facts of these identities, under these persons, are to follow. One without facts has none to follow."""
+    spans = spans_of(connection, [identity for identity, _ in moves])
+    rows = [(identity, before, *spans[identity]) for identity, before in moves if identity in spans]
+    if rows:
+        # Those of one span together: they move by one statement.
+        connection.exec_driver_sql(WAITS, sorted(rows, key=itemgetter(2, 3, 0)))
 
 
 Report = Callable[[str, int, int], object]
@@ -139,7 +149,7 @@ def _wait_again(connection: Connection, moved: dict[int, int]) -> None:
     now = persons(connection, moved)
     further = [(identity, person) for identity, person in moved.items() if now[identity] != person]
     if further:
-        connection.exec_driver_sql(WAITS, further)
+        _write_down(connection, further)
 
 
 def _look_through_span(engine: Engine) -> bool:
@@ -182,13 +192,3 @@ def settle(connection: Connection, version: int, revision: int, t_min: datetime,
             ),
             {**id_range(revision), "t_min": t_min, "t_max": t_max},
         )
-
-
-def in_parts(connection: Connection, statement: str, ids: Collection[int]) -> list[tuple[Any, ...]]:
-    """The rows of a statement with ``IN :ids``, however many ids there are."""
-    rows: list[tuple[Any, ...]] = []
-    numbers = list(ids)
-    for start in range(0, len(numbers), IDS_PER_STATEMENT):
-        part: BindParameter[Any] = bindparam("ids", numbers[start : start + IDS_PER_STATEMENT], expanding=True)
-        rows.extend(tuple(row) for row in connection.execute(text(statement).bindparams(part)))
-    return rows

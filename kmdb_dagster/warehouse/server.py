@@ -5,12 +5,12 @@ gives the error's number, and words of our own.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -25,6 +25,8 @@ SESSION = (
     # Whoever commits facts may have to wait for `kmdb realias`: longer than the server's 50 seconds.
     "innodb_lock_wait_timeout = 300"
 )
+
+IDS_PER_STATEMENT = 1000
 
 PACKET_TOO_LARGE = 1153
 ROOM_FOR_THE_REST = 1024
@@ -143,6 +145,16 @@ def error_number(error: DBAPIError) -> int:
     """MySQL's number of an error; 0 if it has none."""
     arguments = getattr(error.orig, "args", ())
     return arguments[0] if arguments and isinstance(arguments[0], int) else 0
+
+
+def in_parts(connection: Connection, statement: str, ids: Collection[int]) -> list[tuple[Any, ...]]:
+    """The rows of a statement with ``IN :ids``, however many ids there are."""
+    rows: list[tuple[Any, ...]] = []
+    numbers = list(ids)
+    for start in range(0, len(numbers), IDS_PER_STATEMENT):
+        part: BindParameter[Any] = bindparam("ids", numbers[start : start + IDS_PER_STATEMENT], expanding=True)
+        rows.extend(tuple(row) for row in connection.execute(text(statement).bindparams(part)))
+    return rows
 
 
 def insert(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:

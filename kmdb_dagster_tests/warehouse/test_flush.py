@@ -29,7 +29,11 @@ def test_flush_empties_everything_but_the_filters(engine: Engine, revisions: Rev
     revisions.tie(1, *LINES)
     revisions.load(1, *LINES)
     change(engine, *(f"INSERT INTO {table} (name) VALUES ('x')" for table in FILTERS))  # noqa: S608 - ours
-    change(engine, "INSERT INTO pending_spans (table_name) VALUES ('events')")
+    change(
+        engine,
+        "INSERT INTO pending_spans (table_name) VALUES ('events')",
+        "INSERT INTO pending_moves (identity_id, from_user_id) VALUES (1, 2)",
+    )
     assert 0 not in counts(engine, *EMPTIED)
     flush(engine)
     assert counts(engine, *EMPTIED) == {0}

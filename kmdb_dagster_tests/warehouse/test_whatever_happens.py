@@ -9,13 +9,13 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, text
 
 from kmdb_dagster.export.people import rank
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.migrations import migrate
 from kmdb_dagster_tests.buckets import alias, event, property_set
+from kmdb_dagster_tests.databases import empty_database, make_tables
 from kmdb_dagster_tests.warehouse.revisions import content, emptied, misplaced, people
 from kmdb_dagster_tests.warehouse.workers import Run, Worker, at_once, count_moments, killed_at, parse, workers
 
@@ -119,15 +119,11 @@ def nearest(name: str, ties: Sequence[Alias], numbers: Sequence[str]) -> str:
 @pytest.fixture(scope="module")
 def plain(server_url: str) -> Iterator[Warehouse]:
     """Where everything is imported in order, by one process, once."""
-    name = "kmdb_test_plain"
-    with create_engine(database_url(f"{server_url}/mysql")).connect() as connection:
-        connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
-        connection.execute(text(f"CREATE DATABASE {name}"))
-        opened = Warehouse(database_url(f"{server_url}/{name}"))
-        migrate(opened.engine)
+    with empty_database(server_url) as url:
+        make_tables(url)
+        opened = Warehouse(database_url(url))
         yield opened
         opened.close()
-        connection.execute(text(f"DROP DATABASE {name}"))
 
 
 @pytest.fixture

@@ -1,0 +1,58 @@
+"""When the facts of each identity are, so that they are found again without looking through all time.
+
+``identity_spans`` has a row for each identity that ever had a fact, with the first and the last week of its facts, or
+more. Spans only grow, and are committed before the facts come in: so no fact is outside the span of its identity.
+"""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+import numpy as np
+from sqlalchemy import Connection, Engine
+
+from kmdb_dagster.export.people import Numbers
+from kmdb_dagster.warehouse.server import in_parts, transaction
+
+WEEK = 7 * 24 * 3600
+"""Seconds. Coarse, so that a span rarely has to grow."""
+
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - as the server has it
+
+SPANS = "SELECT identity_id, first_week, last_week FROM identity_spans WHERE identity_id IN :ids"
+GROW = (
+    "INSERT INTO identity_spans (identity_id, first_week, last_week) VALUES (%s, %s, %s) ON DUPLICATE KEY UPDATE "
+    "first_week = LEAST(first_week, VALUES(first_week)), last_week = GREATEST(last_week, VALUES(last_week))"
+)
+
+
+def widen(engine: Engine, identities: Numbers, times: Numbers) -> None:
+    """Let the spans of these identities hold facts at these times, in seconds since 1970: one for each identity given.
+
+    Commits by itself. What is loaded afterwards may fail: a span that is too wide does no harm.
+    """
+    distinct, place = np.unique(identities, return_inverse=True)
+    first = np.full(len(distinct), np.iinfo(np.int64).max)
+    last = np.zeros(len(distinct), np.int64)
+    np.minimum.at(first, place, times // WEEK)
+    np.maximum.at(last, place, times // WEEK)
+    with transaction(engine) as connection:
+        known = {row[0]: row[1:] for row in in_parts(connection, SPANS, distinct.tolist())}
+        wanted = zip(distinct.tolist(), first.tolist(), last.tolist(), strict=True)
+        # In the order of the primary key: two that let the same spans grow wait for each other in one direction.
+        rows = [row for row in wanted if not _holds(known.get(row[0]), row[1], row[2])]
+        if rows:
+            connection.exec_driver_sql(GROW, rows)
+
+
+def spans_of(connection: Connection, identities: Collection[int]) -> dict[int, tuple[datetime, datetime]]:
+    """The span of each of these that ever had a fact: from its first second to its last."""
+    found = in_parts(connection, SPANS, identities)
+    return {identity: (_start(first), _start(last + 1) - timedelta(seconds=1)) for identity, first, last in found}
+
+
+def _holds(span: tuple[int, int] | None, first: int, last: int) -> bool:
+    return span is not None and span[0] <= first and last <= span[1]
+
+
+def _start(week: int) -> datetime:
+    return EPOCH + timedelta(seconds=week * WEEK)
