@@ -12,7 +12,7 @@ whatever runs at once and wherever a process is killed:
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -23,11 +23,12 @@ from sqlalchemy import Connection, Engine, Row, text
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse.map_lock import count_change, hold_map, map_version
 from kmdb_dagster.warehouse.models import id_range
-from kmdb_dagster.warehouse.server import in_parts, transaction
+from kmdb_dagster.warehouse.server import in_parts, number_rows, transaction
 from kmdb_dagster.warehouse.spans import spans_of
 
 FACTS = ("events", "properties")
 MOVES_PER_TRANSACTION = 1000
+MAPPED_PER_STATEMENT = 20_000
 
 WAITS = "INSERT INTO pending_moves (identity_id, from_user_id, t_min, t_max) VALUES (%s, %s, %s, %s)"
 MOVE = (
@@ -66,12 +67,18 @@ def assign(connection: Connection, person: Mapping[int, int]) -> int:
     if changed:
         count_change(connection)
         _write_down(connection, changed)
-        connection.exec_driver_sql(
-            "INSERT INTO user_map (identity_id, user_id) VALUES (%s, %s) "
-            "ON DUPLICATE KEY UPDATE user_id = VALUES(user_id)",
-            [(identity, person[identity]) for identity, _ in changed],
-        )
+        rewrite_map(connection, [(identity, person[identity]) for identity, _ in changed])
     return len(changed)
+
+
+def rewrite_map(connection: Connection, persons_of: Sequence[tuple[int, int]]) -> None:
+    """Write the person of identities, which come in order, into the map. The map must be held alone."""
+    for start in range(0, len(persons_of), MAPPED_PER_STATEMENT):
+        rows = number_rows(persons_of[start : start + MAPPED_PER_STATEMENT])
+        connection.exec_driver_sql(
+            f"INSERT INTO user_map (identity_id, user_id) VALUES {rows} "  # noqa: S608 - numbers
+            "ON DUPLICATE KEY UPDATE user_id = VALUES(user_id)"
+        )
 
 
 def _write_down(connection: Connection, moves: Collection[tuple[int, int]]) -> None:

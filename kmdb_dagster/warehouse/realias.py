@@ -26,7 +26,6 @@ from kmdb_dagster.warehouse.server import insert, transaction
 from kmdb_dagster.warehouse.streams import numbers, stream
 
 SPAN = "INSERT INTO pending_spans (table_name, t_min, t_max) VALUES (%s, %s, %s)"
-ROWS_PER_STATEMENT = 20_000
 
 FIRST = datetime(1000, 1, 1)  # noqa: DTZ001 - as the server has it
 LAST = datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - as above
@@ -119,14 +118,10 @@ def _before(connection: Connection, identities: Numbers, report: Report) -> Numb
 
 
 def _write(connection: Connection, identities: Numbers, person: Numbers, report: Report) -> None:
-    for start in range(0, len(identities), ROWS_PER_STATEMENT):
-        part = slice(start, start + ROWS_PER_STATEMENT)
-        rows = ",".join(map("(%d,%d)".__mod__, zip(identities[part].tolist(), person[part].tolist(), strict=True)))
-        connection.exec_driver_sql(
-            f"INSERT INTO user_map (identity_id, user_id) VALUES {rows} "  # noqa: S608 - numbers
-            "ON DUPLICATE KEY UPDATE user_id = VALUES(user_id)"
-        )
-        report("writing the map", min(start + ROWS_PER_STATEMENT, len(identities)), len(identities))
+    for start in range(0, len(identities), people.MAPPED_PER_STATEMENT):
+        part = slice(start, start + people.MAPPED_PER_STATEMENT)
+        people.rewrite_map(connection, list(zip(identities[part].tolist(), person[part].tolist(), strict=True)))
+        report("writing the map", min(part.stop, len(identities)), len(identities))
 
 
 def _spans(connection: Connection) -> list[tuple[str, datetime, datetime]]:

@@ -5,12 +5,12 @@ gives the error's number, and words of our own.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, Connection, Engine, bindparam, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -152,9 +152,15 @@ def in_parts(connection: Connection, statement: str, ids: Collection[int]) -> li
     rows: list[tuple[Any, ...]] = []
     numbers = list(ids)
     for start in range(0, len(numbers), IDS_PER_STATEMENT):
-        part: BindParameter[Any] = bindparam("ids", numbers[start : start + IDS_PER_STATEMENT], expanding=True)
-        rows.extend(tuple(row) for row in connection.execute(text(statement).bindparams(part)))
+        # Written into the statement: as parameters, each would cost ten times as much.
+        part = ",".join(map(str, map(int, numbers[start : start + IDS_PER_STATEMENT])))
+        rows.extend(tuple(row) for row in connection.exec_driver_sql(statement.replace(":ids", f"({part})")))
     return rows
+
+
+def number_rows(rows: Iterable[tuple[int, ...]]) -> str:
+    """Rows of two or more of Python's whole numbers as ``VALUES`` has them, for the same reason as in `in_parts`."""
+    return ",".join(map(str, rows))
 
 
 def insert(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from kmdb_dagster.export.people import Numbers
-from kmdb_dagster.warehouse.server import in_parts, transaction
+from kmdb_dagster.warehouse.server import in_parts, number_rows, transaction
 
 WEEK = 7 * 24 * 3600
 """Seconds. Coarse, so that a span rarely has to grow."""
@@ -20,7 +20,7 @@ EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - as the server has it
 
 SPANS = "SELECT identity_id, first_week, last_week FROM identity_spans WHERE identity_id IN :ids"
 GROW = (
-    "INSERT INTO identity_spans (identity_id, first_week, last_week) VALUES (%s, %s, %s) ON DUPLICATE KEY UPDATE "
+    "INSERT INTO identity_spans (identity_id, first_week, last_week) VALUES {rows} ON DUPLICATE KEY UPDATE "
     "first_week = LEAST(first_week, VALUES(first_week)), last_week = GREATEST(last_week, VALUES(last_week))"
 )
 
@@ -41,7 +41,7 @@ def widen(engine: Engine, identities: Numbers, times: Numbers) -> None:
         # In the order of the primary key: two that let the same spans grow wait for each other in one direction.
         rows = [row for row in wanted if not _holds(known.get(row[0]), row[1], row[2])]
         if rows:
-            connection.exec_driver_sql(GROW, rows)
+            connection.exec_driver_sql(GROW.format(rows=number_rows(rows)))
 
 
 def spans_of(connection: Connection, identities: Collection[int]) -> dict[int, tuple[datetime, datetime]]:
