@@ -3,7 +3,9 @@
 SQLAlchemy's rows would take four times as long.
 """
 
+import gc
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -23,13 +25,26 @@ def stream(connection: Connection, statement: str) -> Iterator[Sequence[Any]]:
     cursor = connection.connection.cursor(SSCursor)
     try:
         cursor.execute(statement)
-        while rows := cursor.fetchmany(ROWS_AT_ONCE):
-            yield rows
+        with _no_garbage():
+            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+                yield rows
     except MySQLdb.Error as error:
         # As SQLAlchemy would raise it: so it is translated like all others.
         raise DBAPIError(None, None, error) from None
     finally:
         cursor.close()
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """The garbage collector off: it would look through all rows again and again, for three quarters of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def numbers(rows: Sequence[Any]) -> Numbers:
