@@ -21,8 +21,9 @@ ui: bootstrap ## Dagster's UI on the demo, until Ctrl-C
 stop: ## end everything that demo and ui started; the data stays
 	@if [ -x $(PYTHON_HERE) ]; then $(PYTHON_HERE) -m dev.stop; fi
 
-test: bootstrap ## all tests, against a MariaDB of their own (ARGS='-k aliases -x')
-	@$(PYTHON_HERE) -m pytest $(ARGS)
+# A process for each core, each with servers of its own.
+test: bootstrap ## all tests, against servers of their own (ARGS='-k aliases -x')
+	@$(PYTHON_HERE) -m pytest -n auto $(ARGS)
 
 # atheris has wheels for Linux on x86-64 and the Pythons 3.11 to 3.13; elsewhere it must be built, with clang.
 fuzz: bootstrap ## feed the reader with ever more devious bytes, for so long (SECONDS=120)
