@@ -23,7 +23,7 @@ stop: ## end everything that demo and ui started; the data stays
 
 # A process for each core, each with servers of its own.
 test: bootstrap ## all tests, against servers of their own (ARGS='-k aliases -x')
-	@$(PYTHON_HERE) -m pytest -n auto $(ARGS)
+	@$(PYTHON_HERE) -m pytest -n auto --dist loadgroup $(ARGS)
 
 # atheris has wheels for Linux on x86-64 and the Pythons 3.11 to 3.13; elsewhere it must be built, with clang.
 fuzz: bootstrap ## feed the reader with ever more devious bytes, for so long (SECONDS=120)

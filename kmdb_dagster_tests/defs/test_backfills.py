@@ -27,6 +27,8 @@ from kmdb_dagster.warehouse.migrations import migrate
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.defs.conftest import another_database
 
+pytestmark = pytest.mark.xdist_group("daemon")  # one daemon is enough for all of them
+
 PATIENCE = 150.0
 PROGRAMS = Path(sys.executable).parent
 
