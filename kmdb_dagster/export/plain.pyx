@@ -2,14 +2,12 @@
 r"""The fast path: plain lines, compiled (docs/decisions/0013). What it may not decide, it leaves to the careful path.
 
 A plain line is a JSON object of strings and a whole number for ``_t``, as KM writes nearly all of them, perhaps with
-octal escapes. Whatever is read here, ``fields`` and ``lenient`` read in the same way; they are the reference, and the
-tests and the fuzzer hold the two together. So "no, not plain" is always a right answer here, and the one to give when
-in doubt.
+octal escapes. Whatever is read here, ``fields`` and ``lenient`` read in the same way: they are the reference, and tests
+and the fuzzer hold the two together. So "not plain" is always a right answer, and the one to give when in doubt.
 
 Lines come from anybody. Every access to memory goes through a typed memoryview whose bounds are checked: a mistake here
-would be an IndexError and no more. Do not switch that off, and use no pointers.
-
-Functions that say whether something is plain return 1 or 0; -1 is an exception.
+is an IndexError and no more. Do not switch that off, and use no pointers. Functions that say whether something is plain
+return 1 or 0; -1 is an exception.
 """
 
 from array import array
@@ -19,8 +17,9 @@ from kmdb_dagster.export.columns import Columns, Texts
 
 cdef long long MAX_T = fields.MAX_T
 
-cdef Py_ssize_t MOST_PROPERTIES = 100
-"""Each name is compared with all before it. A line with more properties is not plain, since that grows by the square."""
+cdef Py_ssize_t MOST_PROPERTIES = 100  # each is compared with all before it, which grows by the square
+
+cdef bytes PAIRS = b'/"\\nrtbf', MEANT = b'/"\\\n\r\t\b\f'
 
 cdef enum:  # the system fields, as bits
     IDENTITY = 1
@@ -42,11 +41,11 @@ cdef class Scanner:
     cdef long long[::1] times
     cdef int[::1] counts
 
-    def __init__(self, Py_ssize_t size):
+    def __cinit__(self, Py_ssize_t size):
         """For blocks of so many bytes."""
         self.columns = tuple([_Column(size) for _ in range(5)])
         self.identities, self.names, self.aliases, self.keys, self.values = self.columns
-        # The shortest plain line has 22 bytes.
+        # The shortest plain line has 24 bytes.
         self.held_times, self.held_counts = array("q", bytes(size // 8 * 8)), array("i", bytes(size // 4 * 4))
         self.times, self.counts = self.held_times, self.held_counts
 
@@ -96,15 +95,12 @@ cdef class Scanner:
     cdef int _is_whole(self) except -1:
         """Whether the line is an event, a property set, or an alias and no more. Notes what it has not."""
         cdef Py_ssize_t properties = self.keys.count - self.keys.kept
-        if not self.seen & IDENTITY or not self.seen & TIME:
+        cdef bint named = self.seen & NAME != 0, tied = self.seen & ALIAS != 0, says_more = named or properties > 0
+        if self.seen & (IDENTITY | TIME) != IDENTITY | TIME or tied == says_more:
             return 0
-        if self.seen & ALIAS and (self.seen & NAME or properties):
-            return 0
-        if not self.seen & (ALIAS | NAME) and not properties:
-            return 0
-        if not self.seen & NAME:
+        if not named:
             self.names.add_none()
-        if not self.seen & ALIAS:
+        if not tied:
             self.aliases.add_none()
         self.counts[self.lines] = <int> properties
         return 1
@@ -193,7 +189,7 @@ cdef class Scanner:
     cdef int _escape(self, _Column column) except -1:
         """Reads what stands behind a backslash. NUL and pairs that mean nothing are not plain."""
         cdef unsigned char byte = self.text[self.at]
-        cdef int code
+        cdef int code, place
         self.at += 1
         if byte == c'u':
             code = self._code_point()
@@ -202,13 +198,10 @@ cdef class Scanner:
             self.at -= 1
             code = self._digits(3, 8)
             return code > 0 and column.put(code)
-        if byte == c'"' or byte == c'\\' or byte == c'/':
-            return column.put(byte)
-        code = (
-            c'\n' if byte == c'n' else c'\t' if byte == c't' else c'\r' if byte == c'r'
-            else c'\b' if byte == c'b' else c'\f' if byte == c'f' else 0
-        )
-        return code > 0 and column.put(code)
+        for place in range(len(PAIRS)):
+            if PAIRS[place] == byte:
+                return column.put(MEANT[place])
+        return 0
 
     cdef int _code_point(self) except -2:
         """The character of one or two ``\\u``; -1 if they are none."""
@@ -247,7 +240,7 @@ cdef class _Column:
     cdef Py_ssize_t used, length  # the bytes of all texts, and of the open one behind them
     cdef Py_ssize_t count, kept, kept_bytes
 
-    def __init__(self, Py_ssize_t size):
+    def __cinit__(self, Py_ssize_t size):
         # No text is longer than what it was written as, and a key with its value takes 6 bytes or more.
         self.held_data, self.held_lengths = bytearray(size), array("i", bytes(size // 4 * 4))
         self.data, self.lengths = self.held_data, self.held_lengths

@@ -255,4 +255,5 @@ def _counted(batch: pa.RecordBatch) -> dict[str, int]:
     properties: Any = batch.column("properties")
     rows = np.bincount(kinds.indices, minlength=len(KIND_CODES)).tolist()
     counts = {COUNTED_AS[kind]: rows[code] for kind, code in KIND_CODES.items()}
-    return {**counts, "lines": np.count_nonzero(np.diff(batch.column("line"), prepend=0)), "properties": len(properties.keys)}
+    lines = np.count_nonzero(np.diff(batch.column("line"), prepend=0))
+    return {**counts, "lines": int(lines), "properties": len(properties.keys)}
