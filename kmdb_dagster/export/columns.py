@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from kmdb_dagster.export.records import Alias, Event, PropertySet, Value
+from kmdb_dagster.export.records import Alias, Event, PropertySet, Typed, Value
 
 
 @dataclass(slots=True)
@@ -43,8 +43,8 @@ class Columns(NamedTuple):
     """One event, property set or alias from each of some lines that follow one another.
 
     A line with an alias is an alias, another one with a name is an event, and one without is a property set. The
-    properties of all lines stand together in ``keys`` and ``values``, and ``counts`` says how many each line has. Every
-    value was a string in the JSON.
+    properties of all lines stand together in ``keys`` and ``values``, and ``counts`` says how many each line has. Values
+    were strings in the JSON, but for those at the places in ``numbers``.
     """
 
     first: int
@@ -55,13 +55,17 @@ class Columns(NamedTuple):
     counts: "array[int]"
     keys: Texts
     values: Texts
+    numbers: list[int]
 
     def records(self) -> Iterator[Event | PropertySet | Alias]:
         """The same, one by one."""
-        members = zip(self.keys, self.values, strict=True)
+        values: list[Value] = [value or "" for value in self.values]
+        for place in self.numbers:
+            values[place] = Typed("number", str(values[place]))
+        members = zip(self.keys, values, strict=True)
         columns = zip(self.times, self.identities, self.names, self.aliases, self.counts, strict=True)
         for line, (t, identity, name, alias, count) in enumerate(columns, self.first):
-            properties: dict[str, Value] = {key or "": value or "" for key, value in islice(members, count)}
+            properties: dict[str, Value] = {key or "": value for key, value in islice(members, count)}
             if alias is not None:
                 yield Alias(line, identity or "", alias, t)
             elif name is not None:

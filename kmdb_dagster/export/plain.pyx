@@ -1,8 +1,7 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=True
 r"""The fast path: plain lines, compiled (docs/decisions/0013). What it may not decide, it leaves to the careful path.
 
-A plain line is a JSON object of strings and a whole number for ``_t``, as KM writes nearly all of them, perhaps with
-octal escapes. Whatever is read here, ``fields`` and ``lenient`` read in the same way: they are the reference, and tests
+A plain line is a JSON object of strings and whole numbers, as KM writes nearly all of them, perhaps with octal escapes. Whatever is read here, ``fields`` and ``lenient`` read in the same way: they are the reference, and tests
 and the fuzzer hold the two together. So "not plain" is always a right answer, and the one to give when in doubt.
 
 Lines come from anybody. Every access to memory goes through a typed memoryview whose bounds are checked: a mistake here
@@ -37,6 +36,7 @@ cdef class Scanner:
     cdef int seen  # the system fields of this line
     cdef _Column identities, names, aliases, keys, values
     cdef tuple columns  # the same
+    cdef list numbers  # the places of values that were written as numbers
     cdef object held_times, held_counts
     cdef long long[::1] times
     cdef int[::1] counts
@@ -45,7 +45,7 @@ cdef class Scanner:
         """For blocks of so many bytes."""
         self.columns = tuple([_Column(size) for _ in range(5)])
         self.identities, self.names, self.aliases, self.keys, self.values = self.columns
-        # The shortest plain line has 24 bytes.
+        # The shortest plain line has 23 bytes.
         self.held_times, self.held_counts = array("q", bytes(size // 8 * 8)), array("i", bytes(size // 4 * 4))
         self.times, self.counts = self.held_times, self.held_counts
 
@@ -60,7 +60,7 @@ cdef class Scanner:
         Returns:
             What they say, and where the first line begins that was not read: the end of the text if there is none.
         """
-        self.text, self.at, self.lines = text, at, 0
+        self.text, self.at, self.lines, self.numbers = text, at, 0, []
         for column in self.columns:
             (<_Column> column).clear()
         if len(text) <= self.values.data.shape[0]:
@@ -71,7 +71,8 @@ cdef class Scanner:
                     (<_Column> column).keep()
         identities, names, aliases, keys, values = [(<_Column> column).texts() for column in self.columns]
         times, counts = self.held_times[: self.lines], self.held_counts[: self.lines]
-        return Columns(number, times, identities, names, aliases, counts, keys, values), at
+        numbers = [place for place in self.numbers if place < self.values.kept]
+        return Columns(number, times, identities, names, aliases, counts, keys, values, numbers), at
 
     cdef int _line(self) except -1:
         cdef int after = c','
@@ -120,7 +121,16 @@ cdef class Scanner:
             return self._string(self.identities) and self.identities.shows() and self.identities.add()
         if field == ALIAS:
             return self._string(self.aliases) and self.aliases.shows() and self.aliases.add()
-        return self._is_new() and self.keys.add() and self._string(self.values) and self.values.add()
+        return self._is_new() and self.keys.add() and self._value() and self.values.add()
+
+    cdef int _value(self) except -1:
+        """Reads the value of a property."""
+        cdef int begins = self._token()
+        self.at -= 1
+        if begins == c'"':
+            return self._string(self.values)
+        self.numbers.append(self.values.count)
+        return self._number(self.values)
 
     cdef int _field(self) except -1:
         """Which system field the open key is; 0 if it is a property."""
@@ -145,19 +155,25 @@ cdef class Scanner:
         return 1
 
     cdef int _time(self) except -1:
-        cdef int byte = self._token()
+        cdef _Column key = self.keys  # which is done with: the digits may take its place
         cdef long long t = 0
-        if byte == c'0':
+        if not self._number(key) or key.length > 12:
             return 0
+        for at in range(key.used, key.used + key.length):
+            t = 10 * t + key.data[at] - c'0'
+        self.times[self.lines] = t
+        return 0 < t <= MAX_T
+
+    cdef int _number(self, _Column column) except -1:
+        """Reads a whole number, without a sign, as it is written. Any other number is cut short, and not plain."""
+        cdef int byte = self._token(), first = byte
+        column.length = 0
         while c'0' <= byte <= c'9':
-            t = 10 * t + byte - c'0'
-            if t > MAX_T:
-                return 0
+            column.put(byte)
             byte = self.text[self.at]
             self.at += 1
-        self.at -= 1  # what ended the number is still to be read
-        self.times[self.lines] = t
-        return t > 0
+        self.at -= 1  # what ended it is still to be read
+        return column.length == 1 or column.length > 1 and first != c'0'
 
     cdef int _string(self, _Column column) except -1:
         """Reads a string into a column, where it stays open: `add` makes it the next text."""
@@ -241,7 +257,7 @@ cdef class _Column:
     cdef Py_ssize_t count, kept, kept_bytes
 
     def __cinit__(self, Py_ssize_t size):
-        # No text is longer than what it was written as, and a key with its value takes 6 bytes or more.
+        # No text is longer than what it was written as, and a key with its value takes 5 bytes or more.
         self.held_data, self.held_lengths = bytearray(size), array("i", bytes(size // 4 * 4))
         self.data, self.lengths = self.held_data, self.held_lengths
 

@@ -219,11 +219,13 @@ class _Group:
 
 
 def _strings(texts: Texts, kind: pa.DataType) -> "pa.Array[Any]":
-    """Texts as Arrow has them. Their bytes are not copied."""
+    """Texts as Arrow has them. Their bytes are not copied, so that they must be as many as their lengths say."""
     there = np.packbits(_there(texts), bitorder="little")
     offsets = _offsets(np.maximum(np.asarray(texts.lengths), 0))
     buffers = [pa.py_buffer(there.data), pa.py_buffer(offsets.data), pa.py_buffer(texts.data)]
-    return pa.Array.from_buffers(kind, len(texts.lengths), [*buffers])
+    strings = pa.Array.from_buffers(kind, len(texts.lengths), [*buffers])
+    strings.validate()
+    return strings
 
 
 def _there(texts: Texts) -> "np.ndarray[Any, np.dtype[np.bool_]]":

@@ -55,10 +55,10 @@ def test_a_property_that_comes_twice_is_seen_among_any_number(count: int) -> Non
 @pytest.mark.parametrize(
     "line",
     [
-        b'{"_p":"a","_t":1,"":""}\n',
+        b'{"_p":"a","_t":1,"":0}\n',
         b'{"_p":"a","_t":1,"_n":"e"}\n',
         b'{"_p":"a","_p2":"b","_t":1}\n',
-        b'{"_p":"a","_t":1,%b}\n' % b",".join(b'"%c":""' % byte for byte in range(0x23, 0x5C)),
+        b'{"_p":"a","_t":1,%b}\n' % b",".join(b'"%c":0' % byte for byte in range(0x23, 0x5C)),
     ],
 )
 @pytest.mark.parametrize("count", [1, 2, 3, 500])

@@ -263,6 +263,7 @@ def test_plain_lines_do_not_need_the_careful_path() -> None:
         b'{"v":"caf\\303\\251 \\\\303 \\/ \\ud83d\\ude00","_p":"bob","_t":1}\r',
         b'{"_p2":"ann","_p":"bob","_t":1}',
         b'{ "_c" : "mobile_app","\xc3\xa9":"x","_n":"ev","_p":"bob","_t":253402300799 }',
+        b'{"_c":"mobile_app","_server_timestamp":1388534461,"n":0,"_p":"bob","_t":1}',
     ]
     careful = [record for number, line in enumerate(lines, 1) for record in read_careful(number, line)]
     (columns,) = read_columns([b"\n".join(lines) + b"\n"])
