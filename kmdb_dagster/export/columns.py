@@ -43,8 +43,8 @@ class Columns(NamedTuple):
     """One event, property set or alias from each of some lines that follow one another.
 
     A line with an alias is an alias, another one with a name is an event, and one without is a property set. The
-    properties of all lines stand together in ``keys`` and ``values``, and ``counts`` says how many each line has. Values
-    were strings in the JSON, but for those at the places in ``numbers``.
+    properties of all lines stand together in ``keys`` and ``values``, and ``counts`` says how many each line has. All
+    values were strings in the JSON, but for those at the places in ``numbers``.
     """
 
     first: int
