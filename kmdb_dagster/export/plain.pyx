@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=True
 r"""The fast path: plain lines, compiled (docs/decisions/0013). What it may not decide, it leaves to the careful path.
 
-A plain line is a JSON object of strings and whole numbers, as KM writes nearly all of them, perhaps with octal escapes. Whatever is read here, ``fields`` and ``lenient`` read in the same way: they are the reference, and tests
-and the fuzzer hold the two together. So "not plain" is always a right answer, and the one to give when in doubt.
+A plain line is a JSON object of strings and whole numbers, as KM writes nearly all of them, perhaps with octal escapes.
+Whatever is read here, ``fields`` and ``lenient`` read in the same way: they are the reference, and tests and the fuzzer
+hold the two together. So "not plain" is always a right answer, and the one to give when in doubt.
 
 Lines come from anybody. Every access to memory goes through a typed memoryview whose bounds are checked: a mistake here
 is an IndexError and no more. Do not switch that off, and use no pointers. Functions that say whether something is plain
@@ -60,19 +61,21 @@ cdef class Scanner:
         Returns:
             What they say, and where the first line begins that was not read: the end of the text if there is none.
         """
+        cdef _Column column
         self.text, self.at, self.lines, self.numbers = text, at, 0, []
         for column in self.columns:
-            (<_Column> column).clear()
+            column.clear()
         if len(text) <= self.values.data.shape[0]:
             while at < len(text) and self._line():
                 at = self.at
                 self.lines += 1
                 for column in self.columns:
-                    (<_Column> column).keep()
-        identities, names, aliases, keys, values = [(<_Column> column).texts() for column in self.columns]
-        times, counts = self.held_times[: self.lines], self.held_counts[: self.lines]
-        numbers = [place for place in self.numbers if place < self.values.kept]
-        return Columns(number, times, identities, names, aliases, counts, keys, values, numbers), at
+                    column.keep()
+        return Columns(
+            number, self.held_times[: self.lines], self.identities.texts(), self.names.texts(), self.aliases.texts(),
+            self.held_counts[: self.lines], self.keys.texts(), self.values.texts(),
+            [place for place in self.numbers if place < self.values.kept],
+        ), at
 
     cdef int _line(self) except -1:
         cdef int after = c','
@@ -248,7 +251,7 @@ cdef class Scanner:
 
 
 cdef class _Column:
-    """Texts, and at their end an open one. What was not kept when reading ends, as of half a line, is not handed out."""
+    """Texts, and at their end an open one. What is not kept, as of half a line, is not handed out."""
 
     cdef object held_data, held_lengths
     cdef unsigned char[::1] data
