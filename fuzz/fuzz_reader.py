@@ -3,7 +3,8 @@
     make fuzz SECONDS=120
     .venv/bin/python -m fuzz.fuzz_reader var/fuzz/crash-…    one input again
 
-An input is a revision file as it is, so `kmdb inspect` reads it too. Arguments are libFuzzer's.
+An input is a revision file as it is, so `kmdb inspect` reads it too. Arguments are libFuzzer's. What guides it is the
+careful path, which reads every line here too: atheris does not see into the compiled one.
 """
 
 import base64

@@ -1,8 +1,6 @@
 """What a line of a revision can turn out to be. Types only; ``reader`` makes them."""
 
-from collections.abc import Iterator
 from enum import StrEnum
-from itertools import islice
 from typing import Literal, NamedTuple, TypeAlias
 
 
@@ -60,34 +58,6 @@ class PropertySet(NamedTuple):
     identity: str
     t: int
     properties: dict[str, Value]
-
-
-class Facts(NamedTuple):
-    """Events and property sets on lines that follow one another, as columns. Every value is a string.
-
-    ``names`` has None for a property set. The properties of all lines stand together in ``keys`` and ``values``, and
-    ``counts`` says how many each line has. ``size`` is about how many bytes the lines have.
-    """
-
-    first: int
-    identities: list[str]
-    times: list[int]
-    names: list[str | None]
-    counts: list[int]
-    keys: list[str]
-    values: list[str]
-    size: int
-
-    def records(self) -> Iterator[Event | PropertySet]:
-        """The same, one by one."""
-        members = zip(self.keys, self.values, strict=True)
-        columns = zip(self.identities, self.times, self.names, self.counts, strict=True)
-        for line, (identity, t, name, count) in enumerate(columns, self.first):
-            properties: dict[str, Value] = dict(islice(members, count))
-            if name is None:
-                yield PropertySet(line, identity, t, properties)
-            else:
-                yield Event(line, identity, t, name, properties)
 
 
 class Alias(NamedTuple):

@@ -4,9 +4,9 @@ One row a record; a line that is an alias and an event has two. The schema is do
 docs/parquet.md and has a number, which stands in every file: change one, change the other.
 """
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.export.records import Alias, Blank, Event, Facts, PropertySet, Record, Rejected, Value
+from kmdb_dagster.export.columns import Columns, Texts
+from kmdb_dagster.export.records import Alias, Blank, Event, PropertySet, Record, Rejected
 from kmdb_dagster.lake.files import RawFile, whole_file
 
 SCHEMA_VERSION = "1"
@@ -38,6 +39,9 @@ SCHEMA = pa.schema(
 GROUP_RECORDS = 50_000
 GROUP_BYTES = 16 * 1024 * 1024
 """A row group ends at the first of these: what is held in memory while writing is bounded by bytes."""
+
+NO_TIME = 0
+"""Stands for the time of a line that has none; of those that have one the first second is 1."""
 
 KINDS: dict[type[Record], str] = {
     Event: "event",
@@ -80,26 +84,12 @@ class Tally(NamedTuple):
     blank: int = 0
 
 
-class ParsedRow(NamedTuple):
-    """A row of the Parquet as the loader wants it. ``t`` is a naive datetime in UTC."""
-
-    line: int
-    kind: str
-    t: datetime | None
-    identity: str | None
-    name: str | None
-    alias: str | None
-    properties: list[tuple[str, str | None]]
-    reason: str | None
-    raw: bytes | None
-
-
 Check = Callable[[Path, Tally], None]
 """Looks at a Parquet, which is written but not in its place yet. What it raises keeps it from going there."""
 
 
 def write_parsed(
-    path: Path, revision: int, raw: RawFile, told: Iterable[Facts | Record], *, check: Check | None = None
+    path: Path, revision: int, raw: RawFile, told: Iterable[Columns | Record], *, check: Check | None = None
 ) -> Tally:
     """Write what the lines of a revision say, as a whole or not at all."""
     origin = {
@@ -145,13 +135,6 @@ class ParsedFile:
         for group in range(self._file.num_row_groups):
             yield from self._file.iter_batches(batch_size=size, row_groups=[group], columns=columns)
 
-    def rows(self, size: int) -> Iterator[list[ParsedRow]]:
-        """The records in order as rows, at most ``size`` at a time."""
-        for batch in self.batches(size):
-            columns = {name: batch.column(name) for name in ParsedRow._fields}
-            columns["t"] = columns["t"].cast(pa.timestamp("s"))
-            yield list(map(ParsedRow, *(columns[name].to_pylist() for name in ParsedRow._fields)))
-
 
 def _opened(path: Path, revision: int) -> pq.ParquetFile:
     try:
@@ -163,111 +146,102 @@ def _opened(path: Path, revision: int) -> pq.ParquetFile:
 
 
 class _Group:
-    """The columns of a row group in the making: long lists, since an object for each row would double the time."""
+    """The columns of a row group in the making. A row is what its texts make it: see `_kinds`."""
 
     def __init__(self, revision: int) -> None:
         self._revision = revision
-        self._line: list[int] = []
-        self._t: list[int | None] = []
-        self._identity: list[str | None] = []
-        self._name: list[str | None] = []
-        self._counts: list[int] = []
-        self._keys: list[str] = []
-        self._values: list[str | None] = []
-        # What only few rows have, by the place of the row. A row without a kind here is a fact.
-        self._kind: dict[int, str] = {}
-        self._rare: dict[str, dict[int, str | bytes]] = {"alias": {}, "reason": {}, "raw": {}}
-        self._bytes = 0
+        self._lines, self._times, self._counts = array("i"), array("q"), array("i")
+        self._texts = {name: Texts() for name in ("identity", "name", "alias", "key", "value", "reason", "raw")}
 
     def __len__(self) -> int:
-        return len(self._line)
+        return len(self._lines)
 
     @property
     def full(self) -> bool:
-        return len(self) >= GROUP_RECORDS or self._bytes >= GROUP_BYTES
+        return len(self) >= GROUP_RECORDS or sum(len(texts.data) for texts in self._texts.values()) >= GROUP_BYTES
 
-    def add(self, found: Facts | Record) -> None:
-        if isinstance(found, Facts):
-            self._add_facts(found)
-        elif isinstance(found, Event):
-            self._add_row(found.line, found.t, found.identity, found.name, found.properties)
-        elif isinstance(found, PropertySet):
-            self._add_row(found.line, found.t, found.identity, None, found.properties)
-        elif isinstance(found, Alias):
-            self._note("alias", alias=found.alias)
-            self._add_row(found.line, found.t, found.identity, None, {})
-        elif isinstance(found, Rejected):
-            self._note("rejected", reason=found.reason.value, raw=found.raw)
-            self._add_row(found.line, None, None, None, {})
+    def add(self, found: Columns | Record) -> None:
+        if isinstance(found, Columns):
+            self._add_columns(found)
         else:
-            self._note("blank")
-            self._add_row(found.line, None, None, None, {})
+            self._add_record(found)
 
-    def _add_facts(self, facts: Facts) -> None:
-        self._line += range(facts.first, facts.first + len(facts.times))
-        self._t += facts.times
-        self._identity += facts.identities
-        self._name += facts.names
-        self._counts += facts.counts
-        self._keys += facts.keys
-        self._values += facts.values
-        self._bytes += facts.size
+    def _add_columns(self, columns: Columns) -> None:
+        count = len(columns.times)
+        self._lines.extend(range(columns.first, columns.first + count))
+        self._times += columns.times
+        self._counts += columns.counts
+        self._texts["identity"].extend(columns.identities)
+        self._texts["name"].extend(columns.names)
+        self._texts["alias"].extend(columns.aliases)
+        self._texts["key"].extend(columns.keys)
+        self._texts["value"].extend(columns.values)
+        self._texts["reason"].skip(count)
+        self._texts["raw"].skip(count)
 
-    def _add_row(
-        self, line: int, t: int | None, identity: str | None, name: str | None, properties: dict[str, Value]
-    ) -> None:
-        texts = [value if isinstance(value, str) else value.text for value in properties.values()]
-        self._line.append(line)
-        self._t.append(t)
-        self._identity.append(identity)
-        self._name.append(name)
+    def _add_record(self, record: Record) -> None:
+        fields = record._asdict()
+        properties = fields.get("properties", {})
+        self._lines.append(record.line)
+        self._times.append(fields.get("t", NO_TIME))
         self._counts.append(len(properties))
-        self._keys += properties
-        self._values += texts
-        self._bytes += sum(map(len, filter(None, (identity, name, *properties, *texts))))
-
-    def _note(self, kind: str, **cells: str | bytes) -> None:
-        """Remember what the next row is, and what it has that others have not."""
-        self._kind[len(self)] = kind
-        for name, cell in cells.items():
-            self._rare[name][len(self)] = cell
-            self._bytes += len(cell)
+        for name in ("identity", "name", "alias", "reason", "raw"):
+            self._texts[name].append(fields.get(name))
+        for key, value in properties.items():
+            self._texts["key"].append(key)
+            self._texts["value"].append(value if isinstance(value, str) else value.text)
 
     def batch(self) -> pa.RecordBatch:
-        names = pa.array(self._name, pa.string())
+        times = np.asarray(self._times)
         arrays: dict[str, Any] = {
             "revision": pa.repeat(pa.scalar(self._revision, pa.int32()), len(self)),
-            "line": pa.array(self._line, pa.int32()),
-            "kind": self._kinds(names),
-            "t": pa.array(self._t, pa.int64()).cast(pa.timestamp("s", "UTC")).cast(SCHEMA.field("t").type),
-            "identity": pa.array(self._identity, pa.string()),
-            "name": names,
-            **{name: self._sparse(cells, SCHEMA.field(name).type) for name, cells in self._rare.items()},
+            "line": pa.array(np.asarray(self._lines)),
+            "kind": self._kinds(),
+            "t": pa.array(times * 1000, pa.int64(), mask=times == NO_TIME).cast(SCHEMA.field("t").type),
+            **{name: _strings(self._texts[name], pa.string()) for name in ("identity", "name", "alias", "reason")},
+            "raw": _strings(self._texts["raw"], pa.binary()),
         }
-        arrays["properties"] = pa.MapArray.from_arrays(  # type: ignore[call-overload]  # the stubs know 64-bit offsets only
-            pa.array(np.cumsum([0, *self._counts], dtype=np.int32)),
-            pa.array(self._keys, pa.string()),
-            pa.array(self._values, pa.string()),
+        arrays["properties"] = pa.MapArray.from_arrays(
+            pa.array(_offsets(np.asarray(self._counts))),
+            _strings(self._texts["key"], pa.string()),
+            _strings(self._texts["value"], pa.string()),
         )
         return pa.RecordBatch.from_arrays([arrays[name] for name in SCHEMA.names], schema=SCHEMA)
 
-    def _kinds(self, names: pa.StringArray) -> "pa.DictionaryArray[Any, Any]":
-        codes = np.where(np.asarray(names.is_null()), KIND_CODES["property_set"], KIND_CODES["event"]).astype(np.int8)
-        codes[list(self._kind)] = [KIND_CODES[kind] for kind in self._kind.values()]
-        return pa.DictionaryArray.from_arrays(codes, list(KIND_CODES))
-
-    def _sparse(self, cells: dict[int, str | bytes], kind: pa.DataType) -> "pa.Array[Any]":
-        column: list[str | bytes | None] = [None] * len(self)
-        for place, cell in cells.items():
-            column[place] = cell
-        return pa.array(column, kind)
+    def _kinds(self) -> "pa.DictionaryArray[Any, Any]":
+        """A rejected line has a reason, a blank one no identity, an alias another identity, and an event a name."""
+        rejected, named, tied, happened = (
+            _there(self._texts[name]) for name in ("reason", "identity", "alias", "name")
+        )
+        kinds = [KIND_CODES[kind] for kind in ("rejected", "blank", "alias", "event")]
+        codes = np.select([rejected, ~named, tied, happened], kinds, KIND_CODES["property_set"])
+        return pa.DictionaryArray.from_arrays(codes.astype(np.int8), list(KIND_CODES))
 
 
-def _groups(told: Iterable[Facts | Record], revision: int) -> Iterator[_Group]:
+def _strings(texts: Texts, kind: pa.DataType) -> "pa.Array[Any]":
+    """Texts as Arrow has them. Their bytes are not copied, so that they must be as many as their lengths say."""
+    there = np.packbits(_there(texts), bitorder="little")
+    offsets = _offsets(np.maximum(np.asarray(texts.lengths), 0))
+    buffers = [pa.py_buffer(there.data), pa.py_buffer(offsets.data), pa.py_buffer(texts.data)]
+    strings = pa.Array.from_buffers(kind, len(texts.lengths), [*buffers])
+    strings.validate()
+    return strings
+
+
+def _there(texts: Texts) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    return np.asarray(texts.lengths) >= 0
+
+
+def _offsets(lengths: "np.ndarray[Any, np.dtype[np.int32]]") -> "np.ndarray[Any, np.dtype[np.int32]]":
+    """Where each of some things that follow one another begins, and where the last one ends."""
+    return np.concatenate(([0], lengths)).cumsum(dtype=np.int32)
+
+
+def _groups(told: Iterable[Columns | Record], revision: int) -> Iterator[_Group]:
     """What lines say, in row groups. The two records of one line stay together."""
     group, last = _Group(revision), 0
     for found in told:
-        line = found.first if isinstance(found, Facts) else found.line
+        line = found.first if isinstance(found, Columns) else found.line
         if group.full and line != last:
             yield group
             group = _Group(revision)
@@ -283,4 +257,5 @@ def _counted(batch: pa.RecordBatch) -> dict[str, int]:
     properties: Any = batch.column("properties")
     rows = np.bincount(kinds.indices, minlength=len(KIND_CODES)).tolist()
     counts = {COUNTED_AS[kind]: rows[code] for kind, code in KIND_CODES.items()}
-    return {**counts, "lines": len(np.unique(batch.column("line"))), "properties": len(properties.keys)}
+    lines = np.count_nonzero(np.diff(batch.column("line"), prepend=0))
+    return {**counts, "lines": int(lines), "properties": len(properties.keys)}

@@ -147,7 +147,8 @@ def test_what_an_export_is_knows_no_library() -> None:
     ],
 )
 def test_folders_know_only_those_below_them(folder: str, below: set[str]) -> None:
-    text = "".join(path.read_text() for path in (PACKAGE / folder).rglob("*.py"))
+    modules = [path for path in (PACKAGE / folder).rglob("*") if path.suffix in {".py", ".pyx"}]
+    text = "".join(path.read_text() for path in modules)
     assert set(re.findall(r"^\s*(?:from|import) kmdb_dagster\.(\w+)", text, re.MULTILINE)) <= below
 
 

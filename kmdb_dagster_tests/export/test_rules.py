@@ -2,11 +2,11 @@
 
 import pytest
 
+from kmdb_dagster.export.columns import Columns
 from kmdb_dagster.export.fields import read_careful
 from kmdb_dagster.export.outcomes import as_json
-from kmdb_dagster.export.plain import read_plain
-from kmdb_dagster.export.reader import read_lines
-from kmdb_dagster.export.records import Alias, Event, Facts, PropertySet, Reason, Record, Rejected, Typed, Value
+from kmdb_dagster.export.reader import read_columns, read_lines
+from kmdb_dagster.export.records import Alias, Event, PropertySet, Reason, Record, Rejected, Typed, Value
 
 T = 1397577453
 
@@ -258,18 +258,14 @@ def test_a_refused_line_shows_nothing_of_itself() -> None:
 
 
 def test_plain_lines_do_not_need_the_careful_path() -> None:
-    def refuse(number: int, line: bytes) -> list[Record]:
-        raise AssertionError(number, line)
-
     lines = [
         b'{"v":"1","_n":"ev","_p":"bob","_t":1}',
-        b'{"v":"caf\\303\\251 \\\\303 \\/","_p":"bob","_t":1}\r',
+        b'{"v":"caf\\303\\251 \\\\303 \\/ \\ud83d\\ude00","_p":"bob","_t":1}\r',
         b'{"_p2":"ann","_p":"bob","_t":1}',
-        b'{"_c":"mobile_app","v":"x","_n":"ev","_p":"bob","_t":1}',
+        b'{ "_c" : "mobile_app","\xc3\xa9":"x","_n":"ev","_p":"bob","_t":253402300799 }',
+        b'{"_c":"mobile_app","_server_timestamp":1388534461,"n":0,"_p":"bob","_t":1}',
     ]
-    block = b"\n".join(lines)
     careful = [record for number, line in enumerate(lines, 1) for record in read_careful(number, line)]
-    (facts, tie, more_facts) = read_plain(block, 1, refuse)
-    assert isinstance(facts, Facts)
-    assert isinstance(more_facts, Facts)
-    assert [*facts.records(), tie, *more_facts.records()] == careful
+    (columns,) = read_columns([b"\n".join(lines) + b"\n"])
+    assert isinstance(columns, Columns)
+    assert list(columns.records()) == careful

@@ -3,8 +3,9 @@
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.export.records import Alias, Blank, Event, PropertySet, Reason, Record, Rejected, Typed, Value
 from kmdb_dagster.lake import ParsedFile, RawFile, Tally, parsed, write_parsed
-from kmdb_dagster.lake.parsed import GROUP_BYTES, GROUP_RECORDS, SCHEMA, SCHEMA_VERSION, ParsedRow
+from kmdb_dagster.lake.parsed import GROUP_BYTES, GROUP_RECORDS, SCHEMA, SCHEMA_VERSION
 
 RAW = RawFile(Path("raw"), "an-etag", 123)
 LATEST = 253_402_300_799
@@ -46,20 +47,20 @@ def event(line: int, **properties: Value) -> Event:
     return Event(line, "bob@example.com", 1_400_000_000 + line, "visited", properties)
 
 
-def as_row(record: Record) -> ParsedRow:
+def as_row(record: Record) -> dict[str, Any]:
     """What is to come back of a record."""
     fields = record._asdict()
-    time = datetime(1970, 1, 1) + timedelta(seconds=fields["t"]) if "t" in fields else None  # noqa: DTZ001 - naive, UTC
+    time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=fields["t"]) if "t" in fields else None
     values = [
         (key, value if isinstance(value, str) else value.text) for key, value in fields.get("properties", {}).items()
     ]
     kind = {Event: "event", PropertySet: "property_set", Alias: "alias", Rejected: "rejected", Blank: "blank"}
     cells = {name: fields.get(name) for name in ("identity", "name", "alias", "reason", "raw")}
-    return ParsedRow(line=record.line, kind=kind[type(record)], t=time, properties=values, **cells)
+    return {"revision": 57, "line": record.line, "kind": kind[type(record)], "t": time, "properties": values, **cells}
 
 
-def rows(path: Path, size: int = 1000) -> list[ParsedRow]:
-    return [row for batch in ParsedFile(path, 57).rows(size) for row in batch]
+def rows(path: Path, size: int = 1000) -> list[dict[str, Any]]:
+    return [row for batch in ParsedFile(path, 57).batches(size) for row in batch.to_pylist()]
 
 
 def test_a_whole_is_in_the_file(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_any_records_come_back_the_same_however_they_are_grouped(
         tally = write_parsed(path, 57, RAW, records)
     assert rows(path, batch) == [as_row(record) for record in records]
     assert tally.lines == len({record.line for record in records})
-    assert tally.properties == sum(len(as_row(record).properties) for record in records)
+    assert tally.properties == sum(len(as_row(record)["properties"]) for record in records)
     assert [tally.events, tally.property_sets, tally.aliases, tally.rejected, tally.blank] == [
         sum(isinstance(record, kind) for record in records) for kind in (Event, PropertySet, Alias, Rejected, Blank)
     ]
@@ -157,7 +158,7 @@ def test_records_are_taken_a_group_at_a_time(tmp_path: Path, monkeypatch: pytest
 def test_an_empty_revision_is_a_file_without_rows(tmp_path: Path) -> None:
     assert write_parsed(tmp_path / "57.parquet", 57, RawFile(None, None, 0), []) == Tally()
     file = ParsedFile(tmp_path / "57.parquet", 57)
-    assert (file.etag, file.size, list(file.rows(10))) == (None, 0, [])
+    assert (file.etag, file.size, list(file.batches(10))) == (None, 0, [])
     assert pq.read_table(tmp_path / "57.parquet").schema.names == SCHEMA.names
 
 

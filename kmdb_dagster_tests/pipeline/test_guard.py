@@ -71,7 +71,7 @@ def test_a_refused_revision_leaves_the_older_parquet_and_nothing_else(lake: Lake
     parse_into(lake, 57, GOOD * 100, most=0.5)
     refusal(lake, BAD * 100, 0.5)
     path = lake.parsed(57)
-    assert sum(map(len, ParsedFile(path, 57).rows(1000))) == 100
+    assert sum(batch.num_rows for batch in ParsedFile(path, 57).batches(1000)) == 100
     assert list(path.parent.iterdir()) == [path]
 
 
