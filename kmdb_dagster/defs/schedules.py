@@ -3,7 +3,7 @@
 import dagster as dg
 
 from kmdb_dagster.defs.checks import check_people
-from kmdb_dagster.defs.jobs import PartitionOptions, partition_tables
+from kmdb_dagster.defs.partitioning import PartitionOptions, partition_tables
 
 cover_the_future = dg.ScheduleDefinition(
     name="cover_the_future",

@@ -5,6 +5,7 @@ import json
 from sqlalchemy import text
 
 from kmdb_dagster.warehouse import Warehouse, ledger
+from kmdb_dagster.warehouse.dropping import facts_from
 from kmdb_dagster_tests.cli.terminal import Terminal
 
 DATES = {"KMDB_MIN_DATE": "2014-04-01", "KMDB_MAX_DATE": "2014-06-01"}
@@ -50,6 +51,25 @@ def test_the_first_partitioning_needs_a_first_date(ready: Terminal) -> None:
     ended = ready.kmdb("partition")
     assert ended.code == 2
     assert ended.err.startswith("kmdb: KMDB_MIN_DATE is not set.")
+
+
+def test_old_partitions_are_shown_and_dropped_when_that_is_confirmed(ready: Terminal, warehouse: Warehouse) -> None:
+    ready.kmdb("partition", **DATES)
+    shown = ready.kmdb("partition", "--drop-before", "2014-04-20", "--dry-run")
+    assert shown.out == (
+        "ALTER TABLE events DROP PARTITION past, p20140401, p20140408;\n"
+        "ALTER TABLE properties DROP PARTITION past, p20140401, p20140408;\n"
+    )
+    assert "properties: p20140401 (before 2014-04-08), 0 rows, " in shown.err
+    assert ready.kmdb("partition", "--drop-before", "2014-04-20", standard_input="n\n").code == 1
+    assert ready.kmdb("partition", "--drop-before", "2014-04-20", "--dry-run").out == shown.out
+    dropped = ready.kmdb("partition", "--drop-before", "2014-04-20", "--yes")
+    assert dropped.out == "Facts are kept from 2014-04-15 on.\n"
+    again = ready.kmdb("partition", "--drop-before", "2014-04-20", "--yes")
+    assert (again.code, again.out) == (0, "")
+    assert again.err == "No partition ends before 2014-04-20: nothing to drop.\n"
+    with warehouse.engine.connect() as connection:
+        assert str(facts_from(connection)) == "2014-04-15 00:00:00"
 
 
 def test_flush_asks_first(ready: Terminal, warehouse: Warehouse) -> None:
