@@ -13,7 +13,7 @@ from kmdb_dagster.defs.jobs import import_revisions
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import register, registered
 from kmdb_dagster.errors import MissingSettingError
-from kmdb_dagster.export.layout import chunks
+from kmdb_dagster.export.layout import chunks, ranges_in_words
 from kmdb_dagster.pipeline import watch
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.source import Bucket
@@ -52,8 +52,10 @@ class Tick(NamedTuple):
         yield f"It is known up to revision {self.known[-1]}." if self.known else "It has no revisions (yet)."
         listing, status = self.sighting.listing, self.sighting.status
         if listing and listing.gaps:
-            gaps = (str(first) if first == last else f"{first}..{last}" for first, last in listing.gaps[:MOST_NAMED])
-            yield f"Missing in it: {', '.join(gaps)}."
+            missing = (number for first, last in listing.gaps for number in range(first, last + 1))
+            yield f"Missing in it: {ranges_in_words(missing)}."
+        if changed := watch.changed(self.sighting, self.statuses):
+            yield f"Changed since they were imported: {ranges_in_words(changed)}."
         if listing and listing.strange:
             yield f"{len(listing.strange)} objects under revisions/ have names that KissMetrics does not give."
         if status and status.to_come:
