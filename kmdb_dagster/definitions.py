@@ -7,7 +7,7 @@ import dagster as dg
 # BackfillPolicy is beta in 1.13, and says so at every use.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-from kmdb_dagster.defs.alerts import alert_of_failed_runs  # noqa: E402 - after the filter
+from kmdb_dagster.defs.alerts import alerts  # noqa: E402 - after the filter
 from kmdb_dagster.defs.assets import BUCKET, revision_assets  # noqa: E402
 from kmdb_dagster.defs.checks import CHECKS  # noqa: E402
 from kmdb_dagster.defs.jobs import JOBS  # noqa: E402
@@ -30,7 +30,7 @@ def definitions() -> dg.Definitions:
         asset_checks=CHECKS,
         jobs=[*JOBS, check_everything],
         schedules=SCHEDULES,
-        sensors=[*SENSORS, alert_of_failed_runs],
+        sensors=[*SENSORS, alerts],
         resources={"kmdb": Kmdb()},
         # A run is the unit of parallelism; a process for each of its steps would only cost seconds.
         executor=dg.in_process_executor,

@@ -7,7 +7,7 @@ import dagster as dg
 
 from kmdb_dagster.defs.assets import EVENTS, OWNERS, PROPERTIES, USER_MAP
 from kmdb_dagster.defs.failures import plainly
-from kmdb_dagster.defs.import_runs import range_of
+from kmdb_dagster.defs.import_runs import brings_in, range_of
 from kmdb_dagster.defs.partitioning import partition_map, today
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.report.figures import Run, lag, people_over_time, per_day, share_per_day, speed, times_of
@@ -81,6 +81,5 @@ def _runs(instance: dg.DagsterInstance) -> Iterator[Run]:
     """The latest runs that loaded facts."""
     for record in instance.get_run_records(dg.RunsFilter(statuses=ENDED), limit=MOST_RUNS):
         run, found = record.dagster_run, range_of(record.dagster_run)
-        loads = not run.asset_selection or EVENTS.key in run.asset_selection
-        if found and loads and record.start_time and record.end_time and record.end_time > record.start_time:
+        if found and brings_in(run) and record.start_time and record.end_time and record.end_time > record.start_time:
             yield Run(record.end_time, record.end_time - record.start_time, *found)

@@ -42,7 +42,7 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
         "partition_tables",
         "realias",
     ]
-    assert sorted(sensor.name for sensor in repository.sensor_defs) == ["alert_of_failed_runs", "new_revisions"]
+    assert sorted(sensor.name for sensor in repository.sensor_defs) == ["alerts", "new_revisions"]
     assert sorted(schedule.name for schedule in repository.schedule_defs) == ["check_every_night", "cover_the_future"]
     assert sorted(key.to_user_string() for key in graph.asset_check_keys) == [
         "events:facts_agree_with_ledger",
@@ -151,6 +151,7 @@ def test_what_an_export_is_knows_no_library() -> None:
         ("lake", {"lake", "export", "errors"}),
         ("warehouse", {"warehouse", "lake", "export", "errors"}),
         ("report", {"report", "warehouse"}),
+        ("alerting", {"alerting"}),
         ("pipeline", {"pipeline", "warehouse", "lake", "source", "export", "errors"}),
     ],
 )
