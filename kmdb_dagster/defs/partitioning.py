@@ -100,8 +100,9 @@ def partition_map(partitions: Sequence[Partition]) -> dg.TableMetadataValue:
         dg.TableColumn("before", "string"),
         *(dg.TableColumn(f"{table}_{what}", "int") for table in tables for what in ("rows", "bytes")),
     ]
-    rows = _side_by_side(partitions)
-    records = [dg.TableRecord(row) for row in rows[-MOST_SHOWN:]]
+    # A table may lack what others have: old facts are dropped, old aliases never.
+    nothing: dict[str, str | int] = {column.name: 0 for column in columns[2:]}
+    records = [dg.TableRecord(nothing | row) for row in _side_by_side(partitions)[-MOST_SHOWN:]]
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
 
 
@@ -113,7 +114,7 @@ def today() -> date:
 def _side_by_side(partitions: Iterable[Partition]) -> list[dict[str, str | int]]:
     rows: dict[tuple[date, str], dict[str, str | int]] = {}
     for part in partitions:
-        until = str(part.before or "whatever comes later")
+        until = str(part.before or "later")
         row = rows.setdefault((part.before or date.max, part.name), {"partition": part.name, "before": until})
         row |= {f"{part.table}_rows": part.rows, f"{part.table}_bytes": part.bytes}
     return [rows[key] for key in sorted(rows)]
