@@ -18,7 +18,7 @@ def unique_names(properties: Iterable[str], taken: Iterable[str] = ()) -> dict[s
     """
     wanted = list(properties)
     kinds = [_folded(name) for name in (*taken, *wanted)]
-    return {name: name if _is_fit(name) and kinds.count(_folded(name)) == 1 else _marked(name) for name in wanted}
+    return {name: name if _is_fit(name) and kinds.count(_folded(name)) == 1 else marked(name, name) for name in wanted}
 
 
 def _folded(name: str) -> str:
@@ -29,6 +29,7 @@ def _is_fit(name: str) -> bool:
     return 0 < len(name) <= LONGEST and name == name.strip() and all(" " <= letter <= "\uffff" for letter in name)
 
 
-def _marked(name: str) -> str:
+def marked(name: str, of: str) -> str:
+    """A name that nothing else has: it ends with a digest of what it is the name of."""
     kept = "".join(letter if " " <= letter <= "\uffff" else "_" for letter in name).strip()
-    return f"{kept[: LONGEST - MARK - 1]}_{sha256(name.encode()).hexdigest()[:MARK]}".strip("_ ")
+    return f"{kept[: LONGEST - MARK - 1]}_{sha256(of.encode()).hexdigest()[:MARK]}".strip("_ ")
