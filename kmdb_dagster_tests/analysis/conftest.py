@@ -13,6 +13,7 @@ from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
 from kmdb_dagster_tests.buckets import T, alias, event, line, property_set
+from kmdb_dagster_tests.cli.terminal import Terminal
 from kmdb_dagster_tests.databases import empty_database, make_tables
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change
 
@@ -23,7 +24,7 @@ BY_HAND = [
     event("visited site", "cookie", T + 5, referer="b", page='it\'s 100% \\ "new"'),
     event("signed up", "bob@example.com", T + DAY, plan="free", seats="3", price="4.50", when="2014-04-15 10:00:00"),
     event("signed up", "eve", T + 2 * DAY, plan="crew", seats="-12", price="10", Plan="other", event_id="12"),
-    event("Signed up", "eve", T + 2 * DAY),
+    event("Visited site", "eve", T + 2 * DAY),
     property_set("bob@example.com", T + 3 * DAY, plan="crew", zip="007"),
     line({"_p": "eve", "_t": T + 3 * DAY, LONG + "the first": "x", LONG + "the second": "y"}),
     alias("cookie", "bob@example.com", T + DAY),
@@ -66,3 +67,17 @@ def connected(by_hand: Warehouse) -> Iterator[Warehouse]:
     """The model classes ask the database of known lines."""
     with connect(by_hand.engine.url.render_as_string(hide_password=False)):
         yield by_hand
+
+
+@pytest.fixture
+def revisions(warehouse: Warehouse, tmp_path: Path) -> Revisions:
+    """Puts revisions into this test's own warehouse."""
+    return Revisions(warehouse, tmp_path)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    """A terminal in an empty folder, without settings."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return Terminal(folder)
