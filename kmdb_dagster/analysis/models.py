@@ -22,7 +22,7 @@ NOTHING: Mapping[str, str | None] = MappingProxyType({})
 
 def _string_of(key: InstrumentedAttribute[int]) -> Any:  # noqa: ANN401 - declared as Mapped[str] where it is used
     named = select(tables.Key.string).where(tables.Key.id == key).correlate_except(tables.Key)
-    return column_property(named.scalar_subquery())
+    return column_property(named.scalar_subquery().label("name"))
 
 
 class Event(tables.Event):

@@ -27,5 +27,3 @@ def test_docs_the_answers_of_the_cookbook_are_what_the_database_says(
         PAGE.write_text(now, "utf-8")
     assert page == now
     assert {view.name for view in list_views(sample.engine)} == {"event_signed_up", "people"}
-
-
