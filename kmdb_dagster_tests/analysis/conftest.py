@@ -56,8 +56,8 @@ def by_hand(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="package")
 def sample(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
-    """What `kmdb sample --revisions 180 --lines 100` writes."""
-    files = {number: content for key, content in sample_bucket(180, 100) if (number := parse_revision(key))}
+    """What `kmdb sample --revisions 90 --lines 200` writes."""
+    files = {number: content for key, content in sample_bucket(90, 200) if (number := parse_revision(key))}
     days = {"min_date": date(2013, 12, 30), "max_date": date(2014, 2, 3)}
     yield from filled(server_url, tmp_path_factory.mktemp("lake"), files, days)
 
