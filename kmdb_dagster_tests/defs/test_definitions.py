@@ -143,6 +143,7 @@ def test_what_an_export_is_knows_no_library() -> None:
         ("source", {"source", "errors"}),
         ("lake", {"lake", "export", "errors"}),
         ("warehouse", {"warehouse", "lake", "export", "errors"}),
+        ("analysis", {"analysis", "warehouse", "settings", "errors"}),
         ("pipeline", {"pipeline", "warehouse", "lake", "source", "export", "errors"}),
     ],
 )
