@@ -150,6 +150,8 @@ def _mariadb_command(folder: Path, port: int) -> list[str]:
         "--no-defaults",
         *_as_root(),
         f"--datadir={folder / 'data'}",
+        # Servers that share one remove each other's temporary files when they start.
+        f"--tmpdir={folder / 'data'}",
         f"--port={port}",
         f"--bind-address={HOST}",  # root has no password
         "--skip-name-resolve",

@@ -13,7 +13,7 @@ from kmdb_dagster.cli import main
 from kmdb_dagster.cli.ui import configure
 from kmdb_dagster_tests.cli.terminal import Terminal
 
-COMMANDS = ["flush", "import", "inspect", "migrate", "partition", "realias", "sample", "status", "ui"]
+COMMANDS = ["flush", "import", "inspect", "migrate", "partition", "realias", "sample", "status", "ui", "view"]
 ON_THE_DATABASE = [
     ["flush", "--yes"],
     ["import"],
@@ -22,6 +22,10 @@ ON_THE_DATABASE = [
     ["partition"],
     ["realias"],
     ["status"],
+    ["view", "create", "signed up"],
+    ["view", "drop", "people"],
+    ["view", "list"],
+    ["view", "people"],
 ]
 
 

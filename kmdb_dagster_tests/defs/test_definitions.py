@@ -152,6 +152,7 @@ def test_what_an_export_is_knows_no_library() -> None:
         ("warehouse", {"warehouse", "lake", "export", "errors"}),
         ("report", {"report", "warehouse"}),
         ("alerting", {"alerting"}),
+        ("analysis", {"analysis", "warehouse", "settings", "errors"}),
         ("pipeline", {"pipeline", "warehouse", "lake", "source", "export", "errors"}),
     ],
 )

@@ -1,7 +1,7 @@
 """What people ask of the tables is answered by an index or from few time partitions: what docs/data-model.md asks."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -72,13 +72,13 @@ def tables_of(plan: object) -> Iterator[dict[str, Any]]:
             yield from tables_of(part)
 
 
-def explained(engine: Engine, statement: str) -> list[dict[str, Any]]:
+def explained(engine: Engine, statement: str, names: Collection[str] = FACTS) -> list[dict[str, Any]]:
     """How the server would read events and properties for a query."""
     with engine.connect() as connection:
         if not server_of(connection).maria:
             connection.exec_driver_sql("SET explain_json_format_version = 1")
         plan = connection.execute(text(f"EXPLAIN FORMAT=JSON {statement}".replace(":", "\\:"))).scalar_one()
-    return [table for table in tables_of(json.loads(plan)) if table["table_name"] in FACTS]
+    return [table for table in tables_of(json.loads(plan)) if table["table_name"] in names]
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

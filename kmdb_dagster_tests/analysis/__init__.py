@@ -1,0 +1,1 @@
+"""Tests of what analysts use: model classes, views, the cookbook."""
