@@ -7,12 +7,13 @@ import dagster as dg
 # BackfillPolicy is beta in 1.13, and says so at every use.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-from kmdb_dagster.defs.alerts import alert_of_failed_runs  # noqa: E402 - after the filter
+from kmdb_dagster.defs.alerts import alerts  # noqa: E402 - after the filter
 from kmdb_dagster.defs.assets import BUCKET, revision_assets  # noqa: E402
-from kmdb_dagster.defs.checks import CHECKS, check_people  # noqa: E402
+from kmdb_dagster.defs.checks import CHECKS  # noqa: E402
 from kmdb_dagster.defs.jobs import JOBS  # noqa: E402
+from kmdb_dagster.defs.report import import_report  # noqa: E402
 from kmdb_dagster.defs.resources import Kmdb  # noqa: E402
-from kmdb_dagster.defs.schedules import SCHEDULES  # noqa: E402
+from kmdb_dagster.defs.schedules import SCHEDULES, check_everything  # noqa: E402
 from kmdb_dagster.defs.sensors import SENSORS  # noqa: E402
 from kmdb_dagster.settings import load_settings  # noqa: E402
 
@@ -25,11 +26,11 @@ def definitions() -> dg.Definitions:
         SettingsError: a setting is wrong; missing ones do not matter here.
     """
     return dg.Definitions(
-        assets=[BUCKET, revision_assets(load_settings().revisions_per_run)],
+        assets=[BUCKET, revision_assets(load_settings().revisions_per_run), import_report],
         asset_checks=CHECKS,
-        jobs=[*JOBS, check_people],
+        jobs=[*JOBS, check_everything],
         schedules=SCHEDULES,
-        sensors=[*SENSORS, alert_of_failed_runs],
+        sensors=[*SENSORS, alerts],
         resources={"kmdb": Kmdb()},
         # A run is the unit of parallelism; a process for each of its steps would only cost seconds.
         executor=dg.in_process_executor,

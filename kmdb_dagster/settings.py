@@ -61,6 +61,14 @@ class Settings(BaseSettings):
     days_per_partition: int = Field(
         7, alias="KMDB_DAYS_PER_PARTITION", ge=1, le=3660, description="Days in one time partition."
     )
+    keep_days: int | None = Field(
+        None,
+        alias="KMDB_KEEP_DAYS",
+        ge=1,
+        le=36600,
+        description="Facts older than so many days may go: the job `drop_partitions` proposes their time partitions, "
+        "and drops them when it is told to. If it is not set: everything is kept.",
+    )
     min_revision: int | None = Field(
         None,
         alias="KMDB_MIN_REVISION",
@@ -143,10 +151,23 @@ class Settings(BaseSettings):
         le=1000,
         description="Runs that the sensor lets wait or run at a time.",
     )
+    fresh_hours: float = Field(
+        48,
+        alias="KMDB_FRESH_HOURS",
+        ge=0,
+        description="The check `newest_event_is_recent` warns when the newest event is older than so many hours. "
+        "KissMetrics exports every 12 hours, up to the day before. `0`: never.",
+    )
+    stalled_hours: float = Field(
+        2,
+        alias="KMDB_STALLED_HOURS",
+        gt=0,
+        description="Hours without a new revision, although there are some to import, after which an alert says so.",
+    )
     alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
         alias="KMDB_ALERT_URLS",
-        description="Where to tell of failed runs: Apprise URLs, separated by blanks, e.g. "
+        description="Where to tell of what went wrong: Apprise URLs, separated by blanks, e.g. "
         "`mailto://… slack://… json://…`.",
     )
     ui_url: str = Field(

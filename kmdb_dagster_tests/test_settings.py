@@ -21,6 +21,7 @@ GOOD: dict[str, tuple[str, object]] = {
     "KMDB_MIN_DATE": ("2014-01-01", date(2014, 1, 1)),
     "KMDB_MAX_DATE": ("2016-01-01", date(2016, 1, 1)),
     "KMDB_DAYS_PER_PARTITION": ("30", 30),
+    "KMDB_KEEP_DAYS": ("730", 730),
     "KMDB_MIN_REVISION": ("50", 50),
     "KMDB_REVISION_LOOKAHEAD": ("20", 20),
     "KMDB_BATCH_SIZE": ("100", 100),
@@ -38,6 +39,8 @@ GOOD: dict[str, tuple[str, object]] = {
     "KMDB_MOST_IDENTITIES": ("50", 50),
     "KMDB_REVISIONS_PER_RUN": ("7", 7),
     "KMDB_RUNS_AHEAD": ("3", 3),
+    "KMDB_FRESH_HOURS": ("36.5", 36.5),
+    "KMDB_STALLED_HOURS": ("0.5", 0.5),
     "KMDB_ALERT_URLS": (" json://a.example.com  json://b ", (SecretStr("json://a.example.com"), SecretStr("json://b"))),
     "KMDB_UI_URL": ("https://dagster.example.com", "https://dagster.example.com"),
 }

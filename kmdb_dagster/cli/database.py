@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import click
 
@@ -39,7 +39,13 @@ def migrate() -> None:
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only print the statements.")
-def partition(*, dry_run: bool) -> None:
+@click.option(
+    "--drop-before",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Instead, drop the facts before this day, by whole partitions. The Parquet stays.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before facts are dropped.")
+def partition(*, dry_run: bool, drop_before: datetime | None, yes: bool) -> None:
     """Split the large tables by time, or add the partitions that are missing.
 
     Up to KMDB_MAX_DATE, or 90 days from today; KMDB_MIN_DATE counts the first time only.
@@ -47,26 +53,53 @@ def partition(*, dry_run: bool) -> None:
     \b
     Example:
         KMDB_MIN_DATE=2014-01-01 KMDB_DAYS_PER_PARTITION=7 kmdb partition --dry-run
+        kmdb partition --drop-before 2016-01-01 --dry-run
     """
-    from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
-
     settings = load_settings()
     with warehouse(settings) as opened:
-        plans = plan_all(
-            opened.engine,
-            min_date=settings.min_date,
-            max_date=settings.max_date,
-            days=settings.days_per_partition,
-            today=datetime.now(UTC).date(),
+        if drop_before:
+            _drop(opened, drop_before.date(), dry_run=dry_run, yes=yes)
+        else:
+            _add(opened, settings, dry_run=dry_run)
+
+
+def _add(opened: Warehouse, settings: Settings, *, dry_run: bool) -> None:
+    from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
+
+    plans = plan_all(
+        opened.engine,
+        min_date=settings.min_date,
+        max_date=settings.max_date,
+        days=settings.days_per_partition,
+        today=datetime.now(UTC).date(),
+    )
+    for plan in plans:
+        for statement in plan.statements() if dry_run else ():
+            click.echo(f"{statement};")
+    if not dry_run:
+        apply_plans(opened.engine, plans)
+    for plan in plans:
+        verb = "would be added" if dry_run else "added"
+        click.echo(f"{plan.table}: {len(plan.bounds)} partitions {verb} to {plan.existing}.", err=dry_run)
+
+
+def _drop(opened: Warehouse, before: date, *, dry_run: bool, yes: bool) -> None:
+    from kmdb_dagster.warehouse.dropping import apply_drop, read_drop
+
+    drop = read_drop(opened.engine, before)
+    for statement in drop.statements() if dry_run else ():
+        click.echo(f"{statement};")
+    for part in drop.partitions:
+        click.echo(
+            f"{part.table}: {part.name} (before {part.before}), {part.rows:,} rows, {part.bytes:,} bytes", err=True
         )
-        for plan in plans:
-            for statement in plan.statements() if dry_run else ():
-                click.echo(f"{statement};")
-        if not dry_run:
-            apply_plans(opened.engine, plans)
-        for plan in plans:
-            verb = "would be added" if dry_run else "added"
-            click.echo(f"{plan.table}: {len(plan.bounds)} partitions {verb} to {plan.existing}.", err=dry_run)
+    if drop.day is None:
+        click.echo(f"No partition ends before {before}: nothing to drop.", err=True)
+    elif not dry_run:
+        if not yes:
+            click.confirm(f"Drop every fact before {drop.day} of {opened.name}?", abort=True)
+        apply_drop(opened.engine, drop)
+        click.echo(f"Facts are kept from {drop.day} on.")
 
 
 @click.command()

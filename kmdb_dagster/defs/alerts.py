@@ -1,95 +1,95 @@
-"""Tells people of failed runs, wherever KMDB_ALERT_URLS says."""
+"""Tells people what went wrong, and when it is well again, wherever KMDB_ALERT_URLS says.
 
-import logging
-from collections.abc import Sequence
+One sensor looks at all of it and keeps in its cursor what is wrong now. A message that no channel takes is not lost:
+the tick fails, where everybody can see it, and the next one tries again.
+"""
 
-import apprise
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
 import dagster as dg
-from pydantic import SecretStr
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt, wait_exponential
 
-from kmdb_dagster.defs.import_runs import range_of
+from kmdb_dagster.alerting import troubles
+from kmdb_dagster.alerting.channels import send
+from kmdb_dagster.defs.endings import Ending
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.stall import standing_still
 from kmdb_dagster.errors import PermanentError
 
-apprise_log = logging.getLogger("apprise")
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+OVERLAP_SECONDS = 120
+"""Runs whose end is written down late are still seen; which of them were seen before is remembered."""
+MOST_RUNS = 1000
 
-ATTEMPTS = 4
-OURS = ("kmdb_dagster.", "dagster.")
-"""Errors whose text is made for people."""
+STALLED = "stalled"
+AWAKE_SECONDS = 600
+"""For so long after the daemon was away, it is no wonder that nothing has moved."""
 
-
-@dg.run_failure_sensor(
-    minimum_interval_seconds=15,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Sends a message for each failed run to KMDB_ALERT_URLS (Apprise: mail, Slack, webhooks …).",
+NONE_TOOK_IT = (
+    "No alert channel (KMDB_ALERT_URLS) took a message; the next tick tries again. A URL is wrong, or who is behind it "
+    "refuses. Expected e.g. mailto://… or json://…"
 )
-def alert_of_failed_runs(context: dg.RunFailureSensorContext, kmdb: Kmdb) -> dg.SkipReason | None:
-    """One message a failed run; none for a run that Dagster will try again."""
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells KMDB_ALERT_URLS (Apprise: mail, Slack, webhooks …) of failed runs, failed checks and an import "
+    "that stands still, each once; and when it is over.",
+)
+def alerts(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorResult:
+    """A look at the runs that ended, their checks, and the sensor that imports."""
+    now = time.time()
+    cursor = _cursor(context.cursor, now)
     settings = kmdb.settings()
+    state: troubles.State = cursor["wrong"]
+    for record in _ended_since(context.instance, cursor):
+        Ending(context.instance, record, settings.ui_url).note(state)
+    if now - cursor["awake_since"] >= AWAKE_SECONDS:
+        still = standing_still(context.instance, now, settings.stalled_hours, settings.ui_url)
+        troubles.keep(state, STALLED, still) if still else troubles.end(state, STALLED)
     if not settings.alert_urls:
-        return dg.SkipReason("KMDB_ALERT_URLS is not set.")
-    if context.dagster_run.tags.get("dagster/will_retry") == "true":
-        return dg.SkipReason("Dagster will try this run again.")
-    link = f"{settings.ui_url.rstrip('/')}/runs/{context.dagster_run.run_id}"
-    send(settings.alert_urls, *_message(context, link))
-    return None
+        return _result({**cursor, "wrong": {}}, "KMDB_ALERT_URLS is not set.")
+    message = troubles.news(state, now)
+    words = f"Wrong now: {troubles.in_words(state)}." if state else "All is well."
+    if message:
+        refused = send([url.get_secret_value() for url in settings.alert_urls], message)
+        if refused == len(settings.alert_urls):
+            raise PermanentError(NONE_TOOK_IT)
+        words = f"Told: {message.title}."
+        if refused:
+            words += f" {refused} of {len(settings.alert_urls)} alert channels (KMDB_ALERT_URLS) took no message."
+            context.log.error(words)
+    return _result(cursor, words)
 
 
-def send(urls: Sequence[SecretStr], title: str, body: str) -> None:
-    """Deliver a message to every channel; one that does not take it is tried again a few times.
-
-    Raises:
-        PermanentError: a URL is none that Apprise knows, or a channel never took the message. Dagster shows it at
-            the sensor's tick and does not try again.
-    """
-    channels = [_channel(url) for url in urls]
-    undelivered = sum(not _deliver(channel, title, body) for channel in channels)
-    if undelivered:
-        raise PermanentError(
-            f"{undelivered} of {len(channels)} alert channels (KMDB_ALERT_URLS) took no message. A URL is wrong, or "
-            "who is behind it refuses. Expected e.g. mailto://… or json://…"
-        )
+def _cursor(text: str | None, now: float) -> dict[str, Any]:
+    """What the tick before left. ``awake_since`` is when Dagster's daemon was last started, or nearly."""
+    new = {"seen_until": now, "seen": [], "wrong": {}, "awake_since": now, "ticked_at": now}
+    cursor: dict[str, Any] = {**new, **json.loads(text or "{}")}
+    slept = now - cursor["ticked_at"] >= AWAKE_SECONDS
+    return {**cursor, "ticked_at": now, "awake_since": now if slept else cursor["awake_since"]}
 
 
-def _channel(url: SecretStr) -> apprise.Apprise:
-    """A channel; one that Apprise does not know takes no message, and stands in the way of no other."""
-    channel = apprise.Apprise()
-    # It would write a URL that it does not know to the log, with the secret in it.
-    apprise_log.disabled = True
-    try:
-        channel.add(url.get_secret_value())
-    finally:
-        apprise_log.disabled = False
-    return channel
+def _result(cursor: dict[str, Any], words: str) -> dg.SensorResult:
+    return dg.SensorResult(cursor=json.dumps(cursor), skip_reason=dg.SkipReason(words))
 
 
-def _deliver(channel: apprise.Apprise, title: str, body: str) -> bool:
-    retrying = Retrying(
-        retry=retry_if_result(lambda taken: not taken),
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential(max=8),
-    )
-    try:
-        return bool(retrying(channel.notify, title=title, body=body, notify_type=apprise.NotifyType.FAILURE))
-    except RetryError:
-        return False
+def _ended_since(instance: dg.DagsterInstance, cursor: dict[str, Any]) -> Iterator[dg.RunRecord]:
+    """The runs that ended since the tick before, oldest first; notes down which."""
+    since = cursor["seen_until"] - OVERLAP_SECONDS
+    filters = dg.RunsFilter(statuses=ENDED, updated_after=datetime.fromtimestamp(since, UTC))
+    records = instance.get_run_records(filters, limit=MOST_RUNS, order_by="update_timestamp", ascending=True)
+    seen = set(cursor["seen"])
+    # A run of long ago changes too, when somebody tags it.
+    yield from (run for run in records if _short(run) not in seen and (run.end_time or 0) > since)
+    if records:
+        cursor["seen_until"] = records[-1].update_timestamp.replace(tzinfo=UTC).timestamp()
+        cursor["seen"] = [_short(run) for run in records]
 
 
-def _message(context: dg.RunFailureSensorContext, link: str) -> tuple[str, str]:
-    run = context.dagster_run
-    found = range_of(run)
-    # The job of a backfill is an internal one of Dagster's, which tells nobody anything.
-    title = f"kmdb: the import of revisions {found[0]}..{found[1]} failed" if found else f"kmdb: {run.job_name} failed"
-    reasons = [_reason(event) for event in context.get_step_failure_events()] or [context.failure_event.message or ""]
-    return title, "\n\n".join([*reasons, link])
-
-
-def _reason(event: dg.DagsterEvent) -> str:
-    """The error itself, under the layers that Dagster wraps around it, for people."""
-    error = getattr(event.event_specific_data, "error", None)
-    while error is not None and error.cause is not None and error.cls_name.startswith("Dagster"):
-        error = error.cause
-    kind, _, words = (error.message if error else "").strip().partition(": ")
-    # The text of other errors may quote a person's data, which does not go out by mail.
-    return words if words and kind.startswith(OURS) else f"{event.step_key}: {kind or 'no reason given'}"
+def _short(record: dg.RunRecord) -> str:
+    return record.dagster_run.run_id[:8]

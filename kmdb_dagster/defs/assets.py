@@ -16,6 +16,7 @@ from typing import NamedTuple
 import dagster as dg
 
 from kmdb_dagster import pipeline
+from kmdb_dagster.defs import run_checks
 from kmdb_dagster.defs.failures import Failed, in_words, raise_for
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import REVISIONS, revisions_of
@@ -116,13 +117,6 @@ STAGES = (Stage((RAW,), pipeline.fetch), Stage((PARSED,), pipeline.parse), Stage
 SPECS = [spec for stage in STAGES for spec in stage.specs]
 KEYS = [spec.key for spec in SPECS]
 
-ACCOUNTED = dg.AssetCheckSpec(
-    "lines_accounted_for",
-    asset=EVENTS.key,
-    description="Every line of each revision of the run ended in exactly one of: imported, ignored by a filter, "
-    "blank, rejected with a reason.",
-)
-
 
 def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
     """The five assets; backfills give each run so many revisions."""
@@ -130,7 +124,7 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="bring_in_revisions",
         specs=SPECS,
-        check_specs=[ACCOUNTED],
+        check_specs=run_checks.SPECS,
         partitions_def=REVISIONS,
         backfill_policy=dg.BackfillPolicy.multi_run(revisions_per_run),
         can_subset=True,
@@ -139,16 +133,15 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
         """Bring the revisions of the run in, stage by stage; one that fails does not stop the others."""
         with kmdb.pipeline() as opened:
             if not context.selected_asset_keys:
-                # The check alone, which Dagster runs without partitions: it looks at all that is in.
-                statuses = ledger.statuses(opened.warehouse.engine).values()
-                yield _check(opened, [status.revision for status in statuses if status.imported])
+                # The checks alone, which Dagster runs without partitions: they look at all that is in.
+                yield from run_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, None)
                 return
             revisions = revisions_of(context.partition_keys)
             failed = _run_stages(context, opened, revisions)
             if rule_waits(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
                 context.log.warning("%s", RULE_WAITS)
-            if context.selected_asset_check_keys:
-                yield _check(opened, [revision for revision in revisions if revision not in failed])
+            good = [revision for revision in revisions if revision not in failed]
+            yield from run_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, good)
             raise_for(revisions, failed)
 
     return bring_in_revisions
@@ -241,13 +234,3 @@ def _tell(
                 },
             )
         )
-
-
-def _check(opened: Pipeline, revisions: Sequence[int]) -> dg.AssetCheckResult:
-    wrong = ledger.unaccounted(opened.warehouse.engine, revisions)
-    return dg.AssetCheckResult(
-        check_name=ACCOUNTED.name,
-        asset_key=EVENTS.key,
-        passed=not wrong,
-        metadata={"revisions": len(revisions), "not_accounted_for": wrong},
-    )

@@ -1,14 +1,28 @@
-"""Checks of the people as a whole, from the UI or every night: of all that is in, not of one run's revisions."""
+"""Checks of all that is in, from the UI or every night. What a run checks of its own revisions: ``run_checks``."""
+
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
 from kmdb_dagster.defs.assets import EVENTS, USER_MAP
 from kmdb_dagster.defs.failures import plainly
+from kmdb_dagster.defs.import_runs import waiting
+from kmdb_dagster.defs.partitioning import today
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.warehouse import checks
+from kmdb_dagster.defs.revisions import registered
+from kmdb_dagster.export.layout import ranges_in_words
+from kmdb_dagster.pipeline.watch import untouched
+from kmdb_dagster.warehouse import checks, ledger
+from kmdb_dagster.warehouse.partitions import covered_until, overflowing, read_partitions
 from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
+from kmdb_dagster.warehouse.server import transaction
+
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 MOST_SHOWN = 100
+
+MARGIN = timedelta(days=14)
+"""`cover_the_future` goes 90 days ahead every night: with less than this it has been off for long."""
 
 
 @dg.asset_check(
@@ -43,7 +57,7 @@ def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
         waits = rule_waits(warehouse.engine, numeric_apart=settings.numeric_apart)
     return dg.AssetCheckResult(
         passed=not found and not waits,
-        severity=dg.AssetCheckSeverity.WARN,
+        severity=WARN,
         metadata={
             "people": len(found),
             "worst": dg.MetadataValue.table(
@@ -55,10 +69,77 @@ def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
     )
 
 
-CHECKS = [facts_under_their_person, squished_people]
-
-check_people = dg.define_asset_job(
-    "check_people",
-    selection=dg.AssetSelection.checks(*CHECKS),
-    description="Looks at every fact and every person: `facts_under_their_person` and `squished_people`.",
+@dg.asset_check(
+    asset=EVENTS.key,
+    description="No revision failed at its last attempt, and none that the bucket has was never tried although nothing "
+    "is under way. Failed ones are an error; ones that wait are a warning.",
 )
+def no_failed_or_missing_revisions(context: dg.AssetCheckExecutionContext, kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at the ledger, and at what is a partition."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        statuses = ledger.statuses(warehouse.engine)
+    failed = [status.revision for status in statuses.values() if status.failed]
+    missing = untouched(registered(context.instance), statuses, waiting(context.instance).revisions)
+    return dg.AssetCheckResult(
+        passed=not failed and not missing,
+        severity=ERROR if failed else WARN,
+        metadata={
+            "failed": ranges_in_words(failed),
+            "missing": ranges_in_words(missing),
+            "never_written_by_kissmetrics": sum(status.imported and not status.etag for status in statuses.values()),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=EVENTS.key,
+    description="The newest event is not older than KMDB_FRESH_HOURS. Events of the future, from clocks that are "
+    "wrong, do not count.",
+)
+def newest_event_is_recent(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at the ledger."""
+    allowed = kmdb.settings().fresh_hours
+    now = datetime.now(UTC).replace(tzinfo=None)
+    with plainly(), kmdb.warehouse() as warehouse:
+        newest = ledger.newest_fact(warehouse.engine, now)
+    hours = (now - newest).total_seconds() / 3600 if newest else None
+    return dg.AssetCheckResult(
+        passed=not allowed or (hours is not None and hours <= allowed),
+        severity=WARN,
+        metadata={
+            "newest_event": f"{newest} UTC" if newest else "none yet",
+            "allowed_hours": allowed,
+            **({"hours_old": round(hours, 1)} if hours is not None else {}),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=EVENTS.key,
+    description="The time partitions of all tables reach 14 days ahead, or to KMDB_MAX_DATE, and nothing lies in the "
+    "overflow partition `future`, whose rows must be moved when it is split. The job `partition_tables` mends both.",
+)
+def future_is_covered(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at the partitions."""
+    wanted = min(today() + MARGIN, kmdb.settings().max_date or date.max)
+    with plainly(), kmdb.warehouse() as warehouse, transaction(warehouse.engine) as connection:
+        until = covered_until(read_partitions(connection))
+        over = overflowing(connection)
+    return dg.AssetCheckResult(
+        passed=until is not None and until >= wanted and not over,
+        severity=WARN,
+        metadata={
+            "covered_until": str(until or "not partitioned yet"),
+            "wanted": str(wanted),
+            "rows_in_the_overflow_of": ", ".join(over) or "none",
+        },
+    )
+
+
+CHECKS = [
+    facts_under_their_person,
+    squished_people,
+    no_failed_or_missing_revisions,
+    newest_event_is_recent,
+    future_is_covered,
+]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from kmdb_dagster.defs.assets import KEYS
+from kmdb_dagster.defs.assets import EVENTS, KEYS
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -32,6 +32,11 @@ def range_of(run: dg.DagsterRun) -> tuple[int, int] | None:
     first = run.tags.get(RANGE_START) or run.tags.get(PARTITION, "")
     last = run.tags.get(RANGE_END) or run.tags.get(PARTITION, "")
     return (int(first), int(last)) if first.isdecimal() and last.isdecimal() else None
+
+
+def brings_in(run: dg.DagsterRun) -> bool:
+    """Whether the facts of its revisions come in by it. No selection: all assets of its job."""
+    return not run.asset_selection or EVENTS.key in run.asset_selection
 
 
 def waiting(instance: dg.DagsterInstance) -> Waiting:

@@ -1,8 +1,7 @@
-"""What an operator starts by hand: a typed range of revisions, time partitions, the user map made anew."""
+"""What an operator starts by hand: a typed range of revisions, the user map made anew."""
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import dagster as dg
 from pydantic import Field
@@ -10,15 +9,12 @@ from pydantic import Field
 from kmdb_dagster.defs.assets import KEYS
 from kmdb_dagster.defs.backfills import request_range
 from kmdb_dagster.defs.failures import plainly
+from kmdb_dagster.defs.partitioning import DDL_TAGS, drop_partitions, partition_tables
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.export.layout import HIGHEST_REVISION
-from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.realias import realias
 
 SECONDS_BETWEEN_LINES = 10.0
-
-# What changes tables waits for what else changes tables.
-DDL_TAGS = {"kmdb/ddl": "true"}
 
 import_revisions = dg.define_asset_job(
     "import_revisions",
@@ -51,48 +47,6 @@ def request_backfill(context: dg.OpExecutionContext, config: RevisionRange, kmdb
 def import_range() -> None:
     """A typed range of revisions."""
     request_backfill()
-
-
-class PartitionOptions(dg.Config):
-    """How far to go."""
-
-    dry_run: bool = Field(default=True, description="Only show the statements.")
-
-
-@dg.op
-def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmdb: Kmdb) -> None:
-    """Plan the time partitions that are missing, and add them unless this is a dry run."""
-    with plainly(), kmdb.warehouse() as warehouse:
-        settings = kmdb.settings()
-        plans = plan_all(
-            warehouse.engine,
-            min_date=settings.min_date,
-            max_date=settings.max_date,
-            days=settings.days_per_partition,
-            today=datetime.now(UTC).date(),
-        )
-        statements = [statement for plan in plans for statement in plan.statements()]
-        for statement in statements:
-            context.log.info(statement)
-        context.add_output_metadata(
-            {
-                "dry_run": config.dry_run,
-                "added" if not config.dry_run else "to_add": {plan.table: len(plan.bounds) for plan in plans},
-                "statements": dg.MetadataValue.md("\n".join(f"```sql\n{line}\n```" for line in statements) or "none"),
-            }
-        )
-        if not config.dry_run:
-            apply_plans(warehouse.engine, plans)
-
-
-@dg.job(
-    tags=DDL_TAGS,
-    config=dg.RunConfig(ops={"add_partitions": PartitionOptions(dry_run=True)}),
-    description="Adds time partitions up to KMDB_MAX_DATE (or 90 days from today). A dry run shows the statements.",
-)
-def partition_tables() -> None:
-    """Time partitions."""
-    add_partitions()
 
 
 class _Progress:
@@ -135,4 +89,4 @@ def realias_job() -> None:
     rebuild_user_map()
 
 
-JOBS = (import_revisions, import_range, partition_tables, realias_job)
+JOBS = (import_revisions, import_range, partition_tables, drop_partitions, realias_job)

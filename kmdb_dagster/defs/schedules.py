@@ -1,9 +1,18 @@
-"""What happens by the clock."""
+"""What happens by the clock, and the job of the night."""
 
 import dagster as dg
 
-from kmdb_dagster.defs.checks import check_people
-from kmdb_dagster.defs.jobs import PartitionOptions, partition_tables
+from kmdb_dagster.defs import run_checks
+from kmdb_dagster.defs.checks import CHECKS
+from kmdb_dagster.defs.partitioning import PartitionOptions, partition_tables
+from kmdb_dagster.defs.report import import_report
+
+check_everything = dg.define_asset_job(
+    "check_everything",
+    selection=dg.AssetSelection.checks(*CHECKS, *(spec.key for spec in run_checks.SPECS))
+    | dg.AssetSelection.assets(import_report),
+    description="Makes every check, of all that is in, and the report. It reads both large tables.",
+)
 
 cover_the_future = dg.ScheduleDefinition(
     name="cover_the_future",
@@ -17,10 +26,10 @@ cover_the_future = dg.ScheduleDefinition(
 
 check_every_night = dg.ScheduleDefinition(
     name="check_every_night",
-    job=check_people,
+    job=check_everything,
     cron_schedule="47 4 * * *",
     execution_timezone="UTC",
-    description="Checks every night that each fact is under its person, and which people look like strangers made one.",
+    description="Makes every check and the report `import_report`, every night.",
 )
 
 SCHEDULES = [cover_the_future, check_every_night]

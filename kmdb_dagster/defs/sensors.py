@@ -13,7 +13,7 @@ from kmdb_dagster.defs.jobs import import_revisions
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import register, registered
 from kmdb_dagster.errors import MissingSettingError
-from kmdb_dagster.export.layout import chunks
+from kmdb_dagster.export.layout import chunks, ranges_in_words
 from kmdb_dagster.pipeline import watch
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.source import Bucket
@@ -47,13 +47,20 @@ class Tick(NamedTuple):
         changed = set(watch.changed(self.sighting, self.statuses)) - self.waiting.revisions
         return sorted({*watch.untouched(self.known, self.statuses, self.waiting.revisions), *changed})
 
+    def left(self) -> int:
+        """How many revisions are still to come in, under way or not. Those that failed wait for a person."""
+        new = watch.untouched(self.known, self.statuses, ())
+        return len(new) + len(watch.changed(self.sighting, self.statuses))
+
     def words(self) -> Iterator[str]:
         """What the tick says of what it saw."""
         yield f"It is known up to revision {self.known[-1]}." if self.known else "It has no revisions (yet)."
         listing, status = self.sighting.listing, self.sighting.status
         if listing and listing.gaps:
-            gaps = (str(first) if first == last else f"{first}..{last}" for first, last in listing.gaps[:MOST_NAMED])
-            yield f"Missing in it: {', '.join(gaps)}."
+            missing = (number for first, last in listing.gaps for number in range(first, last + 1))
+            yield f"Missing in it: {ranges_in_words(missing)}."
+        if changed := watch.changed(self.sighting, self.statuses):
+            yield f"Changed since they were imported: {ranges_in_words(changed)}."
         if listing and listing.strange:
             yield f"{len(listing.strange)} objects under revisions/ have names that KissMetrics does not give."
         if status and status.to_come:
@@ -78,7 +85,8 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
         settings.required_database()
     except MissingSettingError as error:
         return dg.SkipReason(str(error))
-    listed_at = json.loads(context.cursor or "{}").get("listed_at", 0)
+    before = json.loads(context.cursor or "{}")
+    listed_at = before.get("listed_at", 0)
     known = registered(context.instance)
     everywhere = not known or time.time() - listed_at >= FULL_LISTING_SECONDS
     sighting = _look(bucket, settings, known, everywhere=everywhere)
@@ -94,8 +102,20 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
     return dg.SensorResult(
         run_requests=requests,
         skip_reason=None if requests else dg.SkipReason(words),
-        cursor=json.dumps({"listed_at": int(time.time()) if everywhere else listed_at}),
+        cursor=json.dumps(
+            {
+                "listed_at": int(time.time()) if everywhere else listed_at,
+                **_progress(before, tick),
+            }
+        ),
     )
+
+
+def _progress(before: Mapping[str, int], tick: Tick) -> dict[str, int]:
+    """How far the import is, and when it last moved: the sensor `alerts` reads it here."""
+    now = {"done": sum(status.imported for status in tick.statuses.values()), "left": tick.left()}
+    moved = not now["left"] or any(before.get(name) != count for name, count in now.items())
+    return {**now, "moved_at": int(time.time()) if moved else before["moved_at"]}
 
 
 def _look(bucket: Bucket, settings: Settings, known: Sequence[int], *, everywhere: bool) -> watch.Sighting:

@@ -117,6 +117,12 @@ def chunks(numbers: Iterable[int], size: int) -> Iterator[tuple[int, int]]:
             begin = end
 
 
+def ranges_in_words(numbers: Iterable[int], most: int = 5) -> str:
+    """Numbers as ranges for people, the lowest first: ``3, 5..8``; ``…`` stands for the rest of very many."""
+    ranges = [str(first) if first == last else f"{first}..{last}" for first, last in chunks(numbers, HIGHEST_REVISION)]
+    return ", ".join(ranges[:most]) + (", …" if len(ranges) > most else "") if ranges else "none"
+
+
 def parse_range(text: str) -> tuple[int, int]:
     """Read a range of revisions as people write it: ``31..45``, or ``31`` for one revision.
 

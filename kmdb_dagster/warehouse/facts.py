@@ -135,6 +135,9 @@ def row_ids(revision: int, lines: Column) -> Numbers:
 def _let_in(batch: pa.RecordBatch, filters: Filters) -> Mask:
     name = batch.column("name")
     wanted = _any_of(name, filters.whitelisted_events) | _mask(name.is_null()) | (not filters.whitelisted_events)
+    if filters.facts_from is not None:
+        kept = pc.greater_equal(batch.column("t").cast(pa.timestamp("s")), pa.scalar(filters.facts_from))
+        wanted &= _mask(kept.fill_null(False))  # noqa: FBT003 - pyarrow's name for it is positional
     return ~_any_of(batch.column("identity"), filters.ignored_users) & wanted
 
 

@@ -1,32 +1,31 @@
-"""What stays out: the tables ``ignored_users``, ``whitelisted_events``, ``blacklisted_properties``.
+"""What stays out: `ignored_users`, `whitelisted_events`, `blacklisted_properties`, and what is older than what is kept.
 
 Read when a revision is loaded. A change takes effect on revisions loaded after it; load the others again
 (materialize ``events`` and ``properties``) to apply it to them. Aliases are never filtered: who is the same person
 does not depend on what is wanted of them.
 """
 
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
 
 class Filters(NamedTuple):
-    """Names as they stand in the tables, compared exactly."""
+    """Names as they stand in the tables, compared exactly, and the day on which what is kept begins."""
 
     ignored_users: frozenset[str]
     whitelisted_events: frozenset[str]
     blacklisted_properties: frozenset[str]
-
-    def lets_in(self, identity: str, event: str | None) -> bool:
-        """Whether a fact of this identity, and of this event if it is one, comes in."""
-        if identity in self.ignored_users:
-            return False
-        return event is None or not self.whitelisted_events or event in self.whitelisted_events
+    facts_from: datetime | None
+    """Facts before it were dropped, and stay out. None: none were."""
 
 
 def read_filters(connection: Connection) -> Filters:
     """The filters as they are now."""
-    return Filters(*(_names(connection, table) for table in Filters._fields))
+    facts_from = connection.execute(text("SELECT facts_from FROM warehouse_state WHERE id = 1")).scalar_one()
+    users, events, properties = (_names(connection, table) for table in Filters._fields[:3])
+    return Filters(users, events, properties, facts_from)
 
 
 def _names(connection: Connection, table: str) -> frozenset[str]:

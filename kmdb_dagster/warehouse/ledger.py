@@ -149,6 +149,14 @@ def failures(engine: Engine, most: int = 20) -> list[tuple[int, str]]:
         return [(int(revision), str(words)) for revision, words in found]
 
 
+def newest_fact(engine: Engine, now: datetime) -> datetime | None:
+    """The newest time of any revision. Those that lie in the future, by a visitor's wrong clock, do not count."""
+    with transaction(engine) as connection:
+        statement = text("SELECT MAX(t_max) FROM revisions WHERE t_max <= :now")
+        found: datetime | None = connection.execute(statement, {"now": now}).scalar()
+    return found
+
+
 def unaccounted(engine: Engine, revisions: Iterable[int] | None = None) -> list[int]:
     """Revisions that are in and whose lines do not add up. Goal: none, always.
 

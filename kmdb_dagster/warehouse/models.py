@@ -225,6 +225,8 @@ class WarehouseState(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     generation: Mapped[str] = mapped_column(Text)
     """Changes with every flush: ids handed out before it mean nothing any more."""
+    facts_from: Mapped[datetime | None]
+    """Facts before it were dropped, and are not loaded again. None: all are kept."""
 
 
 class MapState(Base):

@@ -1,12 +1,13 @@
 """How things stand, for a person: the ledger in one line, the people, the time partitions, what waits."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import NamedTuple
 
 from sqlalchemy import Engine, text
 
 from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.warehouse.dropping import facts_from
 from kmdb_dagster.warehouse.partitions import covered_until, read_partitions
 from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 from kmdb_dagster.warehouse.server import server_of, transaction
@@ -23,6 +24,7 @@ class Overview(NamedTuple):
     waiting_spans: int
     waiting_rule: bool
     partitions_until: date | None
+    facts_from: datetime | None
     failures: list[tuple[int, str]]
 
     def as_dict(self) -> dict[str, object]:
@@ -42,6 +44,8 @@ class Overview(NamedTuple):
         yield "people", f"{self.people:,} of {self.identities:,} identities"
         yield "from … to (UTC)", f"{of.t_min} … {of.t_max}" if of.t_min else "nothing yet"
         yield "time partitions until", str(self.partitions_until or "none yet: run `kmdb partition`")
+        if self.facts_from:
+            yield "facts are kept from", f"{self.facts_from:%Y-%m-%d} on; older ones were dropped"
         if self.waiting_rule:
             yield "another rule", RULE_WAITS
         if self.waiting_spans:
@@ -60,11 +64,11 @@ def read(engine: Engine, *, numeric_apart: bool) -> Overview:
     """Look."""
     with transaction(engine) as connection:
         server = str(server_of(connection))
-        until = covered_until(read_partitions(connection))
+        until, kept_from = covered_until(read_partitions(connection)), facts_from(connection)
         people, identities = connection.execute(text("SELECT COUNT(DISTINCT user_id), COUNT(*) FROM user_map")).one()
         moves, spans = connection.execute(
             text("SELECT (SELECT COUNT(*) FROM pending_moves), (SELECT COUNT(*) FROM pending_spans)")
         ).one()
     rule = rule_waits(engine, numeric_apart=numeric_apart)
     totals, failures = ledger.totals(engine), ledger.failures(engine)
-    return Overview(server, totals, people, identities, moves, spans, rule, until, failures)
+    return Overview(server, totals, people, identities, moves, spans, rule, until, kept_from, failures)

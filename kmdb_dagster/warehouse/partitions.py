@@ -105,6 +105,12 @@ def covered_until(existing: Iterable[Partition]) -> date | None:
     return min(last.values()) if len(last) == len(TABLES) else None
 
 
+def overflowing(connection: Connection) -> list[str]:
+    """The tables that have rows later than their last bound."""
+    looked = {table: f"SELECT 1 FROM {table} PARTITION ({OVERFLOW}) LIMIT 1" for table in TABLES}  # noqa: S608 - ours
+    return [table for table, statement in looked.items() if connection.execute(text(statement)).first()]
+
+
 def read_partitions(connection: Connection) -> list[Partition]:
     """The partitions of the three tables, in order. Rows and bytes are the server's estimates."""
     found = connection.execute(

@@ -131,3 +131,11 @@ def test_a_new_dagster_home_keeps_the_history_in_itself_and_an_old_one_is_left_a
     configuration.write_text("mine")
     configure(home)
     assert configuration.read_text() == "mine"
+
+
+def test_the_ui_listens_on_this_machine_only(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda _, arguments: started.append(arguments))
+    assert terminal.kmdb("ui", "--port", "3999").code == 0
+    ((*_, host_option, host, _, port),) = started
+    assert (host_option, host, port) == ("-h", "127.0.0.1", "3999")

@@ -52,6 +52,24 @@ def test_the_first_partitioning_needs_a_first_date(ready: Terminal) -> None:
     assert ended.err.startswith("kmdb: KMDB_MIN_DATE is not set.")
 
 
+def test_old_partitions_are_shown_and_dropped_when_that_is_confirmed(ready: Terminal) -> None:
+    ready.kmdb("partition", **DATES)
+    shown = ready.kmdb("partition", "--drop-before", "2014-04-20", "--dry-run")
+    assert shown.out == (
+        "ALTER TABLE events DROP PARTITION past, p20140401, p20140408;\n"
+        "ALTER TABLE properties DROP PARTITION past, p20140401, p20140408;\n"
+    )
+    assert "properties: p20140401 (before 2014-04-08), 0 rows, " in shown.err
+    assert ready.kmdb("partition", "--drop-before", "2014-04-20", standard_input="n\n").code == 1
+    assert ready.kmdb("partition", "--drop-before", "2014-04-20", "--dry-run").out == shown.out
+    dropped = ready.kmdb("partition", "--drop-before", "2014-04-20", "--yes")
+    assert dropped.out == "Facts are kept from 2014-04-15 on.\n"
+    again = ready.kmdb("partition", "--drop-before", "2014-04-20", "--yes")
+    assert (again.code, again.out) == (0, "")
+    assert again.err == "No partition ends before 2014-04-20: nothing to drop.\n"
+    assert "  facts are kept from    2014-04-15 on; older ones were dropped\n" in ready.kmdb("status").out
+
+
 def test_flush_asks_first(ready: Terminal, warehouse: Warehouse) -> None:
     ledger.record_failure(warehouse.engine, 1, "it is broken")
     refused = ready.kmdb("flush", standard_input="n\n")

@@ -32,10 +32,12 @@ def import_range(
 
 
 def run_job(
-    instance: dg.DagsterInstance, name: str, run_config: Mapping[str, object] | None = None
+    instance: dg.DagsterInstance, name: str, run_config: Mapping[str, object] | None = None, only: str | None = None
 ) -> dg.ExecuteInProcessResult:
-    """Run a job, with the configuration of its Launchpad unless another is given."""
-    return _job(name).execute_in_process(instance=instance, run_config=run_config, raise_on_error=False)
+    """Run a job or one step of it, with the configuration of its Launchpad unless another is given."""
+    return _job(name).execute_in_process(
+        instance=instance, run_config=run_config, raise_on_error=False, op_selection=[only] if only else None
+    )
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:

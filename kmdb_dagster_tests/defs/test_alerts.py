@@ -1,18 +1,24 @@
-"""Failed runs are told, to real receivers."""
+"""What goes wrong is told, to real receivers: once when it begins, once when it is over."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import dagster as dg
 import pytest
-from sqlalchemy import text
 
-from kmdb_dagster.defs.alerts import ATTEMPTS, alert_of_failed_runs
+from kmdb_dagster.alerting.channels import ATTEMPTS
+from kmdb_dagster.alerting.troubles import QUIET_SECONDS
+from kmdb_dagster.defs.alerts import AWAKE_SECONDS, alerts
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.stall import standing_still
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.defs.receivers import Hook, Mailbox, serving
-from kmdb_dagster_tests.defs.runs import failure_of, import_range, run_job
+from kmdb_dagster_tests.defs.runs import failure_of, import_range, leave_a_run, run_job
+from kmdb_dagster_tests.warehouse.revisions import change
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -33,90 +39,142 @@ def mailbox() -> Iterator[Mailbox]:
         yield server
 
 
-@pytest.fixture
-def failed(
-    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
-) -> dg.ExecuteInProcessResult:
-    """A run over 1..2 in which 2 failed."""
-    bucket.put(1, event("visited site"))
-    with warehouse.engine.begin() as connection:
-        connection.execute(text("INSERT INTO revisions (revision, etag, imported_at) VALUES (2, 'e', '2014-01-01')"))
-    return import_range(instance, kmdb, 1, 2)
+class Teller:
+    """Evaluates the sensor as the daemon does, cursor and all."""
 
+    def __init__(self, instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.instance, self._kmdb, self._patch = instance, kmdb, monkeypatch
+        self._cursor: str | None = None
+        self.later = 0.0
+        monkeypatch.setattr("kmdb_dagster.defs.alerts.time", SimpleNamespace(time=self._now))
+        self.tick()
 
-Alert = Callable[..., object]
+    def _now(self) -> float:
+        return time.time() + self.later
 
-
-@pytest.fixture
-def alert(instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> Alert:
-    """What the sensor does when it is told of a run that failed, and of where to tell it."""
-
-    def tell(result: dg.ExecuteInProcessResult, *urls: str) -> object:
-        monkeypatch.setenv("KMDB_ALERT_URLS", " ".join(urls))
-        (event,) = (event for event in result.all_events if event.event_type == dg.DagsterEventType.RUN_FAILURE)
-        run = instance.get_run_by_id(result.run_id)
-        assert run is not None
-        context = dg.build_run_status_sensor_context(
-            sensor_name="alert_of_failed_runs",
-            dagster_event=event,
-            dagster_instance=instance,
-            dagster_run=run,
-            resources={"kmdb": kmdb},
+    def tick(self, *urls: str) -> str:
+        """What it says. Nobody is told if no URLs are given."""
+        self._patch.setenv("KMDB_ALERT_URLS", " ".join(urls))
+        context = dg.build_sensor_context(
+            instance=self.instance, cursor=self._cursor, resources={"kmdb": self._kmdb}, sensor_name="alerts"
         )
-        return alert_of_failed_runs(context)
+        found: Any = alerts(context)
+        self._cursor = found.cursor
+        return str(found.skip_reason.skip_message)
 
-    return tell
+
+@pytest.fixture
+def teller(instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> Teller:
+    """The sensor, from before anything happened."""
+    return Teller(instance, kmdb, monkeypatch)
 
 
-def test_a_failed_import_is_told_with_its_revisions_its_reason_and_a_link(
-    alert: Alert,
+@pytest.fixture
+def failed(teller: Teller, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse) -> dg.ExecuteInProcessResult:
+    """A run over 1..2 in which 2 failed: it was imported before, and its file is gone."""
+    bucket.put(1, event("visited site"))
+    change(warehouse.engine, "INSERT INTO revisions (revision, etag, imported_at) VALUES (2, 'e', '2014-01-01')")
+    return import_range(teller.instance, kmdb, 1, 2)
+
+
+def test_a_failed_import_is_told_once_with_its_revisions_its_reason_and_a_link(
+    teller: Teller,
     failed: dg.ExecuteInProcessResult,
     hook: Hook,
     mailbox: Mailbox,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("KMDB_UI_URL", "https://dagster.example.com/")
-    assert alert(failed, hook.url, mailbox.url) is None
+    assert teller.tick(hook.url, mailbox.url) == "Told: kmdb: the import of revisions 1..2 failed."
     (posted,) = hook.taken
     assert posted["title"] == "kmdb: the import of revisions 1..2 failed"
     assert posted["type"] == "failure"
-    assert posted["message"].startswith("1 of 2 revisions failed; the other 1 are in.\nrevision 2, raw_revisions: ")
-    assert posted["message"].endswith(f"\n\nhttps://dagster.example.com/runs/{failed.run_id}")
+    assert "\n1 of 2 revisions failed; the other 1 are in.\nrevision 2, raw_revisions: " in posted["message"]
+    assert "(step bring_in_revisions)" in posted["message"]
+    assert posted["message"].endswith(f"\nhttps://dagster.example.com/runs/{failed.run_id}")
     (mail,) = mailbox.mails
     assert mail["Subject"] == posted["title"]
     assert mail["To"] == "ops@example.com"
     words = mail.get_body().get_content()
     assert "is no longer there" in words
     assert failed.run_id in words
+    assert teller.tick(hook.url, mailbox.url) == "Wrong now: the import of revisions 1..2."
+    # Somebody tags the run, which changes it in Dagster's history.
+    teller.instance.add_run_tags(failed.run_id, {"seen": "by me"})
+    assert teller.tick(hook.url) == "Wrong now: the import of revisions 1..2."
 
 
-def test_another_job_is_told_by_its_name(
-    instance: dg.DagsterInstance, alert: Alert, hook: Hook, monkeypatch: pytest.MonkeyPatch
+def test_many_runs_that_fail_of_one_cause_are_one_message_and_a_sum_an_hour_later_until_all_is_in(
+    teller: Teller, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse, hook: Hook
+) -> None:
+    for number in range(1, 7):
+        change(warehouse.engine, f"INSERT INTO revisions (revision, etag, imported_at) VALUES ({number}, 'e', NOW())")  # noqa: S608 - a number
+    import_range(teller.instance, kmdb, 1, 2)
+    import_range(teller.instance, kmdb, 3, 3)
+    teller.tick(hook.url)
+    import_range(teller.instance, kmdb, 4, 6)
+    teller.tick(hook.url)
+    (first,) = hook.taken
+    assert first["title"] == "kmdb: the import of revisions 1..2 failed"
+    assert "2 failures of this kind in a row.\nRevisions: 1..3" in first["message"]
+    teller.later = QUIET_SECONDS
+    teller.tick(hook.url)
+    assert "3 failures of this kind in a row.\nRevisions: 1..6" in hook.taken[1]["message"]
+    for number in range(1, 7):
+        bucket.put(number, event("visited site"))
+    import_range(teller.instance, kmdb, 1, 4)
+    import_range(teller.instance, kmdb, 5, 6, only=["raw_revisions"])
+    assert teller.tick(hook.url) == "Wrong now: the import of revisions 1..2."
+    import_range(teller.instance, kmdb, 5, 6)
+    assert teller.tick(hook.url) == "Told: kmdb: the import of revisions 1..2 recovered."
+    assert (len(hook.taken), hook.taken[2]["type"]) == (3, "success")
+    assert teller.tick(hook.url) == "All is well."
+
+
+def test_another_job_is_told_by_its_name_and_recovers_with_its_next_run(
+    teller: Teller, hook: Hook, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DATABASE_URL")
-    alert(run_job(instance, "realias"), hook.url)
-    (posted,) = hook.taken
-    assert posted["title"] == "kmdb: realias failed"
-    assert posted["message"].startswith("DATABASE_URL is not set.")
+    run_job(teller.instance, "realias")
+    teller.tick(hook.url)
+    monkeypatch.setenv("DATABASE_URL", database)
+    run_job(teller.instance, "realias")
+    teller.tick(hook.url)
+    failed, recovered = hook.taken
+    assert failed["title"] == "kmdb: realias failed"
+    assert failed["message"].startswith("realias failed\nDATABASE_URL is not set.")
+    assert recovered["title"] == "kmdb: realias recovered"
+
+
+def test_a_check_is_told_by_its_severity_when_it_fails_and_when_it_passes_again(
+    teller: Teller, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for hours in ("48", "48", "0"):
+        monkeypatch.setenv("KMDB_FRESH_HOURS", hours)
+        run_job(teller.instance, "check_everything", only="events_newest_event_is_recent")
+        teller.later += QUIET_SECONDS
+        teller.tick(hook.url)
+    warned, passed = hook.taken
+    assert (warned["title"], warned["type"]) == ("kmdb: the check newest_event_is_recent of events warns", "warning")
+    assert "allowed_hours: 48.0\nnewest_event: none yet\n" in warned["message"]
+    assert passed["title"] == "kmdb: the check newest_event_is_recent of events recovered"
 
 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (TransientError("The server is away."), "The server is away.\n\n"),
-        (KeyError("bob@example.com"), "A defect of kmdb_dagster: KeyError at test_alerts.py:"),
+        (TransientError("The server is away."), "realias failed\nThe server is away.\n"),
+        (KeyError("bob@example.com"), "realias failed\nA defect of kmdb_dagster: KeyError at test_alerts.py:"),
     ],
 )
-def test_what_lies_beneath_our_own_words_goes_nowhere(
-    error: Exception, words: str, instance: dg.DagsterInstance, alert: Alert, hook: Hook
-) -> None:
+def test_what_lies_beneath_our_own_words_goes_nowhere(error: Exception, words: str, teller: Teller, hook: Hook) -> None:
     def broken(*_: object, **__: object) -> None:
         raise error from OSError("bob@example.com")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kmdb_dagster.defs.jobs.realias", broken)
-        result = run_job(instance, "realias")
-    alert(result, hook.url)
+        result = run_job(teller.instance, "realias")
+    teller.tick(hook.url)
     (posted,) = hook.taken
     assert posted["message"].startswith(words)
     assert "bob@example.com" not in str(posted)
@@ -124,32 +182,111 @@ def test_what_lies_beneath_our_own_words_goes_nowhere(
 
 
 def test_a_run_that_will_be_tried_again_is_not_told(
-    instance: dg.DagsterInstance, alert: Alert, failed: dg.ExecuteInProcessResult, hook: Hook
+    teller: Teller, failed: dg.ExecuteInProcessResult, hook: Hook
 ) -> None:
-    instance.add_run_tags(failed.run_id, {"dagster/will_retry": "true"})
-    skipped = alert(failed, hook.url)
-    assert isinstance(skipped, dg.SkipReason)
-    assert skipped.skip_message == "Dagster will try this run again."
+    teller.instance.add_run_tags(failed.run_id, {"dagster/will_retry": "true"})
+    assert teller.tick(hook.url) == "All is well."
     assert hook.taken == []
 
 
-def test_without_a_receiver_it_says_which_setting_names_one(alert: Alert, failed: dg.ExecuteInProcessResult) -> None:
-    skipped = alert(failed)
-    assert isinstance(skipped, dg.SkipReason)
-    assert skipped.skip_message == "KMDB_ALERT_URLS is not set."
+def test_a_run_that_ended_without_a_word_is_told_too(teller: Teller, hook: Hook) -> None:
+    leave_a_run(teller.instance, dg.DagsterRunStatus.STARTED, {"dagster/partition": "7"})
+    (run,) = teller.instance.get_runs()
+    teller.instance.report_run_failed(run, "Its process is gone.")
+    teller.tick(hook.url)
+    assert hook.taken[0]["message"].startswith("the import of revisions 7..7 failed\nIts process is gone.\n")
 
 
-def test_a_receiver_that_refuses_is_tried_again(alert: Alert, failed: dg.ExecuteInProcessResult, hook: Hook) -> None:
-    hook.refusals = ATTEMPTS - 1
-    alert(failed, hook.url)
-    assert (hook.asked, len(hook.taken)) == (ATTEMPTS, 1)
+@pytest.mark.usefixtures("failed")
+def test_without_a_receiver_it_says_which_setting_names_one_and_what_is_past_stays_untold(
+    teller: Teller, hook: Hook
+) -> None:
+    assert teller.tick() == "KMDB_ALERT_URLS is not set."
+    assert teller.tick(hook.url) == "All is well."
 
 
+@pytest.mark.usefixtures("failed")
+def test_a_receiver_that_refuses_is_tried_again_and_the_next_tick_too(teller: Teller, hook: Hook) -> None:
+    hook.refusals = 2 * ATTEMPTS - 1
+    with pytest.raises(PermanentError, match=r"^No alert channel \(KMDB_ALERT_URLS\) took a message"):
+        teller.tick(hook.url)
+    teller.tick(hook.url)
+    assert (hook.asked, len(hook.taken)) == (2 * ATTEMPTS, 1)
+
+
+@pytest.mark.usefixtures("failed")
 @pytest.mark.parametrize("wrong", ["json://user:hushhush@127.0.0.1:1/hook", "nosuchservice://hushhush"])
 def test_a_receiver_that_never_takes_it_keeps_it_from_no_other_and_its_secret_is_not_told(
-    wrong: str, alert: Alert, failed: dg.ExecuteInProcessResult, hook: Hook, caplog: pytest.LogCaptureFixture
+    wrong: str, teller: Teller, hook: Hook, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(PermanentError, match=r"^1 of 2 alert channels \(KMDB_ALERT_URLS\) took no message"):
-        alert(failed, wrong, hook.url)
+    words = teller.tick(wrong, hook.url)
+    assert words.endswith("failed. 1 of 2 alert channels (KMDB_ALERT_URLS) took no message.")
     assert len(hook.taken) == 1
     assert "hushhush" not in caplog.text
+
+
+class Ticking:
+    """A stand-in for Dagster's history of the sensor; that the real one has this shape is seen in `test_backfills`."""
+
+    def __init__(self, cursor: str, *ticks: tuple[float, str, str | None]) -> None:
+        data = SimpleNamespace(cursor=cursor)
+        names = {"instigator_name": "new_revisions", "instigator_origin_id": "o", "selector_id": "s"}
+        self._state = SimpleNamespace(**names, instigator_data=data)
+        self._ticks = [
+            SimpleNamespace(
+                timestamp=at,
+                status=SimpleNamespace(value=status),
+                error=SimpleNamespace(message=words) if words else None,
+            )
+            for at, status, words in ticks
+        ]
+
+    def all_instigator_state(self) -> list[SimpleNamespace]:
+        """The sensors."""
+        return [self._state]
+
+    def get_ticks(
+        self, _origin: str, _selector: str, before: float = 1e9, after: float = 0, limit: int | None = None
+    ) -> list[SimpleNamespace]:
+        """The ticks, the latest first."""
+        return [tick for tick in self._ticks if after < tick.timestamp < before][:limit]
+
+
+OURS = "kmdb_dagster.errors.PermanentError: Access denied."
+THEIRS = "KeyError: 'bob@example.com'"
+
+
+@pytest.mark.parametrize(
+    ("ticking", "words"),
+    [
+        (Ticking('{"left": 0, "moved_at": 10}', (9990, "SKIPPED", None), (50, "SKIPPED", None)), None),
+        (Ticking('{"left": 7, "moved_at": 9000}', (9990, "SKIPPED", None), (50, "SKIPPED", None)), None),
+        (Ticking('{"left": 7, "moved_at": 10}', (9990, "SKIPPED", None)), "no revision has come in, and 7 are to"),
+        (Ticking("{}", (9990, "FAILURE", OURS), (50, "SUCCESS", None)), "for 2 hours. It says: Access denied."),
+        (Ticking("{}", (9990, "FAILURE", THEIRS), (50, "SUCCESS", None)), "It says: KeyError"),
+        (Ticking("{}", (9990, "FAILURE", OURS), (9950, "SKIPPED", None), (50, "SUCCESS", None)), None),
+        (Ticking("{}", (9990, "FAILURE", OURS)), None),
+        (Ticking("{}", (50, "SKIPPED", None)), "It does not tick"),
+        (Ticking("{}", (9990, "STARTED", None), (50, "SKIPPED", None)), "Its ticks do not end."),
+        (Ticking("{}"), None),
+    ],
+)
+def test_an_import_that_stands_still_is_seen_and_the_reason_said(ticking: Ticking, words: str | None) -> None:
+    found = standing_still(ticking, 10_000, 2, "http://here")  # type: ignore[arg-type]  # a stand-in
+    assert (found is None) == (words is None)
+    if found and words:
+        assert words in found.words
+        assert "bob" not in found.words
+
+
+def test_a_daemon_that_was_away_is_given_time(teller: Teller, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    still = Ticking('{"left": 7, "moved_at": 10}', (50, "SKIPPED", None))
+    for name in ("all_instigator_state", "get_ticks"):
+        monkeypatch.setattr(teller.instance, name, getattr(still, name))
+    teller.later = 2 * AWAKE_SECONDS
+    assert teller.tick(hook.url) == "All is well."
+    for _ in range(3):
+        teller.later += AWAKE_SECONDS / 2
+        teller.tick(hook.url)
+    (posted,) = hook.taken
+    assert posted["title"] == "kmdb: the import stands still"

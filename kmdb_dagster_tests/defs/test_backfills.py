@@ -7,6 +7,7 @@ every 30 seconds, which nobody can change.
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,12 +21,14 @@ from kmdb_dagster.cli import ui
 from kmdb_dagster.defs.backfills import outcome_of, request_range
 from kmdb_dagster.defs.instance import open_instance, require_daemon
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.stall import standing_still
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import Settings, database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.migrations import migrate
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.defs.conftest import another_database
+from kmdb_dagster_tests.defs.receivers import Hook, serving
 
 pytestmark = pytest.mark.xdist_group("daemon")  # one daemon is enough for all of them
 
@@ -43,7 +46,15 @@ class Asked(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def _environment(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def hook() -> Iterator[Hook]:
+    """Who is told of what goes wrong."""
+    server = Hook()
+    with serving(server):
+        yield server
+
+
+@pytest.fixture(scope="module")
+def _environment(server_url: str, tmp_path_factory: pytest.TempPathFactory, hook: Hook) -> Iterator[None]:
     """A bucket of 1..4 of which 2 was imported before and vanished, an empty warehouse, a DAGSTER_HOME."""
     folder = tmp_path_factory.mktemp("daemon")
     bucket = FolderOfRevisions(folder / "bucket")
@@ -57,6 +68,7 @@ def _environment(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> I
         patch.setenv("KMDB_DATA_DIR", str(folder / "lake"))
         patch.setenv("DAGSTER_HOME", str(folder / "home"))
         patch.chdir(folder)
+        patch.setenv("KMDB_ALERT_URLS", hook.url)
         ui.configure(folder / "home")
         warehouse = Warehouse(database_url(url))
         migrate(warehouse.engine)
@@ -153,3 +165,17 @@ def test_kmdb_import_without_a_range_asks_for_what_is_not_in_and_need_not_wait(a
     assert "1 revisions." in out
     backfills = {backfill.backfill_id: backfill.title for backfill in asked.instance.get_backfills()}
     assert backfills[out.removeprefix("Backfill ").partition(":")[0]] == "new revisions"
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_daemon_tells_of_the_failure_in_one_message(hook: Hook) -> None:
+    assert wait_until(lambda: bool(hook.taken), PATIENCE)
+    assert all(posted["title"].startswith("kmdb: the import of revisions ") for posted in hook.taken)
+    assert len(hook.taken) == 1
+
+
+def test_a_sensor_that_no_longer_ticks_is_seen_in_dagsters_history(asked: Asked) -> None:
+    assert standing_still(asked.instance, time.time(), 1, "http://here") is None
+    found = standing_still(asked.instance, time.time() + 7200, 1, "http://here")
+    assert found is not None
+    assert "It does not tick" in found.words

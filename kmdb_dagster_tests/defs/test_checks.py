@@ -1,14 +1,24 @@
-"""The checks of people, by real runs."""
+"""The checks of all that is in, and the report, by real runs."""
 
 import dagster as dg
 import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.defs.revisions import register
+from kmdb_dagster.warehouse import Warehouse, ledger
 from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event
 from kmdb_dagster_tests.defs.runs import import_range, run_job
 from kmdb_dagster_tests.warehouse.revisions import change, one
 
+ALL = (
+    "lines_accounted_for",
+    "facts_agree_with_ledger",
+    "facts_under_their_person",
+    "squished_people",
+    "no_failed_or_missing_revisions",
+    "newest_event_is_recent",
+    "future_is_covered",
+)
 LINES = [
     *(event("came", name, plan="pro") for name in ("7", "bob", "anna")),
     alias("7", "bob"),
@@ -27,10 +37,18 @@ def imported(
 
 
 def checked(instance: dg.DagsterInstance, name: str) -> dg.AssetCheckEvaluation:
-    """What a check says, in a run of the job that makes both."""
-    found = run_job(instance, "check_people").get_asset_check_evaluations()
-    (evaluation,) = (check for check in found if check.check_name == name)
-    return evaluation
+    """What a check of the facts or of the people says."""
+    asset = "user_map" if name == "squished_people" else "events"
+    return evaluations(run_job(instance, "check_everything", only=f"{asset}_{name}"))[name]
+
+
+def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {check.check_name: check for check in result.get_asset_check_evaluations()}
+
+
+def plainly(evaluation: dg.AssetCheckEvaluation) -> dict[str, object]:
+    """What a check found."""
+    return {name: value.value for name, value in evaluation.metadata.items()}
 
 
 Imported = tuple[dg.DagsterInstance, Warehouse]
@@ -90,3 +108,59 @@ def test_another_rule_than_the_one_in_force_is_told_until_realias_has_run(import
     assert one(warehouse.engine, "SELECT COUNT(DISTINCT user_id) FROM user_map") == 3
     run = import_range(instance, kmdb, 1, 1)
     assert "run `kmdb realias`" not in str([entry.user_message for entry in instance.all_logs(run.run_id)])
+
+
+def test_the_night_finds_what_is_wrong_with_all_that_is_in_and_reports_how_it_went(
+    imported: Imported, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance, warehouse = imported
+    bucket.put(2, event("came"))
+    monkeypatch.setenv("KMDB_MIN_DATE", "2014-04-01")
+    monkeypatch.setenv("KMDB_MAX_DATE", "2014-06-01")
+    monkeypatch.setenv("KMDB_KEEP_DAYS", "1")
+    monkeypatch.setenv("KMDB_FRESH_HOURS", "0")
+    run_job(instance, "partition_tables", {"ops": {"add_partitions": {"config": {"dry_run": False}}}})
+    result = run_job(instance, "check_everything")
+    assert {name: check.passed for name, check in evaluations(result).items()} == dict.fromkeys(ALL, True)
+    (report,) = result.asset_materializations_for_node("import_report")
+    told = {name: value.value for name, value in report.metadata.items()}
+    assert str(told["charts"]).count("data:image/png") == 5
+    assert len(told["partitions"].records) == 11  # type: ignore[union-attr]  # a table
+    assert (told["revisions"], told["events_rows"], told["failed"]) == (1, 3, 0)
+    assert told["old_bytes_that_may_go"]
+    # Now with everything wrong.
+    with kmdb.warehouse() as opened:
+        register(instance, opened, 1, 4)
+    ledger.record_failure(warehouse.engine, 2, "raw_revisions: it is broken")
+    monkeypatch.setenv("KMDB_FRESH_HOURS", "48")
+    monkeypatch.delenv("KMDB_MAX_DATE")
+    change(
+        warehouse.engine,
+        "DELETE FROM properties LIMIT 1",
+        "INSERT INTO events VALUES (1, '2037-01-01', 1, 1, 99)",
+        "UPDATE revisions SET imported = 0, t_max = '2037-01-01' WHERE revision = 1",
+    )
+    found = evaluations(run_job(instance, "check_everything"))
+    assert [name for name, check in found.items() if check.passed] == ["squished_people"]
+    errors = {name for name, check in found.items() if check.severity == dg.AssetCheckSeverity.ERROR}
+    assert errors == {*ALL[:3], "no_failed_or_missing_revisions"}
+    assert plainly(found["no_failed_or_missing_revisions"]) == {
+        "failed": "2",
+        "missing": "3..4",
+        "never_written_by_kissmetrics": 0,
+    }
+    assert plainly(found["newest_event_is_recent"]) == {"newest_event": "none yet", "allowed_hours": 48.0}
+    assert plainly(found["future_is_covered"])["rows_in_the_overflow_of"] == "events"
+    wrong = found["facts_agree_with_ledger"].metadata["wrong"].value.records  # type: ignore[union-attr]  # a table
+    assert [record.data["revision"] for record in wrong] == [0, 1]
+
+
+def test_a_run_checks_its_own_revisions(imported: Imported, kmdb: Kmdb, bucket: FolderOfRevisions) -> None:
+    instance, warehouse = imported
+    bucket.put(2, event("came"))
+    change(warehouse.engine, "DELETE FROM events WHERE id >> 40 = 1")
+    found = evaluations(import_range(instance, kmdb, 2, 2))
+    assert {name: (check.passed, plainly(check)["revisions"]) for name, check in found.items()} == {
+        "lines_accounted_for": (True, 1),
+        "facts_agree_with_ledger": (True, 1),
+    }

@@ -31,19 +31,26 @@ def repository() -> dg.RepositoryDefinition:
 
 def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     graph = repository.asset_graph
-    assert sorted(key.to_user_string() for key in graph.get_all_asset_keys()) == sorted([*FIVE, "kissmetrics_bucket"])
+    assert sorted(key.to_user_string() for key in graph.get_all_asset_keys()) == sorted(
+        [*FIVE, "import_report", "kissmetrics_bucket"]
+    )
     assert sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")) == [
-        "check_people",
+        "check_everything",
+        "drop_partitions",
         "import_range",
         "import_revisions",
         "partition_tables",
         "realias",
     ]
-    assert sorted(sensor.name for sensor in repository.sensor_defs) == ["alert_of_failed_runs", "new_revisions"]
+    assert sorted(sensor.name for sensor in repository.sensor_defs) == ["alerts", "new_revisions"]
     assert sorted(schedule.name for schedule in repository.schedule_defs) == ["check_every_night", "cover_the_future"]
     assert sorted(key.to_user_string() for key in graph.asset_check_keys) == [
+        "events:facts_agree_with_ledger",
         "events:facts_under_their_person",
+        "events:future_is_covered",
         "events:lines_accounted_for",
+        "events:newest_event_is_recent",
+        "events:no_failed_or_missing_revisions",
         "user_map:squished_people",
     ]
 
@@ -55,7 +62,7 @@ def test_every_asset_says_what_it_is_and_whose(repository: dg.RepositoryDefiniti
         assert node.description
         assert node.owners == ["team:data"]
         assert node.kinds
-        assert node.group_name in {"source", "lake", "warehouse"}
+        assert node.group_name in {"source", "lake", "warehouse", "operations"}
 
 
 def test_everything_that_is_started_by_hand_or_clock_has_a_description(repository: dg.RepositoryDefinition) -> None:
@@ -143,6 +150,8 @@ def test_what_an_export_is_knows_no_library() -> None:
         ("source", {"source", "errors"}),
         ("lake", {"lake", "export", "errors"}),
         ("warehouse", {"warehouse", "lake", "export", "errors"}),
+        ("report", {"report", "warehouse"}),
+        ("alerting", {"alerting"}),
         ("analysis", {"analysis", "warehouse", "settings", "errors"}),
         ("pipeline", {"pipeline", "warehouse", "lake", "source", "export", "errors"}),
     ],

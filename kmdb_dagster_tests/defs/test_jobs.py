@@ -1,6 +1,7 @@
 """What an operator starts by hand, and what the clock starts."""
 
 from collections import Counter
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -14,7 +15,7 @@ from kmdb_dagster.defs.revisions import NAME, register
 from kmdb_dagster.defs.schedules import cover_the_future
 from kmdb_dagster.warehouse import Warehouse, ledger
 from kmdb_dagster.warehouse.partitions import read_partitions
-from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event
+from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event
 from kmdb_dagster_tests.defs.runs import failure_of, import_range, leave_a_run, run_job
 
 FIVE = ("raw_revisions", "parsed_events", "user_map", "events", "properties")
@@ -145,6 +146,33 @@ def test_the_night_adds_partitions_for_real_and_once(instance: dg.DagsterInstanc
     assert set(again["added"].values()) == {0}
     assert again["statements"] == "none"
     assert partitions_of(warehouse) == after
+
+
+@pytest.mark.usefixtures("_dates")
+def test_old_facts_are_proposed_with_rows_and_bytes_and_dropped_when_that_is_asked_for(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_job(instance, "partition_tables", {"ops": {"add_partitions": {"config": {"dry_run": False}}}})
+    bucket.put(1, event("came", t=T - 10 * 86400, plan="pro"), event("went"))
+    import_range(instance, kmdb, 1, 1)
+    assert failure_of(run_job(instance, "drop_partitions")).count("KMDB_KEEP_DAYS is not set.")
+    monkeypatch.setenv("KMDB_KEEP_DAYS", "1")
+    monkeypatch.setattr("kmdb_dagster.defs.partitioning.today", lambda: date(2014, 4, 16))
+    shown = told(run_job(instance, "drop_partitions"))
+    records = [record.data for record in shown["to_drop"].records]
+    assert [record["partition"] for record in records] == ["past", "p20140401", "p20140408"]
+    assert all(record["events_bytes"] > 0 for record in records)
+    assert (shown["dry_run"], shown["facts_kept_from"]) == (True, "2014-04-15")
+    config = {"ops": {"drop_old_partitions": {"config": {"dry_run": False, "before": "2014-04-15"}}}}
+    assert told(run_job(instance, "drop_partitions", config))["dropped"].records
+    assert run_job(instance, "check_everything", only="import_report").success
+    nothing = told(run_job(instance, "drop_partitions"))
+    assert (nothing["facts_kept_from"], nothing["statements"]) == ("as before", "none")
+    import_range(instance, kmdb, 1, 1)
+    with kmdb.warehouse() as warehouse:
+        assert ledger.totals(warehouse.engine).events == 1
+    config = {"ops": {"drop_old_partitions": {"config": {"before": "last year"}}}}
+    assert "Expected a day, e.g. 2024-01-01." in failure_of(run_job(instance, "drop_partitions", config))
 
 
 def test_aliases_that_were_added_by_hand_take_effect_with_realias(

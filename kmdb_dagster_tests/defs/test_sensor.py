@@ -16,7 +16,7 @@ from kmdb_dagster.warehouse import Warehouse, ledger
 from kmdb_dagster.warehouse.flush import flush
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.defs.runs import leave_a_run
-from kmdb_dagster_tests.defs.watching import CountingBucket, Watch, range_of
+from kmdb_dagster_tests.defs.watching import CountingBucket, HugeBucket, Watch, range_of
 
 
 @pytest.fixture
@@ -49,6 +49,16 @@ def test_no_more_runs_than_there_is_room_for(
     assert [range_of(request) for request in requests] == ["1..1", "2..2"]
     watch.carry_out(*requests)
     assert watch.ranges() == ["3..3"]
+
+
+def test_a_bucket_of_fifty_thousand_files_is_asked_for_in_order_and_a_few_runs_at_a_time(
+    watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = HugeBucket(FolderBucket(bucket.folder), 50_000)
+    monkeypatch.setattr(Kmdb, "bucket", lambda _: huge)
+    requests, _ = watch.tick()
+    assert [range_of(request) for request in requests] == [f"{n}..{n + 49}" for n in range(1, 500, 50)]
+    assert list(instance.get_dynamic_partitions(NAME)) == [str(number) for number in range(1, 50_001)]
 
 
 def test_nothing_new_is_said_in_words(watch: Watch, bucket: FolderOfRevisions) -> None:
@@ -88,7 +98,9 @@ def test_what_hides_behind_ten_missing_numbers_is_seen_within_an_hour(watch: Wat
     assert watch.ranges() == ["2..12"]
 
 
-def test_a_changed_file_is_asked_for_again(watch: Watch, bucket: FolderOfRevisions) -> None:
+def test_a_changed_file_is_asked_for_again(
+    watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance
+) -> None:
     fill(bucket, 1, 2, 3)
     watch.carry_out(*watch.tick()[0])
     bucket.put(2, event("signed up"), event("visited site"))
@@ -96,6 +108,10 @@ def test_a_changed_file_is_asked_for_again(watch: Watch, bucket: FolderOfRevisio
     watch.pass_an_hour()
     requests, _ = watch.tick()
     assert [range_of(request) for request in requests] == ["2..2"]
+    # Asked for in vain, it is still said to be changed.
+    leave_a_run(instance, dg.DagsterRunStatus.CANCELED, dict(requests[0].tags))
+    watch.pass_an_hour()
+    assert "Changed since they were imported: 2." in watch.tick()[1]
     watch.carry_out(*requests)
     watch.pass_an_hour()
     assert watch.ranges() == []

@@ -76,3 +76,16 @@ class CountingBucket:
         """A request."""
         self.requests += 1
         return self._bucket.read(found)
+
+
+class HugeBucket(CountingBucket):
+    """A bucket of very many revisions, of which only the listing is wanted."""
+
+    def __init__(self, bucket: Bucket, revisions: int) -> None:
+        super().__init__(bucket)
+        self._revisions = revisions
+
+    def objects(self) -> Iterator[StoredObject]:
+        """In the order of S3, which is that of text."""
+        names = sorted(f"revisions/{number}.json" for number in range(1, self._revisions + 1))
+        return (StoredObject(name, "etag", 1) for name in names)
