@@ -8,7 +8,7 @@ import click
 from dotenv import load_dotenv
 
 from kmdb_dagster import __version__
-from kmdb_dagster.cli import database, files, imports, ui, views
+from kmdb_dagster.cli import database, files, forget, imports, ui, views
 from kmdb_dagster.errors import KmdbError, SettingsError
 
 
@@ -38,5 +38,5 @@ def main() -> None:
         raise SettingsError(f".env cannot be read ({type(error).__name__}). It must be UTF-8 text.") from None
 
 
-for command in (*database.COMMANDS, *imports.COMMANDS, *files.COMMANDS, *ui.COMMANDS, *views.COMMANDS):
+for command in (*database.COMMANDS, *forget.COMMANDS, *imports.COMMANDS, *files.COMMANDS, *ui.COMMANDS, *views.COMMANDS):
     main.add_command(command)

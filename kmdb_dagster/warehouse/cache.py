@@ -56,6 +56,19 @@ class IdCache:
         except RedisError as error:
             self._give_up(error)
 
+    def drop(self, kind: Kind, digests: Iterable[bytes]) -> None:
+        """Remember these no longer. Should Redis be away, it keeps them until their time is over."""
+        gone = list(digests)
+        for digest in gone:
+            self._local.pop((kind, digest), None)
+        redis = self._redis
+        if not redis or not gone:
+            return
+        try:
+            redis.delete(*(self._name(kind, digest) for digest in gone))
+        except RedisError as error:
+            self._give_up(error)
+
     def _from_redis(self, redis: Redis, kind: Kind, digests: list[bytes]) -> dict[bytes, int]:
         try:
             answers = redis.mget([self._name(kind, digest) for digest in digests])

@@ -28,7 +28,7 @@ LOCK_SECONDS = 60
 
 
 def flush(engine: Engine) -> None:
-    """Empty every table but the filters.
+    """Empty every table but the filters, and what says who was forgotten.
 
     Waits for runs that load. From then on ids that were handed out before mean nothing: the new generation says so
     to every run and cache that still holds some. One that breaks off leaves the warehouse closed until it is flushed

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, bindparam, text
 
-from kmdb_dagster.warehouse.interning import digest
+from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.warehouse.server import transaction
 
 RULE_WAITS = (

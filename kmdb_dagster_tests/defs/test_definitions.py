@@ -34,6 +34,7 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     assert sorted(key.to_user_string() for key in graph.get_all_asset_keys()) == sorted([*FIVE, "kissmetrics_bucket"])
     assert sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")) == [
         "check_people",
+        "forget",
         "import_range",
         "import_revisions",
         "partition_tables",
