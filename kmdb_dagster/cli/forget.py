@@ -18,7 +18,9 @@ from kmdb_dagster.warehouse import Warehouse
 @click.option("--later", is_flag=True, help="Leave the removal to the job `forget`, e.g. where the files are.")
 @click.option("--finish", is_flag=True, help="Name nobody new: only remove whom somebody asked to forget before.")
 @click.option("--large", is_flag=True, help="Also people of more identities than KMDB_MOST_IDENTITIES.")
-def forget(file: BinaryIO | None, *, dry_run: bool, yes: bool, later: bool, finish: bool, large: bool) -> None:
+def forget(  # noqa: PLR0913 - a file and five options
+    file: BinaryIO | None, *, dry_run: bool, yes: bool, later: bool, finish: bool, large: bool
+) -> None:
     """Forget people: all that is here of them, under all of their identities. No import brings it back.
 
     Asks for an identity, or reads FILE, an identity a line (- is standard input). It removes events, properties,

@@ -96,8 +96,8 @@ def rewrite(path: Path, blotter: Blotter) -> bool:
 
 def _holds(file: pq.ParquetFile, blotter: Blotter) -> bool:
     batches = file.iter_batches(batch_size=RECORDS, columns=LOOKED_AT)
-    # To the end: all of its aliases are to be met.
-    return any([blotter.names(batch).any() for batch in batches])
+    # To the end, not only to the first: all of its aliases are to be met.
+    return sum(int(blotter.names(batch).sum()) for batch in batches) > 0
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError, SSLError
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.source.bucket import ObjectChangedError, StoredObject
@@ -122,6 +122,10 @@ class S3Bucket:
             raise PermanentError(f"{place}: no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.") from None
         except ParamValidationError:
             raise PermanentError(f"{place}: S3 allows no such name. See AWS_BUCKET.") from None
+        except SSLError:
+            raise PermanentError(
+                f"{place}: the certificate is not to be trusted. AWS_CA_BUNDLE names a file of those to trust."
+            ) from None
         except BotoCoreError as error:
             raise TransientError(f"{place}: {type(error).__name__}") from error
 
