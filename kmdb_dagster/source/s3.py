@@ -95,12 +95,10 @@ class S3Bucket:
         """S3 answers a HEAD alike for a missing object and a missing bucket, whose objects are not just absent."""
         if self._seen:
             return
-        try:
-            with self._translated(""):
-                self._client.head_bucket(Bucket=self._name)
-            self._seen = True
-        except _NotFoundError:
-            raise PermanentError(f"{self.url}: {NO_BUCKET}") from None
+        with self._translated(""):
+            # Not a HEAD: this one is sure to need no more than s3:ListBucket, and says which of the two is missing.
+            self._client.list_objects_v2(Bucket=self._name, MaxKeys=1)
+        self._seen = True
 
     def _chunks(self, found: StoredObject, start: int) -> Iterator[bytes]:
         with self._translated(found.key):
