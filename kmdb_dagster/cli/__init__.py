@@ -9,6 +9,7 @@ from dotenv import load_dotenv
 
 from kmdb_dagster import __version__
 from kmdb_dagster.cli import database, files, forget, imports, ui, views
+from kmdb_dagster.cli.words import harmless
 from kmdb_dagster.errors import KmdbError, SettingsError
 
 
@@ -20,7 +21,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KmdbError as error:
-            click.echo(f"kmdb: {error}", err=True)
+            click.echo(harmless(f"kmdb: {error}"), err=True)
             ctx.exit(2 if isinstance(error, SettingsError) else 1)
 
 

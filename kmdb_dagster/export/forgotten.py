@@ -11,7 +11,7 @@ from hashlib import sha256
 from kmdb_dagster.export.lenient import unescaped
 
 # Possessive, as in `lenient`: a line costs its length, whatever stands on it.
-_STRING = re.compile(rb'"((?:[^"\\]++|\\.)*+)', re.DOTALL)
+_STRING = re.compile(rb'"((?:[^"\\]++|\\.)++)', re.DOTALL)
 _WORDS = (re.compile(rb'[^\s",:{}\[\]]++'), re.compile(rb"[\w.@+-]++"))
 
 
