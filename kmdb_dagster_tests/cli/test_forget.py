@@ -29,17 +29,15 @@ def forget(here: Terminal, database: str, *options: str, told: str = "", **setti
 
 
 def test_it_says_how_much_asks_and_removes(here: Terminal, database: str, warehouse: Warehouse) -> None:
-    assert forget(here, database, "--dry-run", told="b2\n") == (0, SIZE + REST, "Identity: \n")
+    assert forget(here, database, "--dry-run", told="b2\n") == (0, SIZE + REST, "Identity: b2\n")
     code, out, _ = forget(here, database, "-", "--dry-run", told="nobody\n")
     assert (code, out) == (0, SIZE.replace("1", "0").replace("2", "0") + REST)
     refused = forget(here, database, told="b2\nn\n")
     assert refused[0] == 1
     assert set(people(warehouse.engine)) == {"anna", "bob", "b2"}
     code, out, _ = forget(here, database, told="b2\ny\n")
-    removed = (
-        "Removed: 2 identities, 2 events, 1 properties, 1 aliases, 0 rejected lines, 0 raw files, 1 parquet files\n"
-    )
-    assert (code, out.endswith(removed)) == (0, True)
+    removed = "Removed: 2 identities, 2 events, 1 properties, 1 aliases, 0 rejected lines, 0 raw files, 1 parquet files"
+    assert (code, out.splitlines()[-1]) == (0, removed)
     assert people(warehouse.engine) == {"anna": "anna"}
 
 
