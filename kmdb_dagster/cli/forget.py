@@ -7,7 +7,7 @@ import click
 
 from kmdb_dagster.cli.database import progress_reports, warehouse
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.settings import load_settings
+from kmdb_dagster.settings import Settings, load_settings
 from kmdb_dagster.warehouse import Warehouse
 
 
@@ -49,7 +49,7 @@ def forget(  # noqa: PLR0913 - a file and five options
         if later:
             click.echo("Asked for. The job `forget` in Dagster's UI removes them.")
             return
-        _remove(opened, None if large else settings.most_identities)
+        _remove(opened, settings, None if large else settings.most_identities)
 
 
 def _identities(file: BinaryIO | None) -> Iterable[str]:
@@ -82,12 +82,18 @@ def _say_how_much(opened: Warehouse, asked: set[bytes]) -> None:
     )
 
 
-def _remove(opened: Warehouse, most_identities: int | None) -> None:
+def _remove(opened: Warehouse, settings: Settings, most_identities: int | None) -> None:
     from kmdb_dagster.lake import Lake
     from kmdb_dagster.pipeline.forgetting import forget_people
 
     with progress_reports("looking") as report:
-        done = forget_people(opened, Lake(load_settings().data_dir), most_identities=most_identities, report=report)
+        done = forget_people(
+            opened,
+            Lake(settings.data_dir),
+            numeric_apart=settings.numeric_apart,
+            most_identities=most_identities,
+            report=report,
+        )
     click.echo("Removed: " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in done._asdict().items()))
 
 

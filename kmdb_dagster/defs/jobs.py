@@ -151,6 +151,7 @@ def remove_people(context: dg.OpExecutionContext, config: ForgetOptions, kmdb: K
         done = forget_people(
             warehouse,
             Lake(settings.data_dir),
+            numeric_apart=settings.numeric_apart,
             most_identities=None if config.large else settings.most_identities,
             report=_Progress(context.log.info),
         )

@@ -41,7 +41,12 @@ class Done(NamedTuple):
 
 
 def forget_people(
-    warehouse: Warehouse, lake: Lake, *, most_identities: int | None, report: Report = lambda *_: None
+    warehouse: Warehouse,
+    lake: Lake,
+    *,
+    numeric_apart: bool,
+    most_identities: int | None,
+    report: Report = lambda *_: None,
 ) -> Done:
     """Remove all people that are to be forgotten. May be killed anywhere and run again.
 
@@ -56,7 +61,8 @@ def forget_people(
             break
         forgotten = warehouse.forgotten()
         found["rejected_lines"] += _retried(partial(forget.remove_rejected, warehouse.engine, forgotten, report))
-        warehouse.forget_tied(_remove_from_lake(lake, forgotten, found, report))
+        tied = _remove_from_lake(lake, forgotten, found, report)
+        warehouse.forget_tied(tied, numeric_apart=numeric_apart)
         warehouse.interner().drop_users(marked.digests)
         forget.remove_from_filters(warehouse.engine, forgotten)
         forget.note_done(warehouse.engine, marked.digests)

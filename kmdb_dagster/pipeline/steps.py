@@ -69,7 +69,7 @@ def parse(pipeline: Pipeline, revision: int) -> Figures:
         blot = Blotter(forgotten)
         path, told = pipeline.lake.parsed(revision), read_columns(_chunks(raw))
         tally = write_parsed(path, revision, raw, told, check=guard, blot=blot)
-        pipeline.warehouse.forget_tied(blot.tied)
+        pipeline.warehouse.forget_tied(blot.tied, numeric_apart=pipeline.numeric_apart)
         # Looked at once the file is in its place: who forgets looks through the files after he has said whom.
         if pipeline.warehouse.forgotten().digests == forgotten.digests:
             break

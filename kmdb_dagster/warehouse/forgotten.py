@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.export.forgotten import Forgotten, digest
-from kmdb_dagster.warehouse.rules import rule_asked_for, rule_in_force
+from kmdb_dagster.warehouse.rules import rule_to_follow
 from kmdb_dagster.warehouse.server import insert, transaction
 
 MEANWHILE = "Somebody was forgotten meanwhile. The revision will be taken anew."
@@ -35,7 +35,7 @@ def being_forgotten(connection: Connection) -> int:
     return int(found.scalar_one())
 
 
-def forget_tied(engine: Engine, ties: Iterable[tuple[str, str]]) -> None:
+def forget_tied(engine: Engine, ties: Iterable[tuple[str, str]], *, numeric_apart: bool) -> None:
     """Alias lines tie identities to forgotten ones: had they come in before, they would be forgotten too.
 
     Not where aliases do not simply make one person: by a placeholder, or where numeric identities stay apart.
@@ -44,9 +44,8 @@ def forget_tied(engine: Engine, ties: Iterable[tuple[str, str]]) -> None:
     if not pairs:
         return
     with transaction(engine) as connection:
-        rules = rule_in_force(connection), rule_asked_for(connection, numeric_apart=False)
-        if any(rule.apart for rule in rules):
+        rule = rule_to_follow(connection, numeric_apart=numeric_apart)
+        if rule.apart:
             return
-        placeholders = frozenset().union(*(rule.placeholders for rule in rules))
-        others = {other for one, other in pairs if placeholders.isdisjoint((one, other))}
+        others = {other for one, other in pairs if rule.placeholders.isdisjoint((one, other))}
         insert(connection, NOTE, sorted((digest(other),) for other in others))

@@ -58,6 +58,13 @@ def settled_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
     return in_force
 
 
+def rule_to_follow(connection: Connection, *, numeric_apart: bool) -> Rule:
+    """The rule that the next tie is to follow: as `settled_rule`, without putting it in force."""
+    return (
+        rule_in_force(connection) if _any_alias(connection) else rule_asked_for(connection, numeric_apart=numeric_apart)
+    )
+
+
 def rule_waits(engine: Engine, *, numeric_apart: bool) -> bool:
     """Whether another rule is asked for than the map follows: somebody must run `kmdb realias`."""
     with transaction(engine) as connection:

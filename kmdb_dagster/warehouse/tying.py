@@ -33,7 +33,7 @@ def tie_revision(
         interner.key_ids(_distinct(batch.column("name")) | _distinct(properties.keys))
         identities = interner.user_ids(_distinct(batch.column("identity")) | _distinct(batch.column("alias")))
         ties.extend(_ties(batch, revision, identities))
-    warehouse.forget_tied(blot.tied)
+    warehouse.forget_tied(blot.tied, numeric_apart=numeric_apart)
     changed = replace_aliases(
         warehouse.engine, interner.generation, revision, ties, numeric_apart=numeric_apart, forgotten=forgotten
     )

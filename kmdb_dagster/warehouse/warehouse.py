@@ -52,9 +52,9 @@ class Warehouse:
         with transaction(self.engine) as connection:
             return read_forgotten(connection)
 
-    def forget_tied(self, ties: Iterable[tuple[str, str]]) -> None:
+    def forget_tied(self, ties: Iterable[tuple[str, str]], *, numeric_apart: bool) -> None:
         """Leave out, too, whoever an alias ties to a forgotten person."""
-        forget_tied(self.engine, ties)
+        forget_tied(self.engine, ties, numeric_apart=numeric_apart)
 
     def close(self) -> None:
         """Give the connections back."""

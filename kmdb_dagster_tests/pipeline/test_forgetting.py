@@ -50,7 +50,7 @@ class Forget(NamedTuple):
 
     def __call__(self, warehouse: Warehouse) -> Done:
         """Do it."""
-        return forget_people(warehouse, Lake(self.lake), most_identities=1000)
+        return forget_people(warehouse, Lake(self.lake), numeric_apart=False, most_identities=1000)
 
 
 class Import(NamedTuple):
@@ -283,9 +283,9 @@ def test_a_person_of_very_many_identities_waits_for_a_decision(warehouse: Wareho
     place.bring_in(1, 2)
     ask_to_forget(warehouse.engine, [digest("a"), digest("carl")])
     with pytest.raises(PermanentError, match="1 people that are to be forgotten have more than 5 identities"):
-        forget_people(warehouse, Lake(place.lake), most_identities=5)
+        forget_people(warehouse, Lake(place.lake), numeric_apart=False, most_identities=5)
     assert len(people(warehouse.engine)) == 6
-    assert forget_people(warehouse, Lake(place.lake), most_identities=None).identities == 6
+    assert forget_people(warehouse, Lake(place.lake), numeric_apart=False, most_identities=None).identities == 6
     assert people(warehouse.engine) == {}
 
 
