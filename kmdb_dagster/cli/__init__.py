@@ -39,5 +39,12 @@ def main() -> None:
         raise SettingsError(f".env cannot be read ({type(error).__name__}). It must be UTF-8 text.") from None
 
 
-for command in (*database.COMMANDS, *forget.COMMANDS, *imports.COMMANDS, *files.COMMANDS, *ui.COMMANDS, *views.COMMANDS):
+for command in (
+    *database.COMMANDS,
+    *forget.COMMANDS,
+    *imports.COMMANDS,
+    *files.COMMANDS,
+    *ui.COMMANDS,
+    *views.COMMANDS,
+):
     main.add_command(command)
