@@ -39,12 +39,12 @@ class Settings(BaseSettings):
         None,
         alias="DATABASE_URL",
         description="The MySQL or MariaDB database, e.g. `mysql://kmdb:secret@db.example.com/kmdb`. "
-        "km-db's `mysql2://` is understood.",
+        "km-db's `mysql2://` is understood. `?ssl_ca=/…/ca.pem` at its end requires TLS.",
     )
     redis_url: SecretStr | None = Field(
         None,
         alias="KMDB_REDIS_URL",
-        description="A Redis that remembers the ids of names, e.g. `redis://localhost/14`. "
+        description="A Redis that remembers the ids of names, e.g. `redis://localhost/14`, or `rediss://…` by TLS. "
         "It may be missing, empty or gone: then loading is slower, never wrong.",
     )
     min_date: date | None = Field(
@@ -240,6 +240,11 @@ def database_url(text: str) -> URL:
         raise ValueError(expected) from None
     if url.drivername.partition("+")[0] not in {"mysql", "mysql2", "mariadb"} or not url.database:
         raise ValueError(expected)
+    if "ssl_ca" in url.query and "ssl_mode" not in url.query:
+        url = url.update_query_dict({"ssl_mode": "VERIFY_IDENTITY"})
+    # MariaDB's client takes others to mean: if the server likes to.
+    if url.query.get("ssl_mode", "DISABLED") not in {"DISABLED", "VERIFY_CA", "VERIFY_IDENTITY"}:
+        raise ValueError("its ssl_mode requires nothing. Name ssl_ca, which does: TLS, and the right certificate")
     understood = url.difference_update_query(RAILS_OPTIONS).update_query_dict({"charset": "utf8mb4"})
     return understood.set(drivername="mysql+mysqldb")
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from unittest.mock import Mock
 
+from kmdb_dagster.export.forgotten import NOBODY
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Figures, Pipeline, parse
 from kmdb_dagster.source import Bucket
@@ -20,6 +21,7 @@ def parse_into(lake: Lake, revision: int, content: bytes, *, most: float = 1.0) 
     """Parse a revision, of which so large a share may be rejected."""
     lake.store_raw(revision, "an-etag", [content])
     bucket, warehouse = Mock(spec=Bucket), Mock(spec=Warehouse)
+    warehouse.forgotten.return_value = NOBODY
     opened = Pipeline(
         bucket, lake, warehouse, batch_size=100, keep_files=False, max_rejected_share=most, numeric_apart=False
     )

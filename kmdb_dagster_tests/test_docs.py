@@ -2,27 +2,18 @@
 
 import re
 import shlex
-from datetime import date
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import create_engine, text
 
 import kmdb_dagster
 from kmdb_dagster.cli import main
 from kmdb_dagster.export.records import Reason
 from kmdb_dagster.export.words import REASONS
 from kmdb_dagster.lake.parsed import SCHEMA, SCHEMA_VERSION
-from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.flush import flush
-from kmdb_dagster.warehouse.migrations import migrate
 from kmdb_dagster.warehouse.models import Base
-from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
-from kmdb_dagster_tests.buckets import alias, event
-from kmdb_dagster_tests.warehouse.revisions import Revisions
 
 ROOT = Path(kmdb_dagster.__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -86,28 +77,3 @@ def test_docs_the_parquet_schema_is_the_documented_one() -> None:
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", described, re.MULTILINE)
     assert [name for row in rows for name in re.findall(r"\w+", row)] == SCHEMA.names
     assert f"`kmdb.schema_version` ({SCHEMA_VERSION})" in described
-
-
-def test_docs_the_grants_of_the_operations_page_are_enough(
-    server_url: str, empty_database: str, tmp_path: Path
-) -> None:
-    name = empty_database.rsplit("/", 1)[1]
-    (grant,) = re.findall(r"^GRANT .*;", read("docs/operations.md"), re.MULTILINE)
-    admin = create_engine(database_url(f"{server_url}/mysql"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("CREATE USER 'kmdb_few'@'%' IDENTIFIED BY 'p@ss/w:rd%'"))
-        try:
-            connection.exec_driver_sql(
-                grant.replace("kmdb.*", f"{name}.*").replace("'kmdb'", "'kmdb_few'").replace("%", "%%")
-            )
-            url = server_url.replace("root@", "kmdb_few:p%40ss%2Fw%3Ard%25@")
-            warehouse = Warehouse(database_url(f"{url}/{name}"))
-            migrate(warehouse.engine)
-            day = date(2014, 1, 1)
-            apply_plans(warehouse.engine, plan_all(warehouse.engine, min_date=day, max_date=None, days=30, today=day))
-            Revisions(warehouse, tmp_path).put(1, event("signed up"), alias("bob@example.com", "7"))
-            flush(warehouse.engine)
-            warehouse.close()
-        finally:
-            connection.execute(text("DROP USER 'kmdb_few'@'%'"))
-    admin.dispose()

@@ -51,6 +51,7 @@ BAD = {
         "mysql://u:hidden@h",
         "mysql://u:hidden@h:hidden/d",
         "mysql://",
+        "mysql://u:hidden@h/d?ssl_mode=REQUIRED",
     ],
     "KMDB_REDIS_URL": ["hidden", "http://:hidden@h", "redis://:hid/den@h", "redis:hidden", "redis://h:hidden"],
     "KMDB_MIN_DATE": ["yesterday", "2014-02-30", "01.01.2014"],
@@ -180,7 +181,7 @@ def test_a_database_may_be_named_as_in_kmdb_and_elsewhere(scheme: str) -> None:
 
 def test_options_of_rails_in_a_url_of_kmdb_do_not_reach_the_client() -> None:
     url = database_url("mysql2://u@h/kmdb?encoding=utf8&pool=5&reconnect=true&ssl_ca=/ca.pem&charset=latin1")
-    assert url.query == {"charset": "utf8mb4", "ssl_ca": "/ca.pem"}
+    assert url.query == {"charset": "utf8mb4", "ssl_ca": "/ca.pem", "ssl_mode": "VERIFY_IDENTITY"}
 
 
 def test_a_setting_that_is_needed_and_missing_is_named_with_its_meaning() -> None:

@@ -8,7 +8,8 @@ import click
 from dotenv import load_dotenv
 
 from kmdb_dagster import __version__
-from kmdb_dagster.cli import database, files, imports, ui, views
+from kmdb_dagster.cli import database, files, forget, imports, ui, views
+from kmdb_dagster.cli.words import harmless
 from kmdb_dagster.errors import KmdbError, SettingsError
 
 
@@ -20,7 +21,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KmdbError as error:
-            click.echo(f"kmdb: {error}", err=True)
+            click.echo(harmless(f"kmdb: {error}"), err=True)
             ctx.exit(2 if isinstance(error, SettingsError) else 1)
 
 
@@ -38,5 +39,12 @@ def main() -> None:
         raise SettingsError(f".env cannot be read ({type(error).__name__}). It must be UTF-8 text.") from None
 
 
-for command in (*database.COMMANDS, *imports.COMMANDS, *files.COMMANDS, *ui.COMMANDS, *views.COMMANDS):
+for command in (
+    *database.COMMANDS,
+    *forget.COMMANDS,
+    *imports.COMMANDS,
+    *files.COMMANDS,
+    *ui.COMMANDS,
+    *views.COMMANDS,
+):
     main.add_command(command)

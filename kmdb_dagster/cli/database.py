@@ -1,6 +1,6 @@
 """Commands on the database: ``migrate``, ``partition``, ``realias``, ``flush``."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
@@ -18,6 +18,22 @@ def warehouse(settings: Settings) -> Iterator[Warehouse]:
         yield opened
     finally:
         opened.close()
+
+
+@contextmanager
+def progress_reports(first: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A line at the terminal that says what is being done, how much of it is done, and of how much."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(first, total=None)
+
+        def report(what: str, done: int, of: int) -> None:
+            progress.update(task, description=what, completed=done, total=of or None)
+
+        yield report
 
 
 @click.command()
@@ -113,19 +129,10 @@ def realias() -> None:
     Example:
         kmdb realias
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from kmdb_dagster.warehouse.realias import realias as run
 
     settings = load_settings()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with warehouse(settings) as opened, Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("waiting for the map", total=None)
-
-        def report(what: str, done: int, of: int) -> None:
-            progress.update(task, description=what, completed=done, total=of or None)
-
+    with warehouse(settings) as opened, progress_reports("waiting for the map") as report:
         done = run(opened.engine, opened.generation(), numeric_apart=settings.numeric_apart, report=report)
     click.echo(f"{done.identities} identities got another person; facts of {done.moved} identities were moved.")
 

@@ -12,6 +12,8 @@ from kmdb_dagster.defs.failures import plainly
 from kmdb_dagster.defs.partitioning import DDL_TAGS, drop_partitions, partition_tables
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.export.layout import HIGHEST_REVISION
+from kmdb_dagster.lake import Lake
+from kmdb_dagster.pipeline.forgetting import forget_people
 from kmdb_dagster.warehouse.realias import realias
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -89,4 +91,36 @@ def realias_job() -> None:
     rebuild_user_map()
 
 
-JOBS = (import_revisions, import_range, partition_tables, drop_partitions, realias_job)
+class ForgetOptions(dg.Config):
+    """Nothing of a person: what is typed into the Launchpad is kept and shown."""
+
+    large: bool = Field(default=False, description="Also people of more identities than KMDB_MOST_IDENTITIES.")
+
+
+@dg.op
+def remove_people(context: dg.OpExecutionContext, config: ForgetOptions, kmdb: Kmdb) -> None:
+    """Remove all people whom somebody asked to forget."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        settings = kmdb.settings()
+        done = forget_people(
+            warehouse,
+            Lake(settings.data_dir),
+            numeric_apart=settings.numeric_apart,
+            most_identities=None if config.large else settings.most_identities,
+            report=_Progress(context.log.info),
+        )
+    context.add_output_metadata(done._asdict())
+
+
+@dg.job(
+    tags=DDL_TAGS,
+    config=dg.RunConfig(ops={"remove_people": ForgetOptions()}),
+    description="Removes the people whom `kmdb forget --later` asked to forget, or whose removal was broken off. An "
+    "identity is personal data, so it is not typed here.",
+)
+def forget() -> None:
+    """People forgotten."""
+    remove_people()
+
+
+JOBS = (import_revisions, import_range, partition_tables, drop_partitions, realias_job, forget)

@@ -69,7 +69,7 @@ def members(text: bytes) -> Iterator[tuple[bytes, Raw]]:
     while closed is None:
         member = _expect(_member, text, at)
         value, at = _value_of(member, text)
-        yield _unescaped(member[_NAMED]), value
+        yield unescaped(member[_NAMED]), value
         after = _expect(_next, text, at)
         closed, at = (None, after.end()) if after[1] == b"," else (after, at)
     if closed[1] != b"}":
@@ -81,6 +81,11 @@ def members(text: bytes) -> Iterator[tuple[bytes, Raw]]:
 def text_of(string: bytes) -> str:
     """A string as text: bad bytes, lone surrogates and NUL become U+FFFD."""
     return string.decode("utf-8", "replace").replace("\0", "\ufffd")
+
+
+def unescaped(body: bytes) -> bytes:
+    """The bytes that stand between the quotes of a string."""
+    return _ESCAPE.sub(_meaning, body) if b"\\" in body else body
 
 
 def _opening(text: bytes) -> int:
@@ -103,7 +108,7 @@ def _value_of(found: re.Match[bytes], text: bytes) -> tuple[Raw, int]:
     """The value of a match, and where it ends: behind the match, if an array or object has only begun."""
     kind = found.lastindex
     if kind == _STRING:
-        return _unescaped(found[_STRING]), found.end()
+        return unescaped(found[_STRING]), found.end()
     if kind == _OPENING:
         nested, end = _nested(text, found.start(_OPENING))
         return Typed("json", nested), end
@@ -145,7 +150,7 @@ def _nested_name(text: bytes, at: int, closers: bytearray, out: bytearray) -> in
     if closers[-1:] == b"}":
         name = _expect(_name, text, at)
         at = name.end()
-        out += _quoted(_unescaped(name[_NAMED])) + b":"
+        out += _quoted(unescaped(name[_NAMED])) + b":"
     return at
 
 
@@ -164,16 +169,12 @@ def _after_value(text: bytes, at: int, closers: bytearray, out: bytearray) -> in
 
 def _compact(value: re.Match[bytes]) -> bytes:
     if value.lastindex == _STRING:
-        return _quoted(_unescaped(value[_STRING]))
+        return _quoted(unescaped(value[_STRING]))
     return value[value.lastindex or 0]
 
 
 def _quoted(string: bytes) -> bytes:
     return json.dumps(text_of(string), ensure_ascii=False).encode()
-
-
-def _unescaped(body: bytes) -> bytes:
-    return _ESCAPE.sub(_meaning, body) if b"\\" in body else body
 
 
 def _meaning(escape: re.Match[bytes]) -> bytes:

@@ -8,8 +8,9 @@ parsed/57.parquet       its lines as records
 import errno
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -78,6 +79,21 @@ class Lake:
             if path != keep:
                 with disk(path):
                     path.unlink(missing_ok=True)
+
+    def all_raw(self) -> Iterator[Path]:
+        """Every raw copy."""
+        yield from sorted(self._raw.glob("*/*.json"))
+
+    def all_parsed(self) -> Iterator[Path]:
+        """Every Parquet."""
+        yield from sorted(self._parsed.glob("[0-9]*.parquet"))
+
+    def drop_left_over(self, seconds: float) -> None:
+        """Remove temporary files of processes that were killed: those that nobody has written to for so long."""
+        for path in (*self._raw.glob("*/.*"), *self._parsed.glob(".*")):
+            with disk(path), suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > seconds:
+                    path.unlink()
 
     def _folder(self, revision: int) -> Path:
         folder = self._raw / str(revision)

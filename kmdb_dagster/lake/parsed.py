@@ -51,7 +51,10 @@ KINDS: dict[type[Record], str] = {
     Blank: "blank",
 }
 
-KIND_CODES = {kind: code for code, kind in enumerate(KINDS.values())}
+FORGOTTEN = "forgotten"
+"""The kind of a record that was taken out: see ``blotting``."""
+
+KIND_CODES = {kind: code for code, kind in enumerate([*KINDS.values(), FORGOTTEN])}
 
 COUNTED_AS = {
     "event": "events",
@@ -59,6 +62,7 @@ COUNTED_AS = {
     "alias": "aliases",
     "rejected": "rejected",
     "blank": "blank",
+    FORGOTTEN: FORGOTTEN,
 }
 """The kinds, as Tally names them."""
 
@@ -88,8 +92,18 @@ Check = Callable[[Path, Tally], None]
 """Looks at a Parquet, which is written but not in its place yet. What it raises keeps it from going there."""
 
 
-def write_parsed(
-    path: Path, revision: int, raw: RawFile, told: Iterable[Columns | Record], *, check: Check | None = None
+Change = Callable[[pa.RecordBatch], pa.RecordBatch]
+"""Changes records on their way into a Parquet."""
+
+
+def write_parsed(  # noqa: PLR0913 - the last two are for the pipeline alone
+    path: Path,
+    revision: int,
+    raw: RawFile,
+    told: Iterable[Columns | Record],
+    *,
+    check: Check | None = None,
+    blot: Change = lambda batch: batch,
 ) -> Tally:
     """Write what the lines of a revision say, as a whole or not at all."""
     origin = {
@@ -102,7 +116,7 @@ def write_parsed(
     with whole_file(path) as temporary:
         with pq.ParquetWriter(temporary, SCHEMA.with_metadata(origin), **LAYOUT) as writer:
             for group in _groups(told, revision):
-                batch = group.batch()
+                batch = blot(group.batch())
                 counts.update(_counted(batch))
                 writer.write_batch(batch)
         tally = Tally(**{name: counts[name] for name in Tally._fields})

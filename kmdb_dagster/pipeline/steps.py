@@ -9,7 +9,8 @@ from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.export.layout import revision_key
 from kmdb_dagster.export.reader import read_columns
-from kmdb_dagster.lake import Lake, ParsedFile, RawFile, write_parsed
+from kmdb_dagster.lake import Blotter, Lake, ParsedFile, RawFile, write_parsed
+from kmdb_dagster.lake.files import disk
 from kmdb_dagster.pipeline.guard import Guard
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.source.folder import CHUNK
@@ -63,7 +64,15 @@ def parse(pipeline: Pipeline, revision: int) -> Figures:
     """Read every line of a revision and write them as Parquet, unless too many of them are rejected."""
     raw = pipeline.lake.raw(revision) or _fetch(pipeline, revision)
     guard = Guard(revision, raw, pipeline.max_rejected_share)
-    tally = write_parsed(pipeline.lake.parsed(revision), revision, raw, read_columns(_chunks(raw)), check=guard)
+    while True:
+        forgotten = pipeline.warehouse.forgotten()
+        blot = Blotter(forgotten)
+        path, told = pipeline.lake.parsed(revision), read_columns(_chunks(raw))
+        tally = write_parsed(path, revision, raw, told, check=guard, blot=blot)
+        pipeline.warehouse.forget_tied(blot.tied, numeric_apart=pipeline.numeric_apart)
+        # Looked at once the file is in its place: who forgets looks through the files after he has said whom.
+        if pipeline.warehouse.forgotten().digests == forgotten.digests:
+            break
     if not pipeline.keep_files:
         pipeline.lake.drop_raw(revision)
     return {"bytes": raw.size, **tally._asdict()}
@@ -105,6 +114,6 @@ def _fetch(pipeline: Pipeline, revision: int) -> RawFile:
 def _chunks(raw: RawFile) -> Iterable[bytes]:
     if raw.path is None:
         return
-    with raw.path.open("rb") as file:
+    with disk(raw.path), raw.path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError, SSLError
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.source.bucket import ObjectChangedError, StoredObject
@@ -95,12 +95,10 @@ class S3Bucket:
         """S3 answers a HEAD alike for a missing object and a missing bucket, whose objects are not just absent."""
         if self._seen:
             return
-        try:
-            with self._translated(""):
-                self._client.head_bucket(Bucket=self._name)
-            self._seen = True
-        except _NotFoundError:
-            raise PermanentError(f"{self.url}: {NO_BUCKET}") from None
+        with self._translated(""):
+            # Not a HEAD: this one is sure to need no more than s3:ListBucket, and says which of the two is missing.
+            self._client.list_objects_v2(Bucket=self._name, MaxKeys=1)
+        self._seen = True
 
     def _chunks(self, found: StoredObject, start: int) -> Iterator[bytes]:
         with self._translated(found.key):
@@ -122,6 +120,10 @@ class S3Bucket:
             raise PermanentError(f"{place}: no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.") from None
         except ParamValidationError:
             raise PermanentError(f"{place}: S3 allows no such name. See AWS_BUCKET.") from None
+        except SSLError:
+            raise PermanentError(
+                f"{place}: the certificate is not to be trusted. AWS_CA_BUNDLE names a file of those to trust."
+            ) from None
         except BotoCoreError as error:
             raise TransientError(f"{place}: {type(error).__name__}") from error
 

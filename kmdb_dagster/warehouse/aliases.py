@@ -12,7 +12,10 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, Engine, text
 
+from kmdb_dagster.errors import TransientError
+from kmdb_dagster.export.forgotten import NOBODY, Forgotten
 from kmdb_dagster.export.people import Numbers, Rank, Ties, components, rank, stands_for
+from kmdb_dagster.warehouse.forgotten import MEANWHILE, read_forgotten
 from kmdb_dagster.warehouse.graph import people_of
 from kmdb_dagster.warehouse.map_lock import own_map
 from kmdb_dagster.warehouse.models import id_range
@@ -32,8 +35,14 @@ class Tie(NamedTuple):
     identity2: int
 
 
-def replace_aliases(
-    engine: Engine, generation: str, revision: int, ties: list[Tie], *, numeric_apart: bool = False
+def replace_aliases(  # noqa: PLR0913 - what a tie depends on
+    engine: Engine,
+    generation: str,
+    revision: int,
+    ties: list[Tie],
+    *,
+    numeric_apart: bool = False,
+    forgotten: Forgotten = NOBODY,
 ) -> int:
     """Store the alias lines of a revision in place of those it had, and bring the map up to date with them.
 
@@ -45,15 +54,21 @@ def replace_aliases(
         revision: its number.
         ties: all of its alias lines, in order.
         numeric_apart: what KMDB_NUMERIC_APART says; it counts only where there is no alias yet (`warehouse.rules`).
+        forgotten: whose aliases were left out of ``ties``.
 
     Returns:
         How many identities got another person.
+
+    Raises:
+        TransientError: somebody else was forgotten meanwhile.
     """
     with transaction(engine) as connection:
         if _stored(connection, revision) == ties:
             return 0
     with transaction(engine) as connection:
         own_map(connection, generation)
+        if read_forgotten(connection).digests != forgotten.digests:
+            raise TransientError(MEANWHILE)
         rule = settled_rule(connection, numeric_apart=numeric_apart)
         before = _stored(connection, revision)
         _store(connection, revision, ties)

@@ -6,6 +6,7 @@ slower and never wrong. Redis gets digests of names, never names.
 
 import logging
 from collections.abc import Iterable, Mapping
+from ssl import SSLError
 from typing import Literal
 
 from redis import Redis
@@ -56,6 +57,19 @@ class IdCache:
         except RedisError as error:
             self._give_up(error)
 
+    def drop(self, kind: Kind, digests: Iterable[bytes]) -> None:
+        """Remember these no longer. Should Redis be away, it keeps them until their time is over."""
+        gone = list(digests)
+        for digest in gone:
+            self._local.pop((kind, digest), None)
+        redis = self._redis
+        if not redis or not gone:
+            return
+        try:
+            redis.delete(*(self._name(kind, digest) for digest in gone))
+        except RedisError as error:
+            self._give_up(error)
+
     def _from_redis(self, redis: Redis, kind: Kind, digests: list[bytes]) -> dict[bytes, int]:
         try:
             answers = redis.mget([self._name(kind, digest) for digest in digests])
@@ -72,8 +86,13 @@ class IdCache:
         self._local.update({(kind, digest): number for digest, number in ids.items()})
 
     def _give_up(self, error: RedisError) -> None:
-        log.warning("Redis (KMDB_REDIS_URL) does not answer: %s. Going on without it.", type(error).__name__)
+        why = "its certificate is not to be trusted" if _is_about_tls(error) else type(error).__name__
+        log.warning("Redis (KMDB_REDIS_URL) does not answer: %s. Going on without it.", why)
         self._redis = None
 
     def _name(self, kind: Kind, digest: bytes) -> str:
         return f"kmdb:{self.generation}:{kind}:{digest.hex()}"
+
+
+def _is_about_tls(error: BaseException | None) -> bool:
+    return error is not None and (isinstance(error, SSLError) or _is_about_tls(error.__context__))

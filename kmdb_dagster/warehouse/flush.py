@@ -28,13 +28,15 @@ LOCK_SECONDS = 60
 
 
 def flush(engine: Engine) -> None:
-    """Empty every table but the filters.
+    """Empty every table but the filters, and what says who was forgotten.
 
     Waits for runs that load. From then on ids that were handed out before mean nothing: the new generation says so
     to every run and cache that still holds some. One that breaks off leaves the warehouse closed until it is flushed
     again: what is half empty is nothing to load into.
     """
     with named_lock(engine, "flush", LOCK_SECONDS) as connection:
+        # Who lacks the right to TRUNCATE is told so here, before the warehouse is closed.
+        connection.exec_driver_sql("DROP TABLE IF EXISTS kmdb_may_i_drop")
         _set_generation(connection, FLUSHING)
         for table in EMPTIED:
             connection.exec_driver_sql(f"TRUNCATE TABLE `{table}`")

@@ -5,12 +5,14 @@ two runs that meet the same new name agree; a run that dies leaves at most names
 """
 
 from collections.abc import Collection
-from hashlib import sha256
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
+from kmdb_dagster.errors import TransientError
+from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.warehouse.cache import IdCache, Kind
+from kmdb_dagster.warehouse.forgotten import MEANWHILE, read_forgotten
 from kmdb_dagster.warehouse.server import insert, named_lock, transaction
 
 NAMES_PER_STATEMENT = 1000
@@ -24,11 +26,6 @@ class _Table(NamedTuple):
 
 KEYS = _Table("keys", "string")
 USERS = _Table("users", "name")
-
-
-def digest(name: str) -> bytes:
-    """What makes a name unique: SHA-256 of its UTF-8, the same as ``UNHEX(SHA2(name, 256))`` in SQL."""
-    return sha256(name.encode()).digest()
 
 
 class Interner:
@@ -50,6 +47,10 @@ class Interner:
     def user_ids(self, names: Collection[str]) -> dict[str, int]:
         """``users.id`` of identities. A new one stands for itself in ``user_map``."""
         return self._intern(USERS, names)
+
+    def drop_users(self, digests: Collection[bytes]) -> None:
+        """Identities that are no longer in."""
+        self._cache.drop(USERS.kind, digests)
 
     def _intern(self, table: _Table, names: Collection[str]) -> dict[str, int]:
         digests = {digest(name): name for name in names}
@@ -74,6 +75,8 @@ class Interner:
         with named_lock(self._engine, table.kind, LOCK_SECONDS), transaction(self._engine) as connection:
             ids = _look_up(connection, table, names)
             new = [(key, name) for key, name in names.items() if key not in ids]
+            if table is USERS:
+                _check_remembered(connection, [key for key, _ in new])
             if new:
                 insert(connection, f"INSERT INTO `{table.kind}` (digest, `{table.column}`) VALUES (%s, %s)", new)  # noqa: S608
                 added = _look_up(connection, table, [key for key, _ in new])
@@ -88,6 +91,12 @@ def _look_up(connection: Connection, table: _Table, digests: Collection[bytes]) 
     literals = ", ".join(f"0x{key.hex()}" for key in digests)
     found = connection.exec_driver_sql(f"SELECT digest, id FROM `{table.kind}` WHERE digest IN ({literals})")  # noqa: S608
     return {bytes(key): int(number) for key, number in found}
+
+
+def _check_remembered(connection: Connection, digests: Collection[bytes]) -> None:
+    """Refuse to add somebody who was forgotten since the caller looked. Who forgets holds the lock too."""
+    if digests and not read_forgotten(connection).digests.isdisjoint(digests):
+        raise TransientError(MEANWHILE)
 
 
 def _map_to_themselves(connection: Connection, identities: Collection[int]) -> None:

@@ -1,6 +1,6 @@
 """The ledger (``revisions``): what is in, what became of each of its lines, and what failed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -88,6 +88,34 @@ def claim(connection: Connection, revision: int) -> Span | None:
         # MariaDB: the row that was in the way of ours went with the transaction that had made it.
         raise TransientError(f"Revision {revision} was being loaded by another process, which failed.")
     return Span(found.t_min, found.t_max) if found.imported_at else None
+
+
+def lock(connection: Connection, revisions: Iterable[int]) -> dict[int, Span]:
+    """Hold revisions for this transaction, in ascending order; those that are in, each with its span."""
+    numbers = ",".join(map(str, sorted(set(revisions)))) or "NULL"
+    found = connection.exec_driver_sql(
+        "SELECT revision, t_min, t_max FROM revisions "  # noqa: S608 - numbers
+        f"WHERE revision IN ({numbers}) ORDER BY revision FOR UPDATE"
+    )
+    return {row[0]: Span(row[1], row[2]) for row in found}
+
+
+def take_out(connection: Connection, revision: int, counts: Mapping[str, int]) -> None:
+    """So many lines and records of a revision are no longer in. Lines, imported or rejected, are ignored instead."""
+    changes = [f"`{name}` = `{name}` - :{name}" for name in counts]
+    changes += [f"ignored = ignored + :{name}" for name in counts if name in {"imported", "rejected"}]
+    connection.execute(
+        text(f"UPDATE revisions SET {', '.join(changes)} WHERE revision = :revision"),  # noqa: S608 - our columns
+        {**counts, "revision": revision},
+    )
+
+
+def set_span(connection: Connection, revision: int, span: Span) -> None:
+    """The times of the facts that are in are these."""
+    connection.execute(
+        text("UPDATE revisions SET t_min = :t_min, t_max = :t_max WHERE revision = :revision"),
+        {**span._asdict(), "revision": revision},
+    )
 
 
 def record(connection: Connection, revision: int, entry: Entry) -> None:

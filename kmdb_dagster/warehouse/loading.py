@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, text
 
-from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.lake.parsed import ParsedFile
+from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.lake import Blotter, ParsedFile
 from kmdb_dagster.warehouse import ledger, people
 from kmdb_dagster.warehouse.aliases import count_aliases
 from kmdb_dagster.warehouse.facts import Facts, Numbers, Records, choose, event_rows, ids_of, pieces, property_rows
 from kmdb_dagster.warehouse.filters import Filters, read_filters
+from kmdb_dagster.warehouse.forgotten import being_forgotten, read_forgotten
 from kmdb_dagster.warehouse.infile import send
 from kmdb_dagster.warehouse.interning import Interner
 from kmdb_dagster.warehouse.map_lock import hold_generation, map_version
@@ -28,6 +29,7 @@ from kmdb_dagster.warehouse.spans import widen
 
 COUNTS = ledger.Entry._fields[: ledger.Entry._fields.index("bytes")]
 REJECTED = "INSERT INTO rejected_lines (revision, line, reason, raw) VALUES (%s, %s, %s, %s)"
+ALL_TIME = (datetime(1000, 1, 1), datetime(9999, 12, 31))  # noqa: DTZ001 - as the server has it
 FATES = np.array(["ignored", "blank", "rejected", "imported"])
 """Of a line. If its records end in different ways, the last of these counts."""
 
@@ -47,7 +49,8 @@ def load_revision(
         if span is not None:
             _delete(connection, revision, span)
         loading = _Loading(connection, interner, revision, read_filters(connection))
-        for piece in pieces(parsed.batches(batch_size)):
+        forgotten = read_forgotten(connection)
+        for piece in pieces(map(Blotter(forgotten), parsed.batches(batch_size))):
             loading.load(piece)
         loading.check_tied()
         entry = loading.account.entry(parsed)
@@ -96,6 +99,8 @@ class _Loading:
     def check_tied(self) -> None:
         """Refuse to count aliases as in that are not: the warehouse may have been flushed since they were tied."""
         aliases = self.account.counts["aliases"]
+        if being_forgotten(self._connection) and count_aliases(self._connection, self._revision, ALL_TIME) > aliases:
+            raise TransientError(f"Aliases of revision {self._revision} are being forgotten. Tie it, or wait for that.")
         stored = count_aliases(self._connection, self._revision, self.account.alias_times)
         if stored != aliases:
             raise PermanentError(

@@ -25,6 +25,17 @@ def hold_generation(connection: Connection, generation: str) -> None:
         raise TransientError("The warehouse was flushed meanwhile. The revision will be loaded anew.")
 
 
+def own_generation(connection: Connection, generation: str) -> None:
+    """Wait for all who use ids, and keep others from it until this transaction ends, which should be at once.
+
+    Raises:
+        TransientError: the warehouse was flushed.
+    """
+    found = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1 FOR UPDATE")).scalar()
+    if found != generation:
+        raise TransientError("The warehouse was flushed meanwhile.")
+
+
 def own_map(connection: Connection, generation: str) -> None:
     """Hold the map alone until this transaction ends, to change it.
 

@@ -208,6 +208,17 @@ class BlacklistedProperty(Base):
     name: Mapped[str] = mapped_column(Text)
 
 
+class ForgottenIdentity(Base):
+    """An identity of a person who was forgotten, which stays out: see `warehouse.forget`."""
+
+    __tablename__ = "forgotten_identities"
+
+    digest: Mapped[bytes] = mapped_column(BINARY(32), primary_key=True)
+    asked_at: Mapped[datetime]
+    done_at: Mapped[datetime | None]
+    """None: something may still be there of it."""
+
+
 class PlaceholderIdentity(Base):
     """An identity that no person has: its aliases tie nothing, once `kmdb realias` has put that in force."""
 

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.dropping import facts_from
+from kmdb_dagster.warehouse.forgotten import being_forgotten
 from kmdb_dagster.warehouse.partitions import covered_until, read_partitions
 from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 from kmdb_dagster.warehouse.server import server_of, transaction
@@ -23,6 +24,7 @@ class Overview(NamedTuple):
     waiting_moves: int
     waiting_spans: int
     waiting_rule: bool
+    being_forgotten: int
     partitions_until: date | None
     facts_from: datetime | None
     failures: list[tuple[int, str]]
@@ -58,6 +60,8 @@ class Overview(NamedTuple):
                 "facts to be moved",
                 f"of {self.waiting_moves:,} identities; the next import or `kmdb realias` does it",
             )
+        if self.being_forgotten:
+            yield "to be forgotten", f"{self.being_forgotten:,} identities: run `kmdb forget --finish`"
 
 
 def read(engine: Engine, *, numeric_apart: bool) -> Overview:
@@ -69,6 +73,7 @@ def read(engine: Engine, *, numeric_apart: bool) -> Overview:
         moves, spans = connection.execute(
             text("SELECT (SELECT COUNT(*) FROM pending_moves), (SELECT COUNT(*) FROM pending_spans)")
         ).one()
+        forgetting = being_forgotten(connection)
     rule = rule_waits(engine, numeric_apart=numeric_apart)
     totals, failures = ledger.totals(engine), ledger.failures(engine)
-    return Overview(server, totals, people, identities, moves, spans, rule, until, kept_from, failures)
+    return Overview(server, totals, people, identities, moves, spans, rule, forgetting, until, kept_from, failures)

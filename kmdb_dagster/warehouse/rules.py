@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, bindparam, text
 
-from kmdb_dagster.warehouse.interning import digest
+from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.warehouse.server import transaction
 
 RULE_WAITS = (
@@ -56,6 +56,13 @@ def settled_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
         put_in_force(connection, asked)
         return asked
     return in_force
+
+
+def rule_to_follow(connection: Connection, *, numeric_apart: bool) -> Rule:
+    """The rule that the next tie is to follow: as `settled_rule`, without putting it in force."""
+    return (
+        rule_in_force(connection) if _any_alias(connection) else rule_asked_for(connection, numeric_apart=numeric_apart)
+    )
 
 
 def rule_waits(engine: Engine, *, numeric_apart: bool) -> bool:

@@ -63,7 +63,7 @@ TRANSIENT = {
 PERMANENT = {
     1021: "the server's disk is full",
     1044: "this user may not use this database: see the grants in docs/operations.md",
-    1045: "the server refuses this user or password: see DATABASE_URL",
+    1045: "the server refuses this user or password, or takes TLS only (ssl_ca): see DATABASE_URL",
     1049: "there is no such database: see DATABASE_URL, or create it",
     1114: "a table or its disk is full",
     1142: "this user lacks a right: see the grants in docs/operations.md",
@@ -72,6 +72,8 @@ PERMANENT = {
     1054: "a column is missing: run `kmdb migrate`",
     PACKET_TOO_LARGE: "a value is larger than the server's max_allowed_packet: raise it",
     1227: "this user lacks a right: see the grants in docs/operations.md",
+    2026: "TLS failed: the certificate is not of the ssl_ca in DATABASE_URL, or for another host, or there is no TLS",
+    3159: "the server takes TLS only: name its ssl_ca in DATABASE_URL",
     1698: "the server refuses this user or password: see DATABASE_URL",
 }
 """Errors that a person must mend, by MySQL's number."""

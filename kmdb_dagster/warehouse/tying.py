@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kmdb_dagster.lake.parsed import ParsedFile
+from kmdb_dagster.lake import Blotter, ParsedFile
 from kmdb_dagster.warehouse.aliases import Tie, replace_aliases
 from kmdb_dagster.warehouse.models import row_id
 from kmdb_dagster.warehouse.warehouse import Warehouse
@@ -25,14 +25,18 @@ def tie_revision(
     warehouse: Warehouse, revision: int, parsed: ParsedFile, *, batch_size: int, numeric_apart: bool = False
 ) -> Tied:
     """Bring the user map up to date with a revision. Doing it again changes nothing."""
-    interner = warehouse.interner()
+    interner, forgotten = warehouse.interner(), warehouse.forgotten()
+    blot = Blotter(forgotten)
     ties: list[Tie] = []
-    for batch in parsed.batches(batch_size, columns=COLUMNS):
+    for batch in map(blot, parsed.batches(batch_size, columns=COLUMNS)):
         properties: Any = batch.column("properties")
         interner.key_ids(_distinct(batch.column("name")) | _distinct(properties.keys))
         identities = interner.user_ids(_distinct(batch.column("identity")) | _distinct(batch.column("alias")))
         ties.extend(_ties(batch, revision, identities))
-    changed = replace_aliases(warehouse.engine, interner.generation, revision, ties, numeric_apart=numeric_apart)
+    warehouse.forget_tied(blot.tied, numeric_apart=numeric_apart)
+    changed = replace_aliases(
+        warehouse.engine, interner.generation, revision, ties, numeric_apart=numeric_apart, forgotten=forgotten
+    )
     return Tied(len(ties), changed)
 
 

@@ -1,11 +1,15 @@
 """The warehouse as one thing to hand around: the connection, and the ids that were looked up on it."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from kmdb_dagster.errors import TransientError
+from kmdb_dagster.export.forgotten import Forgotten
 from kmdb_dagster.warehouse.cache import IdCache
 from kmdb_dagster.warehouse.flush import FLUSHING
+from kmdb_dagster.warehouse.forgotten import forget_tied, read_forgotten
 from kmdb_dagster.warehouse.interning import Interner
 from kmdb_dagster.warehouse.server import connect, transaction
 
@@ -42,6 +46,15 @@ class Warehouse:
         if self._interner is None or self._interner.generation != generation:
             self._interner = Interner(self.engine, IdCache(generation, self._redis_url))
         return self._interner
+
+    def forgotten(self) -> Forgotten:
+        """Who is to stay out."""
+        with transaction(self.engine) as connection:
+            return read_forgotten(connection)
+
+    def forget_tied(self, ties: Iterable[tuple[str, str]], *, numeric_apart: bool) -> None:
+        """Leave out, too, whoever an alias ties to a forgotten person."""
+        forget_tied(self.engine, ties, numeric_apart=numeric_apart)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -13,7 +13,7 @@ from kmdb_dagster.cli import main
 from kmdb_dagster.cli.ui import configure
 from kmdb_dagster_tests.cli.terminal import Terminal
 
-COMMANDS = ["flush", "import", "inspect", "migrate", "partition", "realias", "sample", "status", "ui", "view"]
+COMMANDS = ["flush", "forget", "import", "inspect", "migrate", "partition", "realias", "sample", "status", "ui", "view"]
 ON_THE_DATABASE = [
     ["flush", "--yes"],
     ["import"],

@@ -37,6 +37,7 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     assert sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")) == [
         "check_everything",
         "drop_partitions",
+        "forget",
         "import_range",
         "import_revisions",
         "partition_tables",

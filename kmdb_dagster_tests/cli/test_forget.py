@@ -1,0 +1,75 @@
+"""The command that forgets people."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event
+from kmdb_dagster_tests.cli.terminal import Terminal
+from kmdb_dagster_tests.defs.runs import import_range, run_job
+from kmdb_dagster_tests.warehouse.revisions import people
+
+SIZE = "1 people with 2 identities, 2 events, 1 property values and 1 aliases are in. "
+
+
+@pytest.fixture
+def here(kmdb: Kmdb, bucket: FolderOfRevisions, instance: dg.DagsterInstance, tmp_path: Path) -> Terminal:
+    """A terminal in a folder with an import of bob, who is also b2, and anna."""
+    bucket.put(1, event("came", "bob", plan="pro"), event("came", "b2"), alias("bob", "b2"), event("came", "anna"))
+    assert import_range(instance, kmdb, 1, 1).success
+    return Terminal(tmp_path)
+
+
+def forget(here: Terminal, database: str, *options: str, told: str = "", **settings: str) -> tuple[int, str, str]:
+    lake = str(here.folder / "lake")
+    return here.kmdb("forget", *options, standard_input=told, DATABASE_URL=database, KMDB_DATA_DIR=lake, **settings)
+
+
+def test_it_says_how_much_asks_and_removes(here: Terminal, database: str, warehouse: Warehouse) -> None:
+    assert forget(here, database, "--dry-run", told="b2\n") == (0, SIZE + REST, "Identity: b2\n")
+    code, out, _ = forget(here, database, "-", "--dry-run", told="nobody\n")
+    assert (code, out) == (0, SIZE.replace("1", "0").replace("2", "0") + REST)
+    refused = forget(here, database, told="b2\nn\n")
+    assert refused[0] == 1
+    assert set(people(warehouse.engine)) == {"anna", "bob", "b2"}
+    code, out, _ = forget(here, database, told="b2\ny\n")
+    removed = "Removed: 2 identities, 2 events, 1 properties, 1 aliases, 0 rejected lines, 0 raw files, 1 parquet files"
+    assert (code, out.splitlines()[-1]) == (0, removed)
+    assert people(warehouse.engine) == {"anna": "anna"}
+
+
+REST = "Rejected lines and files are not counted yet.\n"
+
+
+def test_it_can_be_left_to_the_job(
+    here: Terminal, database: str, warehouse: Warehouse, instance: dg.DagsterInstance
+) -> None:
+    (here.folder / "people.txt").write_bytes(b"\r\nbob\r\nanna\n")
+    code, out, _ = forget(here, database, "--later", "--yes", "people.txt")
+    assert (code, out.splitlines()[-1]) == (0, "Asked for. The job `forget` in Dagster's UI removes them.")
+    assert (
+        "to be forgotten        2 identities: run `kmdb forget --finish`"
+        in here.kmdb("status", DATABASE_URL=database).out
+    )
+    assert len(people(warehouse.engine)) == 3
+    assert run_job(instance, "forget").success
+    assert people(warehouse.engine) == {}
+    assert "to be forgotten" not in here.kmdb("status", DATABASE_URL=database).out
+
+
+def test_a_person_of_too_many_identities_needs_an_option(here: Terminal, database: str, warehouse: Warehouse) -> None:
+    code, _, err = forget(here, database, "--yes", told="bob\n", KMDB_MOST_IDENTITIES="1")
+    assert code == 1
+    assert "kmdb: 1 people that are to be forgotten have more than 1 identities (KMDB_MOST_IDENTITIES)" in err
+    assert "bob" in people(warehouse.engine)
+    assert forget(here, database, "--finish", "--large", KMDB_MOST_IDENTITIES="1")[0] == 0
+    assert people(warehouse.engine) == {"anna": "anna"}
+
+
+@pytest.mark.parametrize(("told", "words"), [(b"\n\n", "There is no identity"), (b"\xff", "are no UTF-8 text")])
+def test_what_names_nobody_is_refused(told: bytes, words: str, ready: Terminal) -> None:
+    ended = ready.kmdb("forget", "-", standard_input=told)
+    assert (ended.code, words in ended.err) == (1, True)

@@ -1,0 +1,324 @@
+"""A person is forgotten: whatever the order, whatever runs beside it, and wherever it is killed."""
+
+import os
+import random
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.export.forgotten import Forgotten, digest
+from kmdb_dagster.lake import Lake
+from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
+from kmdb_dagster.pipeline.forgetting import Done, forget_people
+from kmdb_dagster.settings import database_url
+from kmdb_dagster.source import FolderBucket
+from kmdb_dagster.warehouse import Warehouse, ledger
+from kmdb_dagster.warehouse.forgotten import ask_to_forget
+from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event, line, property_set
+from kmdb_dagster_tests.databases import empty_database, make_tables
+from kmdb_dagster_tests.warehouse.revisions import content, emptied, misplaced, one, people, rows
+from kmdb_dagster_tests.warehouse.workers import Worker, at_once, count_moments, killed_at, workers
+
+NAMES = ("bob", "bób", "7", "007", "anna", "carl")
+REFUSED = (b'{"_p":"bob","_t":"x"}\n', b'{"_n":"a" "_p":"b\\303\\263b"}\n', b"anna,came\n", b"nonsense\n")
+TIMES = st.integers(T, T + 2)
+NAME = st.sampled_from(NAMES)
+LINES = st.lists(
+    st.one_of(
+        st.builds(alias, NAME, NAME),
+        st.builds(lambda one, other: line({"_n": "came", "_p": one, "_p2": other, "_t": T}), NAME, NAME),
+        st.builds(lambda name, t: event("came", name, t, plan="pro"), NAME, TIMES),
+        st.builds(lambda name, t: property_set(name, t, sex="f"), NAME, TIMES),
+        st.sampled_from([*REFUSED, b"\n"]),
+    ),
+    max_size=6,
+)
+
+
+class Forget(NamedTuple):
+    """Forgets whom somebody asked to."""
+
+    lake: Path
+
+    def __call__(self, warehouse: Warehouse) -> Done:
+        """Do it."""
+        return forget_people(warehouse, Lake(self.lake), numeric_apart=False, most_identities=1000)
+
+
+class Import(NamedTuple):
+    """Brings revisions in, from the bucket to the tables."""
+
+    bucket: Path
+    lake: Path
+    revisions: Sequence[int]
+    apart: bool = False
+
+    def __call__(self, warehouse: Warehouse) -> None:
+        """Do it."""
+        lake = Lake(self.lake)
+        lake.prepare()
+        pipeline = Pipeline(
+            FolderBucket(self.bucket),
+            lake,
+            warehouse,
+            batch_size=3,
+            keep_files=True,
+            max_rejected_share=1,
+            numeric_apart=self.apart,
+        )
+        for step in (fetch, parse, tie, load):
+            for revision in self.revisions:
+                step(pipeline, revision)
+
+
+class Place:
+    """A bucket, a lake and a warehouse."""
+
+    def __init__(self, warehouse: Warehouse, folder: Path, revisions: Sequence[Sequence[bytes]]) -> None:
+        self.warehouse = warehouse
+        self.lake = folder / "lake"
+        self.bucket = FolderOfRevisions(folder / "bucket")
+        self.revisions = list(range(1, len(revisions) + 1))
+        for revision, lines in enumerate(revisions, start=1):
+            # An ETag of a folder is made of the time.
+            os.utime(self.bucket.put(revision, *lines), (T, T))
+
+    def bring_in(self, *revisions: int, apart: bool = False) -> None:
+        """Import revisions."""
+        self.run(revisions, apart=apart)(self.warehouse)
+
+    def run(self, revisions: Sequence[int] = (), *, apart: bool = False) -> Import:
+        """The import of these revisions, or of all."""
+        return Import(self.bucket.folder, self.lake, revisions or self.revisions, apart)
+
+    def forget(self, *names: str) -> Done:
+        """Forget people, and whom somebody asked to forget before."""
+        ask_to_forget(self.warehouse.engine, [digest(name) for name in names])
+        return Forget(self.lake)(self.warehouse)
+
+    def content(self) -> dict[str, Any]:
+        """What is in, and that it is sound."""
+        engine = self.warehouse.engine
+        assert ledger.unaccounted(engine) == []
+        assert misplaced(engine) == 0
+        of_facts = "SELECT id >> 40 AS revision, COUNT(*) AS found FROM {} GROUP BY 1"
+        for table, column in (("events", "events"), ("properties", "properties"), ("aliases", "aliases")):
+            counted = of_facts.format(table)
+            wrong = (
+                f"SELECT COUNT(*) FROM revisions r LEFT JOIN ({counted}) f ON f.revision = r.revision "  # noqa: S608
+                f"WHERE r.{column} <> COALESCE(f.found, 0)"
+            )
+            assert one(engine, wrong) == 0
+        return {**content(engine), "lake": lake_rows(self.lake)}
+
+
+def lake_rows(lake: Path) -> list[Any]:
+    return [
+        pq.read_table(path).drop_columns(["revision"]).to_pylist() for path in sorted(lake.glob("parsed/*.parquet"))
+    ]
+
+
+def everything_in(folder: Path) -> bytes:
+    """All files, Parquet as text."""
+    raw = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    return raw + repr(lake_rows(folder)).encode()
+
+
+@pytest.fixture(scope="module")
+def plain(server_url: str) -> Iterator[Warehouse]:
+    """Another warehouse."""
+    with empty_database(server_url) as url:
+        make_tables(url)
+        opened = Warehouse(database_url(url))
+        yield opened
+        opened.close()
+
+
+REVISIONS = (
+    [event("came", "bob", T - 5, plan="pro"), event("came", "anna", plan="pro"), alias("bob", "x1"), b"\n"],
+    [property_set("x1", T + 9, sex="m"), alias("x1", "x2"), b'{"_p":"bob"}\n', b"no json, x2\n", b"no json\n"],
+    [event("went", "x2"), line({"_n": "came", "_p": "anna", "_p2": "carl", "_t": T}), event("came", "carl")],
+)
+
+
+def test_nothing_is_left_of_a_forgotten_person_and_nothing_comes_back(warehouse: Warehouse, tmp_path: Path) -> None:
+    place = Place(warehouse, tmp_path, REVISIONS)
+    place.bring_in(1, 2, 3)
+    assert set(people(warehouse.engine)) == {"bob", "x1", "x2", "anna", "carl"}
+    done = place.forget("x1")
+    assert done == Done(3, 2, 2, 2, 2, 3, 3)
+    for again in range(2):
+        assert people(warehouse.engine) == {"anna": "anna", "carl": "anna"}
+        assert rows(warehouse.engine, "SELECT revision, raw FROM rejected_lines") == [(2, b"no json")]
+        assert one(warehouse.engine, "SELECT COUNT(*) FROM events") == 3
+        assert not any(name in everything_in(place.lake / "parsed") for name in (b"bob", b"x1", b"x2"))
+        assert again or not any(name in everything_in(place.lake / "raw") for name in (b"bob", b"x1", b"x2"))
+        found = place.content()
+        place.bring_in(3, 2, 1)
+    assert found == place.content()
+    assert place.forget("x1") == Done(raw_files=3)
+
+
+def test_it_is_asked_for_before_anything_was_imported(warehouse: Warehouse, plain: Warehouse, tmp_path: Path) -> None:
+    place, other = Place(warehouse, tmp_path / "a", REVISIONS), Place(plain, tmp_path / "b", REVISIONS)
+    emptied(plain.engine)
+    place.forget("bob")
+    place.bring_in(3, 2, 1)
+    other.bring_in(1, 2, 3)
+    other.forget("bob")
+    # x1 and x2 became known as the same person only by aliases that came later.
+    assert place.forget("bob").identities == 1
+    assert place.content() == other.content()
+
+
+USED = """
+    SELECT name FROM users WHERE id IN (SELECT identity_id FROM events UNION SELECT identity_id FROM properties
+    UNION SELECT identity1_id FROM aliases UNION SELECT identity2_id FROM aliases)
+"""
+WAYS = st.tuples(
+    st.lists(LINES, min_size=3, max_size=3),
+    st.sampled_from(list(permutations((1, 2, 3)))),
+    st.integers(0, 3),
+    st.lists(NAME, min_size=1, max_size=2),
+    st.booleans(),
+)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(WAYS)
+def test_whenever_it_is_asked_for_the_content_is_the_same(
+    warehouse: Warehouse,
+    plain: Warehouse,
+    tmp_path_factory: pytest.TempPathFactory,
+    way: tuple[list[list[bytes]], tuple[int, ...], int, list[str], bool],
+) -> None:
+    revisions, order, before, names, placeholder = way
+    found = []
+    for opened, at in ((warehouse, before), (plain, 3)):
+        emptied(opened.engine)
+        if placeholder:
+            with opened.engine.begin() as connection:
+                connection.execute(text("INSERT INTO placeholder_identities (name) VALUES ('anna')"))
+        place = Place(opened, tmp_path_factory.mktemp("way"), revisions)
+        place.bring_in(*order[:at]) if at else None
+        place.forget(*names)
+        place.bring_in(*(order[::-1] if opened is warehouse else order))
+        place.forget(*names)
+        found.append(place.content())
+        assert not set(names) & set(people(opened.engine))
+        # A name may be left of which nothing else is: that of a placeholder, from an alias line that was removed.
+        used = {str(name) for (name,) in rows(opened.engine, USED)}
+        found[-1]["people"] = {name: found[-1]["people"][name] for name in used}
+    assert found[0] == found[1]
+
+
+def test_numeric_identities_that_stay_apart_are_forgotten_apart(warehouse: Warehouse, tmp_path: Path) -> None:
+    ties = [alias("7", "x", T), alias("x", "12", T + 1), alias("12", "y", T)]
+    place = Place(warehouse, tmp_path, [[*ties, *(event("came", name) for name in ("7", "x", "12", "y"))]])
+    place.bring_in(1, apart=True)
+    assert place.forget("12").identities == 2
+    before = place.content()
+    assert before["people"] == {"7": "7", "x": "7"}
+    place.bring_in(1, apart=True)
+    assert place.content() == before
+
+
+def test_killed_at_any_moment_and_run_again_it_comes_to_its_end(
+    database: str, warehouse: Warehouse, plain: Warehouse, tmp_path: Path
+) -> None:
+    expected = Place(plain, tmp_path / "plain", REVISIONS)
+    emptied(plain.engine)
+    expected.bring_in(1, 2, 3)
+    counted: list[int] = []
+    count_moments(plain.engine, counted.append)
+    expected.forget("x2")
+    whole = expected.content()
+    moments = random.Random(1).sample(range(1, len(counted) + 1), 6)
+    for moment in moments:
+        emptied(warehouse.engine)
+        place = Place(warehouse, tmp_path / str(moment), REVISIONS)
+        place.bring_in(1, 2, 3)
+        ask_to_forget(warehouse.engine, [digest("x2")])
+        killed_at(database, [Forget(place.lake)], moment)  # type: ignore[list-item]  # a run is what can be called
+        assert ledger.unaccounted(warehouse.engine) == []
+        Forget(place.lake)(warehouse)
+        assert place.content() == whole, moment
+
+
+@pytest.fixture
+def team(database: str) -> Iterator[list[Worker]]:
+    """Two processes that use this test's own database."""
+    with workers(database, 2) as found:
+        yield found
+
+
+def test_an_import_at_the_same_time_does_not_bring_anybody_back(
+    warehouse: Warehouse, plain: Warehouse, team: list[Worker], tmp_path: Path
+) -> None:
+    expected = Place(plain, tmp_path / "plain", REVISIONS)
+    emptied(plain.engine)
+    expected.bring_in(1, 2, 3)
+    expected.forget("bob")
+    for turn in range(3):
+        emptied(warehouse.engine)
+        place = Place(warehouse, tmp_path / str(turn), REVISIONS)
+        place.bring_in(1, 2)
+        ask_to_forget(warehouse.engine, [digest("bob")])
+        runs: Any = [[place.run((3, 2, 1)), place.run()], [Forget(place.lake)]]
+        at_once(team, runs)
+        Forget(place.lake)(warehouse)
+        assert place.content() == expected.content()
+
+
+def test_a_person_of_very_many_identities_waits_for_a_decision(warehouse: Warehouse, tmp_path: Path) -> None:
+    place = Place(warehouse, tmp_path, [[alias("a", f"b{number}") for number in range(5)], [event("came", "carl")]])
+    place.bring_in(1, 2)
+    ask_to_forget(warehouse.engine, [digest("a"), digest("carl")])
+    with pytest.raises(PermanentError, match="1 people that are to be forgotten have more than 5 identities"):
+        forget_people(warehouse, Lake(place.lake), numeric_apart=False, most_identities=5)
+    assert len(people(warehouse.engine)) == 6
+    assert forget_people(warehouse, Lake(place.lake), numeric_apart=False, most_identities=None).identities == 6
+    assert people(warehouse.engine) == {}
+
+
+def test_whoever_was_forgotten_since_a_run_looked_is_not_interned(warehouse: Warehouse) -> None:
+    ask_to_forget(warehouse.engine, [digest("bob")])
+    with pytest.raises(TransientError, match="forgotten meanwhile"):
+        warehouse.interner().user_ids(["bob"])
+    assert people(warehouse.engine) == {}
+
+
+def test_nobody_stays_ignored_by_name_who_is_forgotten(warehouse: Warehouse, tmp_path: Path) -> None:
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("INSERT INTO ignored_users (name) VALUES ('bob'), ('anna')"))
+    Place(warehouse, tmp_path, []).forget("bob")
+    assert rows(warehouse.engine, "SELECT name FROM ignored_users") == [("anna",)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        (b'{"_p":"b\\303\\263b x","_t":', True),
+        ('{"_p":"bób x"'.encode(), True),
+        (b'{"_p":"b\\u00f3b x","_n"', True),
+        (b"7", True),
+        (b'{"_p":7,"_t":"x"}', True),
+        (b"came;7;x", True),
+        (b'{"_p":"77"}', False),
+        ('{"_p":"bób xx"'.encode(), False),
+        (b'{"_p":"b\\303\\263', False),
+        (b"\xff\x00\\", False),
+        (b'"' * 100_000, False),
+    ],
+)
+def test_a_line_that_cannot_be_read_names_somebody_whole_in_quotes_or_as_a_word(raw: bytes, *, named: bool) -> None:
+    assert Forgotten([digest("bób x"), digest("7")]).named_in(raw) is named
+    assert not Forgotten().named_in(raw)

@@ -1,0 +1,155 @@
+"""TLS to the database, Redis and S3 is had where it is asked for, and a wrong certificate is refused in words."""
+
+import dataclasses
+import socket
+import ssl
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from sqlalchemy import create_engine
+
+from dev.servers import HOST, MARIADB, REDIS, S3, running
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.settings import database_url, load_settings
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.cache import IdCache
+from kmdb_dagster_tests.certificates import Authority
+from kmdb_dagster_tests.databases import empty_database, make_tables
+from kmdb_dagster_tests.warehouse.revisions import one
+
+ELSEWHERE = "127.0.0.2"
+"""The servers are reached by this address too, and their certificates are not for it."""
+FAILED = "TLS failed: the certificate is not of the ssl_ca in DATABASE_URL, or for another host, or there is no TLS"
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The authority that signs the servers' certificates."""
+    return Authority(tmp_path_factory.mktemp("tls") / "ours")
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Another authority."""
+    return Authority(tmp_path_factory.mktemp("tls") / "stranger")
+
+
+@pytest.fixture(scope="module")
+def secure_database(ours: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database on a MariaDB that takes TLS only."""
+    signed = ours.sign(HOST)
+    options = [f"--ssl-cert={signed.certificate}", f"--ssl-key={signed.key}", "--bind-address=0.0.0.0"]
+    folder = tmp_path_factory.mktemp("secure")
+    with running(MARIADB, folder, options) as server, empty_database(server.url) as url:
+        make_tables(url)
+        admin = create_engine(database_url(url))
+        with admin.connect() as connection:
+            connection.exec_driver_sql("SET GLOBAL require_secure_transport = ON")
+            yield url
+            connection.exec_driver_sql("SET GLOBAL require_secure_transport = OFF")
+        admin.dispose()
+
+
+def cipher(url: str) -> str:
+    """By what a connection to the warehouse is made unreadable for others."""
+    warehouse = Warehouse(database_url(url))
+    try:
+        warehouse.generation()
+        return str(
+            one(
+                warehouse.engine,
+                "SELECT VARIABLE_VALUE FROM INFORMATION_SCHEMA.SESSION_STATUS WHERE VARIABLE_NAME = 'Ssl_cipher'",
+            )
+        )
+    finally:
+        warehouse.close()
+
+
+def test_a_database_is_reached_by_tls_if_its_authority_is_named(secure_database: str, ours: Authority) -> None:
+    assert cipher(f"{secure_database}?ssl_ca={ours.certificate}").startswith("TLS_")
+
+
+def test_a_database_that_takes_tls_only_says_what_to_set(secure_database: str) -> None:
+    with pytest.raises(PermanentError, match=r"takes TLS only \(ssl_ca\): see DATABASE_URL"):
+        cipher(secure_database)
+
+
+def test_a_database_with_a_wrong_certificate_is_refused(
+    secure_database: str, ours: Authority, stranger: Authority
+) -> None:
+    elsewhere = secure_database.replace(HOST, ELSEWHERE)
+    for url, authority in ((secure_database, stranger), (elsewhere, ours)):
+        with pytest.raises(PermanentError, match=FAILED):
+            cipher(f"{url}?ssl_ca={authority.certificate}")
+
+
+def test_a_database_without_the_tls_that_is_asked_for_is_refused(database: str, ours: Authority) -> None:
+    with pytest.raises(PermanentError, match=FAILED):
+        cipher(f"{database}?ssl_ca={ours.certificate}")
+
+
+@pytest.fixture(scope="module")
+def secure_redis(ours: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis that takes TLS too: its address without the scheme."""
+    signed = ours.sign(HOST)
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    files = ["--tls-cert-file", signed.certificate, "--tls-key-file", signed.key]
+    options = ["--tls-port", port, "--tls-auth-clients", "no", *files, "--tls-ca-cert-file", ours.certificate]
+    with running(REDIS, tmp_path_factory.mktemp("redis"), list(map(str, options))):
+        yield f"{HOST}:{port}/0"
+
+
+def remembered(url: str) -> bool:
+    """Whether a Redis remembers an id for another process."""
+    IdCache("tls", url).put("keys", {b"digest": 7})
+    return IdCache("tls", url).get("keys", [b"digest"]) == {b"digest": 7}
+
+
+def test_a_redis_is_reached_by_tls(secure_redis: str, ours: Authority) -> None:
+    assert remembered(f"rediss://{secure_redis}?ssl_ca_certs={ours.certificate}")
+
+
+def test_a_redis_with_a_wrong_certificate_is_done_without(
+    secure_redis: str, stranger: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not remembered(f"rediss://{secure_redis}?ssl_ca_certs={stranger.certificate}")
+    assert "(KMDB_REDIS_URL) does not answer: its certificate is not to be trusted. Going on" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def secure_s3(ours: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An S3 that takes TLS only."""
+    signed = ours.sign(HOST)
+
+    def answers(port: int) -> bool:
+        try:
+            with socket.create_connection((HOST, port), timeout=2) as plain:
+                ssl.create_default_context(cafile=ours.certificate).wrap_socket(plain, server_hostname=HOST).close()
+        except OSError:
+            return False
+        return True
+
+    kind = dataclasses.replace(S3, url="https://127.0.0.1:{port}", answers=answers)
+    options = ["--ssl-cert", str(signed.certificate), "--ssl-key", str(signed.key)]
+    with running(kind, tmp_path_factory.mktemp("s3"), options) as server:
+        yield server.url
+
+
+@pytest.mark.usefixtures("bare_environment")
+def test_s3_is_reached_by_tls_and_a_wrong_certificate_is_refused(
+    secure_s3: str, ours: Authority, stranger: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"AWS_ENDPOINT_URL": secure_s3, "AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "x"}
+    for name, value in {**settings, "AWS_BUCKET": "km-data", "AWS_CA_BUNDLE": str(ours.certificate)}.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3", region_name=load_settings().region).create_bucket(Bucket="km-data")
+    assert list(Kmdb().bucket().objects()) == []
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(stranger.certificate))
+    with pytest.raises(
+        PermanentError, match=r"s3://km-data/: the certificate is not to be trusted\. AWS_CA_BUNDLE names"
+    ):
+        list(Kmdb().bucket().objects())
