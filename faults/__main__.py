@@ -1,0 +1,61 @@
+"""The command."""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from faults import in_the_database, in_the_files, rounds, site
+from faults.database import given, own
+from faults.report import Line, table, write
+
+KINDS = {kind.name: kind for kind in (*in_the_database.KINDS, *in_the_files.KINDS)}
+
+
+def main() -> int:
+    """Play the rounds, and say what came of them."""
+    options = _options()
+    database = given(options.server, options.again) if options.server else None
+    with tempfile.TemporaryDirectory(prefix="kmdb_faults_") as folder:
+        work = Path(folder)
+        with database or own(work / "mariadb") as opened, site.opened(opened, work) as place:
+            server = str(opened.server())
+            starts = rounds.undisturbed(place)
+            lines = [_play(place, starts, name, options) for name in KINDS if options.only in name]
+    print(table(lines))
+    if options.write:
+        write(server, lines)
+    return 0 if all(line.good for line in lines) else 1
+
+
+def _play(place: site.Site, starts: rounds.Starts, name: str, options: argparse.Namespace) -> Line:
+    line = Line(name)
+    began = time.monotonic()
+    for number in range(options.rounds):
+        try:
+            played = rounds.play(place, starts, KINDS[name], random.Random(f"{options.seed}/{name}/{number}"))
+        except Exception as error:
+            print(f"{name}, round {number}, seed {options.seed}: {error!r}", flush=True)
+            raise
+        line.add(played)
+        if not played.good:
+            print(f"{name}, round {number}, seed {options.seed}: {played.difference} {played.complaint}", flush=True)
+    print(f"{name}: {line.injected} rounds, {time.monotonic() - began:.0f} s. {line.words}", flush=True)
+    return line
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=1, help="of each kind")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="kinds with this in their name")
+    parser.add_argument("--server", help="mysql://root@127.0.0.1:PORT, in place of a MariaDB of our own")
+    parser.add_argument("--again", default="", help="the command that starts that server when it was killed")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/reliability.md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
