@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from faults import in_the_database, in_the_files, rounds, site
+from faults import in_dagster, in_the_database, in_the_files, rounds, site
 from faults.database import given, own
 from faults.report import Line, table, write
 
@@ -24,6 +24,7 @@ def main() -> int:
             server = str(opened.server())
             starts = rounds.undisturbed(place)
             lines = [_play(place, starts, name, options) for name in KINDS if options.only in name]
+            lines += [_kill(place, name, options) for name in in_dagster.KINDS if options.only in name]
     print(table(lines))
     if options.write:
         write(server, lines)
@@ -43,6 +44,14 @@ def _play(place: site.Site, starts: rounds.Starts, name: str, options: argparse.
         if not played.good:
             print(f"{name}, round {number}, seed {options.seed}: {played.difference} {played.complaint}", flush=True)
     print(f"{name}: {line.injected} rounds, {time.monotonic() - began:.0f} s. {line.words}", flush=True)
+    return line
+
+
+def _kill(place: site.Site, name: str, options: argparse.Namespace) -> Line:
+    began = time.monotonic()
+    words, difference = in_dagster.play(place, name, options.rounds, random.Random(f"{options.seed}/{name}"))
+    line = Line(name, len(words), 0, difference.lost, difference.twice, len(difference.tables), 0, words[-1])
+    print(f"{name}: {line.injected} times, {time.monotonic() - began:.0f} s. {line.words}", flush=True)
     return line
 
 

@@ -28,6 +28,11 @@ def version(number: int) -> Export:
     return {revision: b"".join(_lines(random.Random(f"{number}/{revision}"))) for revision in REVISIONS}
 
 
+def many(revisions: int) -> Export:
+    """An export of so many revisions."""
+    return {revision: b"".join(_lines(random.Random(f"many/{revision}"))) for revision in range(1, revisions + 1)}
+
+
 def _lines(chance: random.Random) -> Iterator[bytes]:
     for _ in range(LINES):
         t = START + chance.randrange(WEEKS * WEEK)
