@@ -17,7 +17,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from dev.processes import Process, end, spawn, tail
+from dev.processes import Process, end, spawn, tail, wait_until
 from faults.compare import Difference, content, difference
 from faults.export import many
 from faults.imports import Import, Outcome
@@ -29,7 +29,7 @@ from kmdb_dagster.warehouse import ledger
 
 ROOT = Path(__file__).parent.parent
 PER_RUN = 2
-PATIENCE = 300.0
+PATIENCE = 150.0
 """Seconds without a revision that comes in, after which it hangs."""
 
 MOST_KILLS = 2
@@ -44,13 +44,16 @@ class Dagster:
         shutil.rmtree(self._home, ignore_errors=True)
         configure(self._home)
         file = self._home / "dagster.yaml"
-        # The only thing that is not as it is shipped: a minute is long here.
-        file.write_text(file.read_text().replace("poll_interval_seconds: 60", "poll_interval_seconds: 2"))
+        # All that is not as it is shipped: minutes are long here.
+        shipped = file.read_text().replace("poll_interval_seconds: 60", "poll_interval_seconds: 2")
+        file.write_text(shipped.replace("start_timeout_seconds: 180", "start_timeout_seconds: 30"))
         self._settings = {
             **site.settings(),
             "KMDB_REVISIONS_PER_RUN": str(PER_RUN),
             "KMDB_RUNS_AHEAD": "100",
             "DAGSTER_HOME": str(self._home),
+            # This checkout, whatever is installed.
+            "PYTHONPATH": str(ROOT),
         }
         self._started: list[Process] = []
         self.log = self._home / "daemon.log"
@@ -140,7 +143,7 @@ def kill_runs(dagster: Dagster, chance: random.Random, times: int) -> list[str]:
             if dagster.kill_run(run):
                 so_far.append(run.run_id)
         time.sleep(0.1)
-    _wait(lambda: not {run for some in killed.values() for run in some} & {run.run_id for run in dagster.runs()})
+    _wait(dagster, lambda: not {run for some in killed.values() for run in some} & {run.run_id for run in dagster.runs()})
     return [dagster.words_of(run) for some in killed.values() for run in some]
 
 
@@ -156,15 +159,13 @@ def kill_everything(dagster: Dagster, chance: random.Random, times: int) -> list
 
 def _kill_and_start(dagster: Dagster, kill: Callable[[], None], chance: random.Random, times: int) -> list[str]:
     begun: set[str] = set()
-    words = []
     for _ in range(times):
-        _wait(lambda: {run.run_id for run in dagster.runs()} - begun)
+        _wait(dagster, lambda: {run.run_id for run in dagster.runs()} - begun)
         time.sleep(chance.random() * 2)
         begun |= {run.run_id for run in dagster.runs()}
         kill()
-        words.append("")
         dagster.start()
-    return words
+    return [dagster.words_of(run) for run in sorted(begun)]
 
 
 KINDS: dict[str, Kills] = {
@@ -204,9 +205,6 @@ def _wait_for_all(site: Site, dagster: Dagster, revisions: int) -> None:
         time.sleep(0.2)
 
 
-def _wait(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("Dagster does nothing.")
-        time.sleep(0.1)
+def _wait(dagster: Dagster, condition: Callable[[], object]) -> None:
+    if not wait_until(lambda: bool(condition()), PATIENCE):
+        raise TimeoutError(f"Dagster does nothing. {tail(dagster.log)}")

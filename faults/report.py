@@ -52,9 +52,15 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def write(server: str, lines: Sequence[Line]) -> None:
-    """Put the table in place of the older one of the same kind of server."""
+    """Put the lines into the table of that kind of server, in place of older ones of the same faults."""
     kind = server.split()[0]
     begin, end = f"<!-- {kind}: written by python -m faults -->", f"<!-- {kind}: end -->"
-    page = PAGE.read_text()
-    block = f"{begin}\n**{server}**\n\n{table(lines)}\n{end}"
-    PAGE.write_text(re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: block, page, flags=re.DOTALL))
+    before, _, rest = PAGE.read_text().partition(begin)
+    block, _, after = rest.partition(end)
+    merged = {line.name: line for line in (*_read(block), *lines)}
+    PAGE.write_text(f"{before}{begin}\n**{server}**\n\n{table(list(merged.values()))}\n{end}{after}")
+
+
+def _read(block: str) -> list[Line]:
+    rows = re.findall(r"^\| ([^|]+) \| (\d+) \| (\d+) \| \d+ \| (\d+) \| (\d+) \| (\d+) \|$", block, re.MULTILINE)
+    return [Line(name, *map(int, counts)) for name, *counts in rows]

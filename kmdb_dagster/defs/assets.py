@@ -131,7 +131,7 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
     )
     def bring_in_revisions(context: dg.AssetExecutionContext, kmdb: Kmdb) -> Iterator[dg.AssetCheckResult]:
         """Bring the revisions of the run in, stage by stage; one that fails does not stop the others."""
-        with kmdb.pipeline() as opened:
+        with _worth_trying_again(context), kmdb.pipeline() as opened:
             if not context.selected_asset_keys:
                 # The checks alone, which Dagster runs without partitions: they look at all that is in.
                 yield from run_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, None)
@@ -145,6 +145,16 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
             raise_for(revisions, failed)
 
     return bring_in_revisions
+
+
+@contextmanager
+def _worth_trying_again(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Where the server or the bucket is away, for every revision, the run ends, and Dagster starts it again."""
+    try:
+        yield
+    except TransientError:
+        context.instance.add_run_tags(context.run.run_id, RETRY)
+        raise
 
 
 def _run_stages(context: dg.AssetExecutionContext, opened: Pipeline, revisions: Sequence[int]) -> dict[int, Failed]:
@@ -202,9 +212,6 @@ class _Record:
         try:
             done = work()
         except TransientError:
-            # The server or the bucket is away, for every revision: the run ends here, and Dagster starts it
-            # again (run_retries in dagster.yaml).
-            self._context.instance.add_run_tags(self._context.run.run_id, RETRY)
             raise
         except Exception as error:  # noqa: BLE001 - one bad revision, or a defect that it meets, stops no other
             self.failed[revision] = Failed(stage.name, in_words(error))
