@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -18,17 +19,20 @@ KINDS = {kind.name: kind for kind in (*in_the_database.KINDS, *in_the_files.KIND
 def main() -> int:
     """Play the rounds, and say what came of them."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     database = given(options.server, options.again) if options.server else None
     with tempfile.TemporaryDirectory(prefix="kmdb_faults_") as folder:
         work = Path(folder)
         with database or own(work / "mariadb") as opened, site.opened(opened, work) as place:
             server = str(opened.server())
             starts = rounds.undisturbed(place)
-            lines = [_play(place, starts, name, options) for name in KINDS if options.only in name]
-            lines += [_kill(place, name, options) for name in in_dagster.KINDS if options.only in name]
+            lines = []
+            for name in (*KINDS, *in_dagster.KINDS):
+                if options.only in name:
+                    lines.append((_play if name in KINDS else _kill)(place, starts, name, options))
+                    if options.write:
+                        write(server, lines)
     print(table(lines))
-    if options.write:
-        write(server, lines)
     return 0 if all(line.good for line in lines) else 1
 
 
@@ -49,7 +53,7 @@ def _play(place: site.Site, starts: rounds.Starts, name: str, options: argparse.
     return line
 
 
-def _kill(place: site.Site, name: str, options: argparse.Namespace) -> Line:
+def _kill(place: site.Site, _: rounds.Starts, name: str, options: argparse.Namespace) -> Line:
     began = time.monotonic()
     words, difference = in_dagster.play(place, name, options.rounds, random.Random(f"{options.seed}/{name}"))
     line = Line(name, len(words), 0, difference.lost, difference.twice, len(difference.tables), 0, words[-1])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from kmdb_dagster_tests.buckets import alias, event, property_set
 
-REVISIONS = range(1, 5)
+REVISIONS = range(1, 4)
 LINES = 60
 WEEK = 7 * 24 * 3600
 START = 1_388_620_800

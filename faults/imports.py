@@ -1,6 +1,6 @@
 """An import: Dagster's run over all revisions, in a process of its own that can be stopped at any moment, or killed.
 
-It is forked from a server that has loaded Dagster once, so it takes a second and not four. A moment is before or
+It is forked from a server that has loaded Dagster once (`faults.warm`), so it takes a second and not four. A moment is before or
 after a statement of the run, or before a commit.
 """
 
@@ -25,7 +25,7 @@ PATIENCE = 300.0
 """Seconds without a word from a run, after which it hangs."""
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__])
+PROCESSES.set_forkserver_preload(["faults.warm"])
 
 STRUCK = "struck"
 

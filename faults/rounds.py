@@ -57,7 +57,7 @@ def undisturbed(site: Site) -> Starts:
 def play(site: Site, starts: Starts, kind: type[Fault], chance: random.Random) -> Round:
     """One round; a fault that missed is tried again, at another moment."""
     for _ in range(MOST_MISSES):
-        over = chance.random() < 0.5
+        over = chance.random() < 0.4
         _prepare(site, over=over)
         fault = kind(site, chance)
         start = starts.over if over else starts.fresh

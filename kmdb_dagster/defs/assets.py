@@ -21,7 +21,7 @@ from kmdb_dagster.defs.failures import Failed, in_words, raise_for
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import REVISIONS, revisions_of
 from kmdb_dagster.errors import TransientError
-from kmdb_dagster.pipeline import Pipeline
+from kmdb_dagster.pipeline import Pipeline, patiently
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 
@@ -138,7 +138,7 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
                 return
             revisions = revisions_of(context.partition_keys)
             failed = _run_stages(context, opened, revisions)
-            if rule_waits(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
+            if patiently(rule_waits)(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
                 context.log.warning("%s", RULE_WAITS)
             good = [revision for revision in revisions if revision not in failed]
             yield from run_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, good)
@@ -211,11 +211,14 @@ class _Record:
         """Do it, or wait for its end, and record how it went."""
         try:
             done = work()
-        except TransientError:
-            raise
+        except TransientError as error:
+            raise TransientError(
+                f"Revision {revision}, {stage.name}: {error} That did not pass in time, so the run ends here. What it had "
+                "done is kept, and Dagster starts it again, twice at the most."
+            ) from error
         except Exception as error:  # noqa: BLE001 - one bad revision, or a defect that it meets, stops no other
             self.failed[revision] = Failed(stage.name, in_words(error))
-            ledger.record_failure(self._engine, revision, str(self.failed[revision]))
+            patiently(ledger.record_failure)(self._engine, revision, str(self.failed[revision]))
         else:
             _tell(self._context, stage, revision, done.figures, done.seconds)
 
