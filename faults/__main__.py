@@ -10,7 +10,7 @@ from pathlib import Path
 
 from faults import in_dagster, in_the_database, in_the_files, rounds, site
 from faults.database import given, own
-from faults.imports import Hung
+from faults.imports import HungError
 from faults.report import Line, table, write
 
 KINDS = {kind.name: kind for kind in (*in_the_database.KINDS, *in_the_files.KINDS)}
@@ -42,7 +42,7 @@ def _play(place: site.Site, starts: rounds.Starts, name: str, options: argparse.
     for number in range(options.rounds):
         try:
             played = rounds.play(place, starts, KINDS[name], random.Random(f"{options.seed}/{name}/{number}"))
-        except (AssertionError, Hung) as error:
+        except (AssertionError, HungError) as error:
             line.complaints += 1
             print(f"{name}, round {number}, seed {options.seed}: {error}", flush=True)
             continue

@@ -13,7 +13,7 @@ AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Cutter:
-    """Hands bytes on to a port of loopback. Armed, it waits for the so-many-th LOAD DATA and lets so many bytes of it by."""
+    """Hands bytes on to a port of loopback. Armed, it waits for the so-many-th LOAD DATA, and cuts it."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -38,10 +38,10 @@ class Cutter:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError), client:  # either end went away: so does the other
-            with socket.create_connection(("127.0.0.1", self._target)) as server:
-                threading.Thread(target=_hand_on, args=(server, client), daemon=True).start()
-                self._hand_on_to_server(client, server)
+        # Either end goes away: so does the other.
+        with suppress(OSError), client, socket.create_connection(("127.0.0.1", self._target)) as server:
+            threading.Thread(target=_hand_on, args=(server, client), daemon=True).start()
+            self._hand_on_to_server(client, server)
 
     def _hand_on_to_server(self, client: socket.socket, server: socket.socket) -> None:
         left: int | None = None

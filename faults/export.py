@@ -19,7 +19,8 @@ WEEKS = 60
 Export = dict[int, bytes]
 """The content of each revision."""
 
-NAMES = [*(f"visitor{number}" for number in range(25)), *map(str, range(100, 108)), "Bob", "bob", "bob ", "böb", "\U0001f600"]
+NAMES = [*(f"visitor{number}" for number in range(25)), *map(str, range(100, 108))]
+NAMES += ["Bob", "bob", "bob ", "böb", "\U0001f600"]
 VALUES = ("pro", "free", "a\tb\\c\nd", "'\"\\N", "", "\U0001f600" * 40, "x" * 300)
 
 

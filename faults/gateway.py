@@ -40,7 +40,8 @@ class Gateway:
         self.url = f"http://127.0.0.1:{port}"
         self.acted = 0
         self._lock = threading.Lock()
-        self.disarm()
+        self._turns: Iterator[Act | None] = iter(())
+        self._methods: Collection[str] = EITHER
 
     def arm(self, act: Act, first: int, times: int, methods: Collection[str] = EITHER) -> None:
         """Answer so many requests by ``act``, beginning with the so-many-th."""
@@ -52,8 +53,7 @@ class Gateway:
     def disarm(self) -> None:
         """Hand all on."""
         with self._lock:
-            self._turns: Iterator[Act | None] = iter(())
-            self._methods: Collection[str] = EITHER
+            self._turns = iter(())
 
     def answer(self, method: str, path: str, headers: dict[str, str]) -> Answer:
         """What to answer."""
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(body[:cut])
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - http.server's name
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
         """Say nothing."""

@@ -1,7 +1,7 @@
 """An import: Dagster's run over all revisions, in a process of its own that can be stopped at any moment, or killed.
 
-It is forked from a server that has loaded Dagster once (`faults.warm`), so it takes a second and not four. A moment is before or
-after a statement of the run, or before a commit.
+It is forked from a server that has loaded Dagster once (`faults.warm`), so it takes a second and not four. A moment is
+before or after a statement of the run, or before a commit.
 """
 
 import logging
@@ -45,14 +45,16 @@ class Outcome(NamedTuple):
 KILLED = Outcome(success=False, words="(killed)")
 
 
-class Hung(Exception):
+class HungError(Exception):
     """A run came to no end."""
 
 
 class Import:
     """A run that has begun. ``at`` is the moment in which it waits for `strike` to return; 0: none."""
 
-    def __init__(self, settings: Mapping[str, str], revisions: Sequence[int], *, at: int = 0, lock_wait: int = 0) -> None:
+    def __init__(
+        self, settings: Mapping[str, str], revisions: Sequence[int], *, at: int = 0, lock_wait: int = 0
+    ) -> None:
         self._pipe, theirs = PROCESSES.Pipe()
         arguments = (theirs, dict(settings), (revisions[0], revisions[-1]), at, lock_wait)
         self._process = PROCESSES.Process(target=_work, args=arguments, daemon=True)
@@ -73,7 +75,7 @@ class Import:
         """Wait for its end. In its moment, ``strike`` is called.
 
         Raises:
-            Hung: it does not end.
+            HungError: it does not end.
         """
         try:
             while self._pipe.poll(PATIENCE):
@@ -87,7 +89,7 @@ class Import:
             self._process.join()
             return KILLED
         self.kill()
-        raise Hung(f"A run said nothing for {PATIENCE:g} seconds.")
+        raise HungError(f"A run said nothing for {PATIENCE:g} seconds.")
 
 
 def _work(pipe: Connection, settings: Mapping[str, str], span: tuple[int, int], at: int, lock_wait: int) -> None:
@@ -127,4 +129,5 @@ def _shorten(raw: Any, seconds: int) -> None:
 def _words(result: dg.ExecuteInProcessResult) -> str:
     failures = [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE]
     errors = [event.step_failure_data.error for event in failures]
-    return "\n".join(error.cause.message if error and error.cause else str(error and error.message) for error in errors).strip()
+    # Under the layer that Dagster wraps around it.
+    return "\n".join((error.cause or error).message for error in errors if error).strip()

@@ -20,8 +20,7 @@ import dagster as dg
 from dev.processes import Process, end, spawn, tail, wait_until
 from faults.compare import Difference, content, difference
 from faults.export import many
-from faults.imports import Import, Outcome
-from faults.rounds import Round
+from faults.imports import Import
 from faults.site import Site
 from kmdb_dagster.cli.ui import configure
 from kmdb_dagster.defs.import_runs import UNDER_WAY
@@ -79,6 +78,10 @@ class Dagster:
     def runs(self) -> list[dg.DagsterRun]:
         """The runs that have begun and not ended."""
         return list(self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])))
+
+    def begun(self) -> set[str]:
+        """Their ids."""
+        return {run.run_id for run in self.runs()}
 
     def idle(self) -> bool:
         """Whether nothing is under way."""
@@ -143,8 +146,9 @@ def kill_runs(dagster: Dagster, chance: random.Random, times: int) -> list[str]:
             if dagster.kill_run(run):
                 so_far.append(run.run_id)
         time.sleep(0.1)
-    _wait(dagster, lambda: not {run for some in killed.values() for run in some} & {run.run_id for run in dagster.runs()})
-    return [dagster.words_of(run) for some in killed.values() for run in some]
+    dead = [run for some in killed.values() for run in some]
+    _wait(dagster, lambda: dagster.begun().isdisjoint(dead))
+    return [dagster.words_of(run) for run in dead]
 
 
 def kill_daemons(dagster: Dagster, chance: random.Random, times: int) -> list[str]:
@@ -160,9 +164,9 @@ def kill_everything(dagster: Dagster, chance: random.Random, times: int) -> list
 def _kill_and_start(dagster: Dagster, kill: Callable[[], None], chance: random.Random, times: int) -> list[str]:
     begun: set[str] = set()
     for _ in range(times):
-        _wait(dagster, lambda: {run.run_id for run in dagster.runs()} - begun)
+        _wait(dagster, lambda: dagster.begun() - begun)  # noqa: B023 - called at once
         time.sleep(chance.random() * 2)
-        begun |= {run.run_id for run in dagster.runs()}
+        begun |= dagster.begun()
         kill()
         dagster.start()
     return [dagster.words_of(run) for run in sorted(begun)]

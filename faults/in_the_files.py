@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from faults.export import REVISIONS, version
 from faults.fault import Fault
-from faults.gateway import Act, Answer, refusal
+from faults.gateway import Answer, refusal
 from faults.imports import Import, Outcome
 from faults.site import Site
 
@@ -32,25 +32,27 @@ class InTheGateway(Fault):
 class Refused(InTheGateway):
     """S3 refuses a request, a few times."""
 
-    act: ClassVar[Act]
+    answer: ClassVar[tuple[int, str]]
 
     def arm(self) -> None:
         # Two requests for each revision.
-        self.site.gateway.arm(type(self).act, self.chance.randint(1, 2 * len(REVISIONS)), self.chance.randint(1, 3))
+        self.site.gateway.arm(
+            refusal(*self.answer), self.chance.randint(1, 2 * len(REVISIONS)), self.chance.randint(1, 3)
+        )
 
 
 class InternalError(Refused):
     """500."""
 
     name = "S3: 500 InternalError"
-    act = staticmethod(refusal(500, "InternalError"))
+    answer = (500, "InternalError")
 
 
 class SlowDown(Refused):
     """503."""
 
     name = "S3: 503 SlowDown"
-    act = staticmethod(refusal(503, "SlowDown"))
+    answer = (503, "SlowDown")
 
 
 class AccessDenied(InTheGateway):

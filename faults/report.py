@@ -53,7 +53,7 @@ def table(lines: Sequence[Line]) -> str:
 
 def write(server: str, lines: Sequence[Line]) -> None:
     """Put the lines into the table of that kind of server, in place of older ones of the same faults."""
-    kind = server.split()[0]
+    kind = server.split(maxsplit=1)[0]
     begin, end = f"<!-- {kind}: written by python -m faults -->", f"<!-- {kind}: end -->"
     before, _, rest = PAGE.read_text().partition(begin)
     block, _, after = rest.partition(end)
@@ -62,5 +62,6 @@ def write(server: str, lines: Sequence[Line]) -> None:
 
 
 def _read(block: str) -> list[Line]:
-    rows = re.findall(r"^\| ([^|]+) \| (\d+) \| (\d+) \| \d+ \| (\d+) \| (\d+) \| (\d+) \|$", block, re.MULTILINE)
+    row = r"^\| ([^|]+) \| (\d+) \| (\d+) \| \d+ \| (\d+) \| (\d+) \| (\d+) \|$"
+    rows: list[tuple[str, str, str, str, str, str]] = re.findall(row, block, re.MULTILINE)
     return [Line(name, *map(int, counts)) for name, *counts in rows]

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from faults.imports import definitions
+from kmdb_dagster.definitions import definitions
 from kmdb_dagster.defs.revisions import NAME
 
 with dg.DagsterInstance.ephemeral() as instance:

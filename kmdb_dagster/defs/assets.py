@@ -213,8 +213,8 @@ class _Record:
             done = work()
         except TransientError as error:
             raise TransientError(
-                f"Revision {revision}, {stage.name}: {error} That did not pass in time, so the run ends here. What it had "
-                "done is kept, and Dagster starts it again, twice at the most."
+                f"Revision {revision}, {stage.name}: {error} That did not pass in time, so the run ends here. What it "
+                "had done is kept, and Dagster starts it again, twice at the most."
             ) from error
         except Exception as error:  # noqa: BLE001 - one bad revision, or a defect that it meets, stops no other
             self.failed[revision] = Failed(stage.name, in_words(error))

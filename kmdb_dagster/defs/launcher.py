@@ -1,7 +1,8 @@
 """Starts runs as Dagster does by itself, and lets run monitoring know when one is gone.
 
-A run whose process alone is killed is found by the code server that started it. If that is gone too, since the machine went down, Dagster
-1.13 leaves the run as it is: it counts as under way for ever, and takes the place of others (docs/decisions/0016).
+A run whose process alone is killed is found by the code server that started it. If that is gone too, since the
+machine went down, Dagster 1.13 leaves the run as it is: it counts as under way for ever, and takes the place of others
+(docs/decisions/0016-runs-that-went-down.md).
 """
 
 import json

@@ -126,8 +126,8 @@ class S3Bucket:
             ) from None
         except BotoCoreError as error:
             raise TransientError(
-                f"{place}: the connection to S3 failed ({type(error).__name__}). If that lasts, look at the network and at "
-                "AWS_ENDPOINT_URL."
+                f"{place}: the connection to S3 failed ({type(error).__name__}). If that lasts, look at the "
+                "network and at AWS_ENDPOINT_URL."
             ) from error
 
 

@@ -7,14 +7,17 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from kmdb_dagster.defs.launcher import GRPC_INFO_TAG, RunLauncher
+from kmdb_dagster.defs.launcher import RunLauncher
+
+CODE_SERVER = ".dagster/grpc_info"
+"""The tag in which Dagster notes it."""
 
 YAML = Path(__file__).parents[2] / "dagster.yaml"
 
 
 def said_of(path: str | None) -> str:
     """What monitoring is told of a run whose code server listens there."""
-    tags = {} if path is None else {GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": path})}
+    tags = {} if path is None else {CODE_SERVER: json.dumps({"host": "localhost", "socket": path})}
     return str(RunLauncher().check_run_worker_health(dg.DagsterRun(job_name="a_job", tags=tags)))
 
 
