@@ -64,4 +64,8 @@ def write(server: str, lines: Sequence[Line]) -> None:
 def _read(block: str) -> list[Line]:
     row = r"^\| ([^|]+) \| (\d+) \| (\d+) \| \d+ \| (\d+) \| (\d+) \| (\d+) \|$"
     rows: list[tuple[str, str, str, str, str, str]] = re.findall(row, block, re.MULTILINE)
-    return [Line(name, *map(int, counts)) for name, *counts in rows]
+    found = []
+    for name, *counts in rows:
+        injected, got_over, lost, twice, tables = map(int, counts)
+        found.append(Line(name, injected, got_over, lost, twice, tables))
+    return found
