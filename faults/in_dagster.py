@@ -28,7 +28,7 @@ from kmdb_dagster.warehouse import ledger
 
 ROOT = Path(__file__).parent.parent
 PER_RUN = 2
-PATIENCE = 150.0
+PATIENCE = 300.0
 """Seconds without a revision that comes in, after which it hangs."""
 
 MOST_KILLS = 2
@@ -45,7 +45,7 @@ class Dagster:
         file = self._home / "dagster.yaml"
         # All that is not as it is shipped: minutes are long here.
         shipped = file.read_text().replace("poll_interval_seconds: 60", "poll_interval_seconds: 2")
-        file.write_text(shipped.replace("start_timeout_seconds: 180", "start_timeout_seconds: 30"))
+        file.write_text(shipped.replace("start_timeout_seconds: 180", "start_timeout_seconds: 90"))
         self._settings = {
             **site.settings(),
             "KMDB_REVISIONS_PER_RUN": str(PER_RUN),
