@@ -1,7 +1,7 @@
 # What a person does with a checkout. Every target makes the environment ready first (dev/bootstrap).
 # No make on the machine? Run `dev/bootstrap` once: it installs it.
 .DEFAULT_GOAL := help
-.PHONY: help demo ui stop test fuzz lint types docs check constraints clean bootstrap
+.PHONY: help demo ui stop test fuzz faults lint types docs check constraints clean bootstrap
 
 PYTHON_HERE := .venv/bin/python
 # More arguments for the program that a target runs: make test ARGS='-k aliases -x'
@@ -29,6 +29,9 @@ test: bootstrap ## all tests, against servers of their own (ARGS='-k aliases -x'
 fuzz: bootstrap ## feed the reader with ever more devious bytes, for so long (SECONDS=120)
 	@$(PYTHON_HERE) -c 'import atheris' 2>/dev/null || $(PYTHON_HERE) -m pip -qq install -c constraints.txt --group fuzz
 	@$(PYTHON_HERE) -m fuzz.fuzz_reader -max_total_time=$(SECONDS) $(ARGS)
+
+faults: bootstrap ## disturb imports by every fault once, and compare the tables (ARGS='--rounds 10 --only deadlock')
+	@$(PYTHON_HERE) -m faults $(ARGS)
 
 lint: bootstrap ## ruff: rules and format
 	@$(PYTHON_HERE) -m ruff check .

@@ -21,7 +21,7 @@ from kmdb_dagster.defs.failures import Failed, in_words, raise_for
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import REVISIONS, revisions_of
 from kmdb_dagster.errors import TransientError
-from kmdb_dagster.pipeline import Pipeline
+from kmdb_dagster.pipeline import Pipeline, patiently
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 
@@ -131,20 +131,30 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
     )
     def bring_in_revisions(context: dg.AssetExecutionContext, kmdb: Kmdb) -> Iterator[dg.AssetCheckResult]:
         """Bring the revisions of the run in, stage by stage; one that fails does not stop the others."""
-        with kmdb.pipeline() as opened:
+        with _worth_trying_again(context), kmdb.pipeline() as opened:
             if not context.selected_asset_keys:
                 # The checks alone, which Dagster runs without partitions: they look at all that is in.
                 yield from run_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, None)
                 return
             revisions = revisions_of(context.partition_keys)
             failed = _run_stages(context, opened, revisions)
-            if rule_waits(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
+            if patiently(rule_waits)(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
                 context.log.warning("%s", RULE_WAITS)
             good = [revision for revision in revisions if revision not in failed]
             yield from run_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, good)
             raise_for(revisions, failed)
 
     return bring_in_revisions
+
+
+@contextmanager
+def _worth_trying_again(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Where the server or the bucket is away, for every revision, the run ends, and Dagster starts it again."""
+    try:
+        yield
+    except TransientError:
+        context.instance.add_run_tags(context.run.run_id, RETRY)
+        raise
 
 
 def _run_stages(context: dg.AssetExecutionContext, opened: Pipeline, revisions: Sequence[int]) -> dict[int, Failed]:
@@ -201,14 +211,14 @@ class _Record:
         """Do it, or wait for its end, and record how it went."""
         try:
             done = work()
-        except TransientError:
-            # The server or the bucket is away, for every revision: the run ends here, and Dagster starts it
-            # again (run_retries in dagster.yaml).
-            self._context.instance.add_run_tags(self._context.run.run_id, RETRY)
-            raise
+        except TransientError as error:
+            raise TransientError(
+                f"Revision {revision}, {stage.name}: {error} That did not pass in time, so the run ends here. What it "
+                "had done is kept, and Dagster starts it again, twice at the most."
+            ) from error
         except Exception as error:  # noqa: BLE001 - one bad revision, or a defect that it meets, stops no other
             self.failed[revision] = Failed(stage.name, in_words(error))
-            ledger.record_failure(self._engine, revision, str(self.failed[revision]))
+            patiently(ledger.record_failure)(self._engine, revision, str(self.failed[revision]))
         else:
             _tell(self._context, stage, revision, done.figures, done.seconds)
 

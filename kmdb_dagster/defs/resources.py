@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import boto3
 import dagster as dg
-from dagster_aws.s3 import S3Resource
+from botocore.config import Config
 
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Pipeline
@@ -12,8 +13,9 @@ from kmdb_dagster.settings import Settings, load_settings, missing, revealed
 from kmdb_dagster.source import Bucket, FolderBucket, S3Bucket
 from kmdb_dagster.warehouse import Warehouse
 
-S3_ATTEMPTS = 8
-"""Attempts of one request to S3; boto3 waits longer each time, 13 seconds in all at the most."""
+S3 = Config(retries={"total_max_attempts": 9}, connect_timeout=5, read_timeout=10)
+"""How a request to S3 is tried again: boto3 waits longer each time, 13 seconds in all at the most. A host that never
+answers is given up after two minutes, where boto3 by itself would take ten."""
 
 
 class Kmdb(dg.ConfigurableResource[None]):
@@ -38,14 +40,15 @@ class Kmdb(dg.ConfigurableResource[None]):
             return FolderBucket(settings.local_bucket)
         if settings.bucket is None:
             raise missing("AWS_BUCKET")
-        client = S3Resource(
+        client = boto3.client(
+            "s3",
             region_name=settings.region,
             endpoint_url=settings.endpoint_url,
             aws_access_key_id=settings.access_key_id,
             aws_secret_access_key=revealed(settings.secret_access_key),
             aws_session_token=revealed(settings.session_token),
-            max_attempts=S3_ATTEMPTS,
-        ).get_client()
+            config=S3,
+        )
         return S3Bucket(client, settings.bucket)
 
     @contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine
 
+from kmdb_dagster.pipeline import patiently
 from kmdb_dagster.warehouse import counting, ledger
 
 EVENTS = dg.AssetKey("events")
@@ -33,10 +34,13 @@ def results(
     """What the selected ones of these checks find, of some revisions or of all."""
     looked_at = {"revisions": len(revisions) if revisions is not None else "all"}
     if ACCOUNTED.key in selected:
-        lost = ledger.unaccounted(engine, revisions)
+        lost = patiently(ledger.unaccounted)(engine, revisions)
         yield _result(ACCOUNTED, not lost, {**looked_at, "not_accounted_for": lost[:MOST_NAMED]})
     if AGREE.key in selected:
-        wrong = counting.wrong_anywhere(engine) if revisions is None else counting.wrong_among(engine, revisions)
+        if revisions is None:
+            wrong = patiently(counting.wrong_anywhere)(engine)
+        else:
+            wrong = patiently(counting.wrong_among)(engine, revisions)
         yield _result(AGREE, not wrong, {**looked_at, "wrong": _table(wrong)})
 
 

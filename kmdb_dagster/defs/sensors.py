@@ -61,6 +61,8 @@ class Tick(NamedTuple):
             yield f"Missing in it: {ranges_in_words(missing)}."
         if changed := watch.changed(self.sighting, self.statuses):
             yield f"Changed since they were imported: {ranges_in_words(changed)}."
+        if gone := watch.vanished(self.sighting, self.statuses):
+            yield f"Imported before and no longer there: {ranges_in_words(gone)}; what was imported of it is kept."
         if listing and listing.strange:
             yield f"{len(listing.strange)} objects under revisions/ have names that KissMetrics does not give."
         if status and status.to_come:

@@ -125,15 +125,15 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def disk(path: Path) -> Iterator[None]:
-    """Failures of the disk as our own: what a person must mend, or what passes."""
+def disk(path: Path, setting: str = "KMDB_DATA_DIR") -> Iterator[None]:
+    """Failures of the disk as our own: what a person must mend, or what passes. ``setting`` names the folder."""
     try:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
         words = f"{path}: {reason}."
         if error.errno in FULL:
-            raise PermanentError(f"{words} Make room there, or set KMDB_DATA_DIR to a folder with more.") from error
+            raise PermanentError(f"{words} Make room there, or set {setting} to a folder with more.") from error
         if error.errno in FORBIDDEN:
-            raise PermanentError(f"{words} Let this user write there, or set KMDB_DATA_DIR elsewhere.") from error
+            raise PermanentError(f"{words} Let this user write there, or set {setting} elsewhere.") from error
         raise TransientError(words) from error

@@ -27,6 +27,8 @@ class Sighting(NamedTuple):
     etags: dict[int, str]
     listing: Listing | None
     status: ExportStatus | None
+    lowest: int = 1
+    """The first number that was looked for."""
 
 
 def look_everywhere(bucket: Bucket, min_revision: int | None) -> Sighting:
@@ -39,7 +41,7 @@ def look_everywhere(bucket: Bucket, min_revision: int | None) -> Sighting:
         number = parse_revision(found.key)
         if number is not None and number >= lowest:
             etags[number] = found.etag
-    return Sighting(etags, read_listing(names), _status(bucket))
+    return Sighting(etags, read_listing(names), _status(bucket), lowest)
 
 
 def look_ahead(bucket: Bucket, last: int, lookahead: int) -> Sighting:
@@ -60,6 +62,14 @@ def changed(sighting: Sighting, statuses: Mapping[int, Status]) -> list[int]:
     """Revisions that are in with another content than the bucket has now, or that came late into a gap."""
     known = ((number, statuses[number], etag) for number, etag in sighting.etags.items() if number in statuses)
     return sorted(number for number, status, etag in known if status.imported and status.etag != etag)
+
+
+def vanished(sighting: Sighting, statuses: Mapping[int, Status]) -> list[int]:
+    """Revisions that are in, and are not in the bucket any more; only a look everywhere can tell."""
+    if sighting.listing is None:
+        return []
+    in_it = (number for number, status in statuses.items() if status.etag and number >= sighting.lowest)
+    return sorted(number for number in in_it if number not in sighting.etags)
 
 
 def untouched(registered: Iterable[int], statuses: Collection[int], under_way: Collection[int]) -> list[int]:

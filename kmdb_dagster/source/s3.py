@@ -125,7 +125,10 @@ class S3Bucket:
                 f"{place}: the certificate is not to be trusted. AWS_CA_BUNDLE names a file of those to trust."
             ) from None
         except BotoCoreError as error:
-            raise TransientError(f"{place}: {type(error).__name__}") from error
+            raise TransientError(
+                f"{place}: the connection to S3 failed ({type(error).__name__}). If that lasts, look at the "
+                "network and at AWS_ENDPOINT_URL."
+            ) from error
 
 
 class _NotFoundError(PermanentError):

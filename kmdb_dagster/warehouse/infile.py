@@ -95,11 +95,11 @@ def _bytes_of(strings: Any) -> pa.Buffer:  # noqa: ANN401 - as above
 @contextmanager
 def _file_of(text: pa.Buffer) -> Iterator[str]:
     """Text as a file, by a path for this process only: it has no name in any folder, and goes with the process."""
-    with tempfile.TemporaryFile() as file:
-        with disk(Path(tempfile.gettempdir())):
-            file.write(text)
-            file.flush()
-            file.seek(0)
+    # Outermost: what could not be written is tried again as the file is closed.
+    with disk(Path(tempfile.gettempdir()), "TMPDIR"), tempfile.TemporaryFile() as file:
+        file.write(text)
+        file.flush()
+        file.seek(0)
         yield f"/dev/fd/{file.fileno()}"
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+import MySQLdb
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
@@ -134,18 +135,20 @@ def translated(engine: Engine) -> Iterator[None]:
     """
     try:
         yield
-    except DBAPIError as error:
+    # The driver's own too: SQLAlchemy leaves them as they are when a connection is set up, or changes to autocommit.
+    except (DBAPIError, MySQLdb.Error) as error:
         number = error_number(error)
+        lost = isinstance(error, DBAPIError) and error.connection_invalidated
         place = f"Database {engine.url.database!r} on {engine.url.host or 'localhost'}"
-        if number in TRANSIENT or error.connection_invalidated:
+        if number in TRANSIENT or lost:
             raise TransientError(f"{place}: {TRANSIENT.get(number, 'the connection was lost')} ({number}).") from None
         words = PERMANENT.get(number, "the server refused a statement")
         raise PermanentError(f"{place}: {words} (MySQL error {number}).") from None
 
 
-def error_number(error: DBAPIError) -> int:
-    """MySQL's number of an error; 0 if it has none."""
-    arguments = getattr(error.orig, "args", ())
+def error_number(error: Exception) -> int:
+    """MySQL's number of an error, the driver's or SQLAlchemy's; 0 if it has none."""
+    arguments = getattr(getattr(error, "orig", error), "args", ())
     return arguments[0] if arguments and isinstance(arguments[0], int) else 0
 
 

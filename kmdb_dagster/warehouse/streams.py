@@ -9,11 +9,9 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-import MySQLdb
 import numpy as np
 from MySQLdb.cursors import SSCursor
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from kmdb_dagster.export.people import Numbers
 
@@ -28,9 +26,6 @@ def stream(connection: Connection, statement: str) -> Iterator[Sequence[Any]]:
         with _no_garbage():
             while rows := cursor.fetchmany(ROWS_AT_ONCE):
                 yield rows
-    except MySQLdb.Error as error:
-        # As SQLAlchemy would raise it: so it is translated like all others.
-        raise DBAPIError(None, None, error) from None
     finally:
         cursor.close()
 

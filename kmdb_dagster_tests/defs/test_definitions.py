@@ -136,12 +136,12 @@ def test_importing_the_definitions_reads_no_setting_and_opens_nothing(tmp_path: 
 
 def test_only_defs_and_definitions_know_dagster() -> None:
     allowed = {PACKAGE / "definitions.py", *(PACKAGE / "defs").rglob("*.py")}
-    assert {path for path in PACKAGE.rglob("*.py") if _imports(path) & {"dagster", "dagster_aws"}} <= allowed
+    assert {path for path in PACKAGE.rglob("*.py") if _imports(path) & {"dagster"}} <= allowed
 
 
 def test_what_an_export_is_knows_no_library() -> None:
     for path in (PACKAGE / "export").rglob("*.py"):
-        assert not _imports(path) & {"dagster", "dagster_aws", "sqlalchemy", "boto3", "botocore", "MySQLdb"}
+        assert not _imports(path) & {"dagster", "sqlalchemy", "boto3", "botocore", "MySQLdb"}
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,19 @@ def test_a_changed_file_is_asked_for_again(
     assert watch.ranges() == []
 
 
+def test_a_file_that_vanished_is_named_and_what_is_in_of_it_is_kept(
+    watch: Watch, bucket: FolderOfRevisions, warehouse: Warehouse
+) -> None:
+    fill(bucket, 1, 2, 4)
+    watch.carry_out(*watch.tick()[0])
+    (bucket.folder / "revisions" / "2.json").unlink()
+    watch.pass_an_hour()
+    requests, words = watch.tick()
+    assert requests == []
+    assert "Imported before and no longer there: 2; what was imported of it is kept." in words
+    assert ledger.totals(warehouse.engine).events == 3
+
+
 def test_a_late_arrival_in_a_gap_is_asked_for(watch: Watch, bucket: FolderOfRevisions) -> None:
     fill(bucket, 1, 3)
     watch.carry_out(*watch.tick()[0])

@@ -1,10 +1,15 @@
 """What S3 does on a bad day: bodies that break off, throttling, refusals."""
 
+import socket
 from collections.abc import Iterator
 from itertools import chain, repeat
+from typing import Any
 
 import pytest
+from botocore.config import Config
 
+from kmdb_dagster.defs import resources
+from kmdb_dagster.defs.resources import S3
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.source import Bucket, StoredObject
 from kmdb_dagster.source.bucket import ObjectChangedError
@@ -120,3 +125,13 @@ def test_an_object_replaced_during_a_break_is_not_mixed_from_two(bucket: Bucket,
 def test_an_answer_of_another_length_is_not_taken_for_the_object(bucket: Bucket, s3: FaultyS3, wrong: bytes) -> None:
     with pytest.raises(ObjectChangedError):
         read(bucket, s3, Short(wrong))
+
+
+def test_a_host_that_never_answers_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: Any = S3  # boto3's types do not know what is in it
+    assert options.retries["total_max_attempts"] * max(options.connect_timeout, options.read_timeout) < 2 * 60
+    monkeypatch.setattr(resources, "S3", S3.merge(Config(read_timeout=0.1)))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        bucket = opened(f"http://127.0.0.1:{silent.getsockname()[1]}", "kmdb-silent")
+        with pytest.raises(TransientError, match=r"s3://kmdb-silent/.*the connection to S3 failed .*AWS_ENDPOINT_URL"):
+            bucket.find(KEY)

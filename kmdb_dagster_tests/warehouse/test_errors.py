@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable
 
+import MySQLdb
 import pytest
 from sqlalchemy import Engine, text
 
@@ -75,6 +76,12 @@ def test_a_server_that_is_not_there_may_come_back(how: Callable[[Engine], "objec
     with pytest.raises(TransientError, match="the server cannot be reached") as caught, how(engine):  # type: ignore[attr-defined]  # both are context managers
         pass
     assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_error_of_the_driver_itself_is_told_like_all_others(engine: Engine) -> None:
+    with pytest.raises(TransientError, match=r"the connection was lost \(2013\)") as caught, transaction(engine):
+        raise MySQLdb.OperationalError(2013, MARKED)
+    assert MARKED not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_wrong_password_does_not_pass_by_itself(server_url: str) -> None:

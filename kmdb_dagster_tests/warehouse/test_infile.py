@@ -1,5 +1,6 @@
 """Rows by LOAD DATA: they arrive as they were, or the revision fails."""
 
+import resource
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy import Engine, create_engine
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import infile
-from kmdb_dagster.warehouse.infile import send
+from kmdb_dagster.warehouse.infile import _file_of, send
 from kmdb_dagster.warehouse.server import transaction
 from kmdb_dagster_tests.buckets import T, event, line, property_set
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, one, rows
@@ -161,3 +162,13 @@ def test_many_pieces_of_a_revision_come_in_as_one(
     monkeypatch.setattr("kmdb_dagster.warehouse.facts.pieces.__defaults__", (3,))
     assert revisions.load(1, *lines) == entry
     assert content(engine) == whole
+
+
+def test_a_full_disk_is_said_as_what_it_is_and_where_to_make_room() -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limit[1]))
+    try:
+        with pytest.raises(PermanentError, match="Make room there, or set TMPDIR"), _file_of(pa.py_buffer(b"x" * 100)):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)

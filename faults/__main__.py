@@ -1,0 +1,79 @@
+"""The command."""
+
+import argparse
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from faults import in_dagster, in_the_database, in_the_files, rounds, site
+from faults.database import given, own
+from faults.imports import HungError
+from faults.report import Line, table, write
+
+KINDS = {kind.name: kind for kind in (*in_the_database.KINDS, *in_the_files.KINDS)}
+
+
+def main() -> int:
+    """Play the rounds, and say what came of them."""
+    options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    database = given(options.server, options.again) if options.server else None
+    with tempfile.TemporaryDirectory(prefix="kmdb_faults_") as folder:
+        work = Path(folder)
+        with database or own(work / "mariadb") as opened, site.opened(opened, work) as place:
+            server = str(opened.server())
+            starts = rounds.undisturbed(place)
+            lines = []
+            # The last of them has all that the others have.
+            of_dagster = list(in_dagster.KINDS)[-1:] if options.short else in_dagster.KINDS
+            for name in (*KINDS, *of_dagster):
+                if options.only in name:
+                    lines.append((_play if name in KINDS else _kill)(place, starts, name, options))
+                    if options.write:
+                        write(server, lines)
+    print(table(lines))
+    return 0 if all(line.good for line in lines) else 1
+
+
+def _play(place: site.Site, starts: rounds.Starts, name: str, options: argparse.Namespace) -> Line:
+    line = Line(name)
+    began = time.monotonic()
+    for number in range(options.rounds):
+        try:
+            played = rounds.play(place, starts, KINDS[name], random.Random(f"{options.seed}/{name}/{number}"))
+        except (AssertionError, HungError) as error:
+            line.complaints += 1
+            print(f"{name}, round {number}, seed {options.seed}: {error}", flush=True)
+            continue
+        line.add(played)
+        if not played.good:
+            print(f"{name}, round {number}, seed {options.seed}: {played.difference} {played.complaint}", flush=True)
+    print(f"{name}: {line.injected} rounds, {time.monotonic() - began:.0f} s. {line.words}", flush=True)
+    return line
+
+
+def _kill(place: site.Site, _: rounds.Starts, name: str, options: argparse.Namespace) -> Line:
+    began = time.monotonic()
+    words, difference = in_dagster.play(place, name, options.rounds, random.Random(f"{options.seed}/{name}"))
+    line = Line(name, len(words), 0, difference.lost, difference.twice, len(difference.tables), 0, words[-1])
+    print(f"{name}: {line.injected} times, {time.monotonic() - began:.0f} s. {line.words}", flush=True)
+    return line
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=1, help="of each kind")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="kinds with this in their name")
+    parser.add_argument("--server", help="mysql://root@127.0.0.1:PORT, in place of a MariaDB of our own")
+    parser.add_argument("--again", default="", help="the command that starts that server when it was killed")
+    parser.add_argument("--short", action="store_true", help="of what happens to Dagster's processes, only the worst")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/reliability.md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

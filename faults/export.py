@@ -1,0 +1,50 @@
+"""What is imported: a small export in two versions, hard on what must converge.
+
+The same people come in all revisions and are tied across them, and the second version has other ties, so people
+come together and are taken apart again. Facts lie in many time partitions.
+"""
+
+import random
+from collections.abc import Iterator
+
+from kmdb_dagster_tests.buckets import alias, event, property_set
+
+REVISIONS = range(1, 4)
+LINES = 60
+WEEK = 7 * 24 * 3600
+START = 1_388_620_800
+"""2014-01-02 00:00 UTC."""
+WEEKS = 60
+
+Export = dict[int, bytes]
+"""The content of each revision."""
+
+NAMES = [*(f"visitor{number}" for number in range(25)), *map(str, range(100, 108))]
+NAMES += ["Bob", "bob", "bob ", "böb", "\U0001f600"]
+VALUES = ("pro", "free", "a\tb\\c\nd", "'\"\\N", "", "\U0001f600" * 40, "x" * 300)
+
+
+def version(number: int) -> Export:
+    """The export as it is at first (1), and after KissMetrics has written every file anew (2)."""
+    return {revision: b"".join(_lines(random.Random(f"{number}/{revision}"))) for revision in REVISIONS}
+
+
+def many(revisions: int) -> Export:
+    """An export of so many revisions."""
+    return {revision: b"".join(_lines(random.Random(f"many/{revision}"))) for revision in range(1, revisions + 1)}
+
+
+def _lines(chance: random.Random) -> Iterator[bytes]:
+    for _ in range(LINES):
+        t = START + chance.randrange(WEEKS * WEEK)
+        name, other = chance.sample(NAMES, 2)
+        values = {key: chance.choice(VALUES) for key in chance.sample(["plan", "source", "page title", "key"], 2)}
+        match chance.randrange(12):
+            case 0:
+                yield alias(name, other, t)
+            case 1 | 2:
+                yield property_set(name, t, **values)
+            case 3:
+                yield chance.choice([b"\n", b"nonsense\n", b'{"_n":"lost","_t":1397577453}\n'])
+            case _:
+                yield event(chance.choice(["came", "signed up", "went"]), name, t, **values)

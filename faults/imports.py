@@ -1,0 +1,133 @@
+"""An import: Dagster's run over all revisions, in a process of its own that can be stopped at any moment, or killed.
+
+It is forked from a server that has loaded Dagster once (`faults.warm`), so it takes a second and not four. A moment is
+before or after a statement of the run, or before a commit.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+import dagster as dg
+from sqlalchemy import Engine, event
+
+from kmdb_dagster.definitions import definitions
+from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.revisions import register
+from kmdb_dagster.warehouse.server import error_number
+
+PATIENCE = 300.0
+"""Seconds without a word from a run, after which it hangs."""
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["faults.warm"])
+
+STRUCK = "struck"
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    success: bool
+    words: str
+    """What the run's page says of its failure."""
+    errors: tuple[int, ...] = ()
+    """MySQL's numbers of the errors that it met."""
+    moments: int = 0
+    """How many it had."""
+
+
+KILLED = Outcome(success=False, words="(killed)")
+
+
+class HungError(Exception):
+    """A run came to no end."""
+
+
+class Import:
+    """A run that has begun. ``at`` is the moment in which it waits for `strike` to return; 0: none."""
+
+    def __init__(
+        self, settings: Mapping[str, str], revisions: Sequence[int], *, at: int = 0, lock_wait: int = 0
+    ) -> None:
+        self._pipe, theirs = PROCESSES.Pipe()
+        arguments = (theirs, dict(settings), (revisions[0], revisions[-1]), at, lock_wait)
+        self._process = PROCESSES.Process(target=_work, args=arguments, daemon=True)
+        self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def finish(self, strike: Callable[["Import"], object] = lambda _: None) -> Outcome:
+        """Wait for its end. In its moment, ``strike`` is called.
+
+        Raises:
+            HungError: it does not end.
+        """
+        try:
+            while self._pipe.poll(PATIENCE):
+                said = self._pipe.recv()
+                if said != STRUCK:
+                    self._process.join()
+                    return Outcome(*said)
+                strike(self)
+                self._pipe.send(None)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._process.join()
+            return KILLED
+        self.kill()
+        raise HungError(f"A run said nothing for {PATIENCE:g} seconds.")
+
+
+def _work(pipe: Connection, settings: Mapping[str, str], span: tuple[int, int], at: int, lock_wait: int) -> None:
+    os.environ |= settings
+    logging.disable(logging.CRITICAL)
+    moments, errors = [0], []
+
+    def count(connection: Any, *_: object) -> None:
+        # Dagster's own history is in SQLite.
+        if connection.dialect.name == "mysql":
+            moments[0] += 1
+            if moments[0] == at:
+                pipe.send(STRUCK)
+                pipe.recv()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        kmdb = Kmdb()
+        with kmdb.warehouse() as warehouse:
+            register(instance, warehouse, *span)
+        for name in ("before_cursor_execute", "after_cursor_execute", "commit"):
+            event.listen(Engine, name, count)
+        event.listen(Engine, "handle_error", lambda context: errors.append(error_number(context.sqlalchemy_exception)))
+        if lock_wait:
+            event.listen(Engine, "connect", lambda raw, _: _shorten(raw, lock_wait))
+        tags = {RANGE_START: str(span[0]), RANGE_END: str(span[1])}
+        job = definitions().resolve_job_def("import_revisions")
+        result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+    pipe.send((result.success, _words(result), tuple(errors), moments[0]))
+
+
+def _shorten(raw: Any, seconds: int) -> None:
+    """Wait for locks no longer than this."""
+    if hasattr(raw, "warning_count"):  # a connection to MySQL
+        raw.cursor().execute(f"SET SESSION innodb_lock_wait_timeout = {seconds}")
+
+
+def _words(result: dg.ExecuteInProcessResult) -> str:
+    failures = [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE]
+    errors = [event.step_failure_data.error for event in failures]
+    # Under the layer that Dagster wraps around it.
+    return "\n".join((error.cause or error).message for error in errors if error).strip()

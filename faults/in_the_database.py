@@ -1,0 +1,200 @@
+"""What happens to the database and to the processes around it."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import text
+
+from dev.processes import alive, wait_until
+from dev.servers import REDIS, start
+from faults.export import REVISIONS
+from faults.fault import Fault
+from faults.imports import KILLED, Import, Outcome
+from faults.site import NAME
+
+DEADLOCK, LOCK_WAIT = 1213, 1205
+
+
+class RunKilled(Fault):
+    """SIGKILL of the process in which the run is."""
+
+    name = "run killed, at a statement"
+
+    def strike(self, run: Import) -> None:
+        run.kill()
+
+    def happened(self, outcome: Outcome) -> bool:
+        return outcome == KILLED
+
+
+class DatabaseKilled(Fault):
+    """SIGKILL of the database server, which comes back some time later."""
+
+    name = "database server killed"
+
+    def strike(self, run: Import) -> None:
+        del run
+        self.killed = self.site.database.kill()
+        self.restart = threading.Timer(self.chance.random(), self.site.database.start)
+        self.restart.start()
+
+    def mend(self) -> None:
+        self.restart.join()
+
+    def happened(self, outcome: Outcome) -> bool:
+        del outcome
+        return self.killed
+
+
+class RedisKilled(Fault):
+    """SIGKILL of Redis, which is away until the run has ended."""
+
+    name = "Redis killed"
+
+    def strike(self, run: Import) -> None:
+        del run
+        os.kill(self.site.redis.process.pid, signal.SIGKILL)
+        self.gone = wait_until(lambda: not alive(self.site.redis.process), 10)
+
+    def mend(self) -> None:
+        self.site.redis = start(REDIS, self.site.work / "redis", self.site.redis.port)
+
+    def happened(self, outcome: Outcome) -> bool:
+        del outcome
+        return self.gone
+
+
+class ConnectionCut(Fault):
+    """The connection breaks in the middle of LOAD DATA."""
+
+    name = "connection cut in LOAD DATA"
+    in_a_moment = False
+
+    def settings(self) -> Mapping[str, str]:
+        return {"DATABASE_URL": f"mysql://root@127.0.0.1:{self.site.cutter.port}/{NAME}"}
+
+    def arm(self) -> None:
+        self.site.cutter.arm(self.chance.randint(1, 20), self.chance.randint(1, 1500))
+
+    def happened(self, outcome: Outcome) -> bool:
+        del outcome
+        return self.site.cutter.cuts > 0
+
+
+class Rival(Fault):
+    """Somebody else takes locks, in a thread of its own."""
+
+    def strike(self, run: Import) -> None:
+        del run
+        began = threading.Event()
+        self.thread = threading.Thread(target=self._hold, args=(began,))
+        self.thread.start()
+        began.wait(5)
+
+    def mend(self) -> None:
+        self.thread.join()
+
+    def _hold(self, began: threading.Event) -> None:
+        with self.site.warehouse.engine.connect() as connection:
+            self.take_locks(connection, began.set)
+            connection.rollback()
+
+    def take_locks(self, connection: Any, began: Callable[[], None]) -> None:
+        """Take them, and say when the run may go on."""
+        raise NotImplementedError
+
+
+class Deadlock(Rival):
+    """Somebody holds the map, and wants what the run holds."""
+
+    name = "deadlock (1213)"
+
+    def arm(self) -> None:
+        with self.site.warehouse.engine.connect() as connection:
+            connection.execute(text("CREATE TABLE IF NOT EXISTS rival (n INT) ENGINE = MyISAM"))
+
+    def take_locks(self, connection: Any, began: Callable[[], None]) -> None:
+        # Of two, InnoDB ends the one that has written to no table without transactions.
+        connection.execute(text("INSERT INTO rival VALUES (1)"))
+        connection.execute(text("SELECT * FROM map_state FOR UPDATE SKIP LOCKED"))
+        threading.Timer(0.05, began).start()
+        connection.execute(text("SELECT * FROM warehouse_state FOR UPDATE"))
+
+    def happened(self, outcome: Outcome) -> bool:
+        return DEADLOCK in outcome.errors
+
+
+class LockWait(Rival):
+    """Somebody holds the map for longer than the run waits."""
+
+    name = "lock wait (1205)"
+    lock_wait = 1
+
+    def take_locks(self, connection: Any, began: Callable[[], None]) -> None:
+        threading.Timer(0.05, began).start()
+        connection.execute(text("SELECT * FROM map_state FOR UPDATE"))
+        threading.Event().wait(1.5)
+
+    def happened(self, outcome: Outcome) -> bool:
+        return LOCK_WAIT in outcome.errors
+
+
+class PartitionDdl(Fault):
+    """Time partitions are added while the run loads."""
+
+    name = "partition DDL"
+
+    def strike(self, run: Import) -> None:
+        del run
+        self.errors: list[Exception] = []
+        self.thread = threading.Thread(target=self._add)
+        self.thread.start()
+
+    def _add(self) -> None:
+        try:
+            self.site.add_partition()
+        except Exception as error:  # noqa: BLE001 - looked at in `happened`, in another thread
+            self.errors.append(error)
+
+    def mend(self) -> None:
+        self.thread.join()
+
+    def happened(self, outcome: Outcome) -> bool:
+        del outcome
+        if self.errors:
+            raise self.errors[0]
+        return True
+
+
+class TwoAtOnce(Fault):
+    """Another run over the same revisions begins."""
+
+    name = "two imports at once"
+
+    def strike(self, run: Import) -> None:
+        del run
+        self.other = Import(self.site.settings(), REVISIONS)
+
+    def mend(self) -> None:
+        self.outcome = self.other.finish()
+
+    def happened(self, outcome: Outcome) -> bool:
+        del outcome
+        if not self.outcome.success:
+            raise AssertionError(f"the other import failed: {self.outcome.words}")
+        return True
+
+
+KINDS: list[type[Fault]] = [
+    RunKilled,
+    DatabaseKilled,
+    RedisKilled,
+    ConnectionCut,
+    Deadlock,
+    LockWait,
+    PartitionDdl,
+    TwoAtOnce,
+]

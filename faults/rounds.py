@@ -1,0 +1,105 @@
+"""A round: an import that a fault disturbs, started again as its user would, and what is in the tables then."""
+
+import random
+import re
+from typing import NamedTuple
+
+from faults.compare import Content, Difference, content, difference
+from faults.export import REVISIONS, version
+from faults.fault import Fault
+from faults.imports import Import, Outcome
+from faults.site import Site
+from kmdb_dagster.warehouse import ledger
+
+MOST_MISSES = 10
+"""In a row: a fault that never happens is a defect of this program."""
+
+
+class Start(NamedTuple):
+    """What an undisturbed import makes: its content, and how many moments it has."""
+
+    content: Content
+    moments: int
+
+
+class Starts(NamedTuple):
+    """Of an import into nothing, and of one over the first version of the export."""
+
+    fresh: Start
+    over: Start
+
+
+class Round(NamedTuple):
+    """What came of one."""
+
+    outcome: Outcome
+    difference: Difference
+    complaint: str
+    """What was wrong beside the content."""
+
+    @property
+    def good(self) -> bool:
+        """Whether it came out as it should."""
+        return not self.difference.tables and not self.complaint
+
+
+def undisturbed(site: Site) -> Starts:
+    """Import without a fault, from both starts."""
+    found = []
+    for over in (False, True):
+        _prepare(site, over=over)
+        outcome = _import(site)
+        assert outcome.success, outcome.words
+        found.append(Start(content(site.warehouse.engine), outcome.moments))
+    return Starts(*found)
+
+
+def play(site: Site, starts: Starts, kind: type[Fault], chance: random.Random) -> Round:
+    """One round; a fault that missed is tried again, at another moment."""
+    for _ in range(MOST_MISSES):
+        over = chance.random() < 0.4
+        _prepare(site, over=over)
+        fault = kind(site, chance)
+        start = starts.over if over else starts.fresh
+        outcome = _disturbed(site, fault, chance.randint(1, start.moments))
+        if not fault.happened(outcome):
+            continue
+        complaint = _complaint(site, fault, outcome)
+        if fault.again or not outcome.success:
+            second = _import(site)
+            complaint += "" if second.success else f" Started again, it failed: {second.words}"
+        return Round(outcome, difference(start.content, content(site.warehouse.engine)), complaint)
+    raise AssertionError(f"{kind.name}: {MOST_MISSES} misses in a row")
+
+
+def _prepare(site: Site, *, over: bool) -> None:
+    site.empty()
+    if over:
+        site.upload(version(1))
+        outcome = _import(site)
+        assert outcome.success, outcome.words
+    site.upload(version(2))
+
+
+def _import(site: Site) -> Outcome:
+    return Import(site.settings(), REVISIONS).finish()
+
+
+def _disturbed(site: Site, fault: Fault, moment: int) -> Outcome:
+    fault.arm()
+    settings = {**site.settings(), **fault.settings()}
+    run = Import(settings, REVISIONS, at=moment if fault.in_a_moment else 0, lock_wait=fault.lock_wait)
+    outcome = run.finish(fault.strike)
+    fault.mend()
+    return outcome
+
+
+def _complaint(site: Site, fault: Fault, outcome: Outcome) -> str:
+    """What is wrong with how the run ended: its words, or that a revision that failed is not listed."""
+    if outcome.success or outcome.words == "(killed)":
+        return ""
+    if not fault.says or fault.says not in outcome.words:
+        return f"The run said: {outcome.words}"
+    named = set(map(int, re.findall(r"^revision (\d+),", outcome.words, re.MULTILINE)))
+    listed = {number for number, _ in ledger.failures(site.warehouse.engine)}
+    return "" if named and named == listed else f"It named {sorted(named)}, and {sorted(listed)} are listed."

@@ -1,0 +1,108 @@
+"""Where the import happens: the servers, the bucket, the tables, the lake; and what stands between them."""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+from sqlalchemy import text
+
+from dev.servers import REDIS, S3, Server, running, start, stop
+from faults.cutter import Cutter, cutting
+from faults.database import Database
+from faults.export import Export
+from faults.gateway import Gateway, gateway_to
+from kmdb_dagster.export.layout import revision_key
+from kmdb_dagster.settings import database_url
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.migrations import migrate
+from kmdb_dagster.warehouse.models import Base
+from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
+
+NAME = "kmdb_faults"
+BUCKET = "km-faults"
+FIRST_DAY = date(2014, 1, 1)
+STATE = {"warehouse_state", "map_state", "alembic_version"}
+
+
+class Site:
+    """All of it. ``work`` is a folder for what is thrown away."""
+
+    def __init__(self, database: Database, s3: Server, gateway: Gateway, cutter: Cutter, work: Path) -> None:
+        self.database, self.gateway, self.cutter, self.work = database, gateway, cutter, work
+        self.redis = start(REDIS, work / "redis")
+        self._client: Any = boto3.client(
+            "s3",
+            endpoint_url=s3.url,
+            aws_access_key_id="faults",
+            aws_secret_access_key="faults",  # noqa: S106 - our own server takes anything
+            region_name="us-east-1",
+        )
+        self._client.create_bucket(Bucket=BUCKET)
+        self._weeks = 4
+        self.warehouse = Warehouse(database_url(database.recreate(NAME)))
+        migrate(self.warehouse.engine)
+        self.add_partition()
+
+    def settings(self) -> dict[str, str]:
+        """The environment of an import."""
+        return {
+            "DATABASE_URL": f"{self.database.url}/{NAME}",
+            "KMDB_REDIS_URL": self.redis.url,
+            "AWS_BUCKET": BUCKET,
+            "AWS_ENDPOINT_URL": self.gateway.url,
+            "AWS_ACCESS_KEY_ID": "faults",
+            "AWS_SECRET_ACCESS_KEY": "faults",
+            "KMDB_DATA_DIR": str(self.work / "lake"),
+            # Several pieces a revision.
+            "KMDB_BATCH_SIZE": "25",
+        }
+
+    def empty(self) -> None:
+        """Nothing is in, and nothing in the lake; the time partitions stay."""
+        shutil.rmtree(self.work / "lake", ignore_errors=True)
+        with self.warehouse.engine.begin() as connection:
+            for table in set(Base.metadata.tables) - STATE:
+                connection.exec_driver_sql(f"DELETE FROM `{table}`")
+            connection.execute(text("UPDATE warehouse_state SET generation = :new"), {"new": uuid.uuid4().hex})
+
+    def upload(self, export: Export) -> None:
+        """KissMetrics writes these files."""
+        for revision, content in export.items():
+            self._client.put_object(Bucket=BUCKET, Key=revision_key(revision), Body=content)
+
+    def remove(self, revision: int) -> None:
+        """A file vanishes."""
+        self._client.delete_object(Bucket=BUCKET, Key=revision_key(revision))
+
+    def add_partition(self) -> None:
+        """One more week of time partitions, with the rows that are in `future` and belong there."""
+        self._weeks += 1
+        plans = plan_all(
+            self.warehouse.engine,
+            min_date=FIRST_DAY,
+            max_date=FIRST_DAY + timedelta(weeks=self._weeks),
+            days=7,
+            today=datetime.now(UTC).date(),
+        )
+        apply_plans(self.warehouse.engine, plans)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        stop(self.redis)
+        self.warehouse.close()
+
+
+@contextmanager
+def opened(database: Database, work: Path) -> Iterator[Site]:
+    """A site on this database server."""
+    with running(S3, work / "s3") as s3, gateway_to(s3.url) as gateway, cutting(database.port) as cutter:
+        site = Site(database, s3, gateway, cutter, work)
+        try:
+            yield site
+        finally:
+            site.close()

@@ -1,0 +1,11 @@
+"""What the processes that import are forked from: imported once, it leaves behind what Dagster loads at first use."""
+
+import dagster as dg
+
+from kmdb_dagster.definitions import definitions
+from kmdb_dagster.defs.revisions import NAME
+
+with dg.DagsterInstance.ephemeral() as instance:
+    instance.add_dynamic_partitions(NAME, ["1"])
+    instance.get_dynamic_partitions(NAME)
+definitions().resolve_job_def("import_revisions")

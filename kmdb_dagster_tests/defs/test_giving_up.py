@@ -1,0 +1,54 @@
+"""A run that gives up on something that is away says where, and is started again; wherever in the run that was."""
+
+import dagster as dg
+import pytest
+
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.warehouse import ledger
+from kmdb_dagster_tests.buckets import FolderOfRevisions, event
+from kmdb_dagster_tests.defs.runs import failure_of, import_range
+
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
+
+def away(*_: object, **__: object) -> None:
+    raise TransientError("The server cannot be reached.")
+
+
+def broken(*_: object, **__: object) -> None:
+    raise PermanentError("It does not fit.")
+
+
+def starts_again(instance: dg.DagsterInstance) -> bool:
+    return instance.get_runs()[0].tags.get("dagster/retry_on_asset_or_op_failure") == "true"
+
+
+@pytest.mark.parametrize("work", ["rule_waits", "ledger.unaccounted"])
+def test_what_is_away_at_the_end_of_a_run_has_it_started_again(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    bucket.put(1, event("visited site"))
+    monkeypatch.setattr(f"kmdb_dagster.defs.assets.{work}", away)
+    assert "The server cannot be reached." in failure_of(import_range(instance, kmdb, 1, 1))
+    assert starts_again(instance)
+
+
+def test_a_run_that_gives_up_names_the_revision_that_it_was_at_and_what_comes_next(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put(1, event("visited site"))
+    monkeypatch.setattr("kmdb_dagster.pipeline.steps.tie_revision", away)
+    said = failure_of(import_range(instance, kmdb, 1, 1))
+    assert "Revision 1, user_map: The server cannot be reached. That did not pass in time" in said
+    assert "Dagster starts it again" in said
+
+
+def test_a_failure_that_cannot_be_written_down_has_the_run_started_again(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put(1, event("visited site"))
+    monkeypatch.setattr("kmdb_dagster.pipeline.steps.tie_revision", broken)
+    monkeypatch.setattr(ledger, "record_failure", away)
+    assert "The server cannot be reached." in failure_of(import_range(instance, kmdb, 1, 1))
+    assert starts_again(instance)
