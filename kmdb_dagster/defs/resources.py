@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import boto3
 import dagster as dg
 from botocore.config import Config
+from dagster_aws.s3 import S3Resource
 
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Pipeline
@@ -16,6 +18,22 @@ from kmdb_dagster.warehouse import Warehouse
 S3 = Config(retries={"total_max_attempts": 9}, connect_timeout=5, read_timeout=10)
 """How a request to S3 is tried again: boto3 waits longer each time, 13 seconds in all at the most. A host that never
 answers is given up after two minutes, where boto3 by itself would take ten."""
+
+
+class PatientS3(S3Resource):
+    """dagster-aws's S3, with limits of time, for which it has no settings."""
+
+    def get_client(self) -> Any:  # noqa: ANN401 - as dagster-aws says it
+        """A client of boto3."""
+        return boto3.client(
+            "s3",
+            region_name=self.region_name,
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id=self.aws_access_key_id,
+            aws_secret_access_key=self.aws_secret_access_key,
+            aws_session_token=self.aws_session_token,
+            config=S3,
+        )
 
 
 class Kmdb(dg.ConfigurableResource[None]):
@@ -40,15 +58,13 @@ class Kmdb(dg.ConfigurableResource[None]):
             return FolderBucket(settings.local_bucket)
         if settings.bucket is None:
             raise missing("AWS_BUCKET")
-        client = boto3.client(
-            "s3",
+        client = PatientS3(
             region_name=settings.region,
             endpoint_url=settings.endpoint_url,
             aws_access_key_id=settings.access_key_id,
             aws_secret_access_key=revealed(settings.secret_access_key),
             aws_session_token=revealed(settings.session_token),
-            config=S3,
-        )
+        ).get_client()
         return S3Bucket(client, settings.bucket)
 
     @contextmanager
