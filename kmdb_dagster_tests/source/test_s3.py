@@ -112,7 +112,7 @@ def test_where_nothing_listens_is_given_up_within_a_tick_of_the_sensor(slept: li
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     bucket = opened(f"http://127.0.0.1:{port}", "kmdb-nowhere")
-    with pytest.raises(TransientError, match=r"s3://kmdb-nowhere/revisions/1.json: EndpointConnectionError"):
+    with pytest.raises(TransientError, match=r"s3://kmdb-nowhere/revisions/1.json: .*EndpointConnectionError"):
         bucket.find("revisions/1.json")
     assert slept
     assert sum(slept) < 60
