@@ -29,6 +29,8 @@ from kmdb_dagster.warehouse.spans import spans_of
 FACTS = ("events", "properties")
 MOVES_PER_TRANSACTION = 1000
 MAPPED_PER_STATEMENT = 20_000
+MOST_COMPARED = 100_000
+"""Identities of a revision. It mostly has a thousand, and whether another tie touched one of them is quickly seen."""
 
 WAITS = "INSERT INTO pending_moves (identity_id, from_user_id, t_min, t_max) VALUES (%s, %s, %s, %s)"
 MOVE = (
@@ -178,17 +180,21 @@ def _look_through_span(engine: Engine) -> bool:
         return True
 
 
-def settle(connection: Connection, version: int, revision: int, t_min: datetime, t_max: datetime) -> None:
+def settle(
+    connection: Connection, version: int, used: set[tuple[int, int]], revision: int, t_min: datetime, t_max: datetime
+) -> None:
     """Hold the map until this transaction ends, with the facts that it loaded under the persons that the map names.
 
     Args:
         connection: the transaction, about to commit.
         version: that of the map before the first person was read.
+        used: identities with the persons that were read for them, at one time or another; if there are more than
+            ``MOST_COMPARED``, perhaps not all.
         revision: the revision that was loaded.
         t_min: the time of its earliest fact.
         t_max: that of its latest.
     """
-    if hold_map(connection, version):
+    if hold_map(connection, version) or _still_are(connection, used):
         return
     for table in FACTS:
         connection.execute(
@@ -199,3 +205,10 @@ def settle(connection: Connection, version: int, revision: int, t_min: datetime,
             ),
             {**id_range(revision), "t_min": t_min, "t_max": t_max},
         )
+
+
+def _still_are(connection: Connection, used: set[tuple[int, int]]) -> bool:
+    """Whether each identity has the person that was read for it. False, too, if that is too much to ask."""
+    if len(used) > MOST_COMPARED:
+        return False
+    return persons(connection, {identity for identity, _ in used}).items() == used
