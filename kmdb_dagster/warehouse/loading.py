@@ -56,7 +56,7 @@ def load_revision(
         entry = loading.account.entry(parsed)
         ledger.record(connection, revision, entry)
         if entry.t_min and entry.t_max:
-            people.settle(connection, version, loading.used, revision, entry.t_min, entry.t_max)
+            people.settle(connection, version, loading.used, revision, (entry.t_min, entry.t_max))
     return entry
 
 
