@@ -78,6 +78,8 @@ def environment(bench: Bench, home: Path, bucket: Path) -> dict[str, str]:
     (home / "dagster.yaml").write_text(source.read_text("utf-8"), "utf-8")
     return {
         **os.environ,
+        # A run works in a folder of its own: what is measured is this checkout, whatever is installed.
+        "PYTHONPATH": str(ROOT),
         "DAGSTER_HOME": str(home),
         "DAGSTER_MYSQL_URL": f"{database_url(f'{bench.server}/{HISTORY}').render_as_string(hide_password=False)}",
         "DATABASE_URL": bench.database,
