@@ -58,22 +58,22 @@ def empty(server: str, *names: str) -> None:
             cursor.execute(f"CREATE DATABASE {name}")
 
 
-def prepare(server: str, *, partitioned: bool = True) -> None:
-    """An empty warehouse, a year of it in weekly partitions."""
+def prepare(server: str, *, days: int = 7) -> None:
+    """An empty warehouse, a year of it in partitions of so many days; 0: in one."""
     empty(server, NAME)
     warehouse = Warehouse(database_url(f"{server}/{NAME}"))
     migrate(warehouse.engine)
-    days = {"min_date": date(2013, 12, 30), "max_date": date(2014, 12, 29)}
-    if partitioned:
-        apply_plans(warehouse.engine, plan_all(warehouse.engine, **days, days=7, today=datetime.now(UTC).date()))
+    year = {"min_date": date(2013, 12, 30), "max_date": date(2014, 12, 29), "today": datetime.now(UTC).date()}
+    if days:
+        apply_plans(warehouse.engine, plan_all(warehouse.engine, **year, days=days))
     warehouse.close()
 
 
-def make_bucket(folder: Path, revisions: int, lines: int) -> float:
-    """The sample, in a folder. Returns its megabytes."""
+def make_bucket(folder: Path, revisions: int, lines: int, *, stride: int = 1) -> float:
+    """The sample, or every so manieth revision of it, in a folder. Returns its megabytes."""
     (folder / "revisions").mkdir(parents=True)
     sizes = [
-        (folder / "revisions" / f"{number}.json").write_bytes(sample_revision(number, lines=lines))
+        (folder / "revisions" / f"{number}.json").write_bytes(sample_revision(1 + (number - 1) * stride, lines=lines))
         for number in range(1, revisions + 1)
     ]
     return sum(sizes) / 1e6
