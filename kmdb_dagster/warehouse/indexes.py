@@ -12,9 +12,9 @@ from kmdb_dagster.warehouse.server import autocommit
 
 INDEXES: Mapping[str, Mapping[str, str]] = {
     "events": {"by_name": "(n, t)", "by_user": "(user_id, t)"},
-    "properties": {"by_key": "(`key`, t)", "by_user": "(user_id, `key`, t)", "by_event": "(event_id)"},
+    "properties": {"by_key": "(`key`, t)", "by_user": "(user_id, `key`, t)", "by_event": "(event_id, t)"},
 }
-"""Of each table, as migration 0001 makes them. docs/data-model.md says which question each serves."""
+"""Of each table, as the migrations make them. docs/data-model.md says which question each serves."""
 
 INDEXES_WAIT = "Indexes of events and properties are away, so queries read whole tables: run `kmdb index build`."
 
