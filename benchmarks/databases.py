@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +58,19 @@ def empty(server: str, *names: str) -> None:
             cursor.execute(f"CREATE DATABASE {name}")
 
 
-def prepare(server: str, *, days: int = 7) -> None:
-    """An empty warehouse, a year of it in partitions of so many days; 0: in one."""
+YEAR = 364
+"""Days."""
+
+
+def prepare(server: str, *, days: int = 7, covered: int = YEAR) -> None:
+    """An empty warehouse, the first days of 2014 in partitions of so many days; 0: in one."""
     empty(server, NAME)
     warehouse = Warehouse(database_url(f"{server}/{NAME}"))
     migrate(warehouse.engine)
-    year = {"min_date": date(2013, 12, 30), "max_date": date(2014, 12, 29), "today": datetime.now(UTC).date()}
+    first, today = date(2013, 12, 30), datetime.now(UTC).date()
     if days:
-        apply_plans(warehouse.engine, plan_all(warehouse.engine, **year, days=days))
+        last = first + timedelta(days=covered)
+        apply_plans(warehouse.engine, plan_all(warehouse.engine, min_date=first, max_date=last, days=days, today=today))
     warehouse.close()
 
 

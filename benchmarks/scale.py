@@ -15,7 +15,7 @@ from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse
 
 STRIDE = 24
-"""Every so manieth revision of the sample: half a day from one to the next, so that a year has its partitions."""
+"""Every so manieth revision of the sample: half a day from one to the next, so that each day has its partition."""
 
 
 class Taken(NamedTuple):
@@ -38,7 +38,7 @@ def main() -> None:
             megabytes = make_bucket(folder / "bucket", options.revisions, options.lines, stride=STRIDE)
             memory = (f"--innodb-buffer-pool-size={options.memory}M", "--innodb-log-file-size=1G")
             with server_of(None, folder, memory) as server:
-                prepare(server, days=days)
+                prepare(server, days=days, covered=options.revisions // 2 + 5)
                 taken = list(imported(server, folder, options.revisions))
                 show(f"{days or 'no'} day(s) in a partition", taken, megabytes, size_of(server) / options.memory)
 

@@ -120,7 +120,14 @@ def _drop(opened: Warehouse, before: date, *, dry_run: bool, yes: bool) -> None:
 
 @click.group()
 def index() -> None:
-    """Take the indexes of events and properties away for a first import, and build them after it."""
+    """Take the indexes of events and properties away for a first import, and build them after it.
+
+    \b
+    Example:
+        kmdb index drop
+        kmdb import
+        kmdb index build
+    """
 
 
 @index.command()
