@@ -80,4 +80,6 @@ def read(engine: Engine, *, numeric_apart: bool) -> Overview:
         forgetting, indexes = being_forgotten(connection), bool(missing(connection))
     rule = rule_waits(engine, numeric_apart=numeric_apart)
     totals, failures = ledger.totals(engine), ledger.failures(engine)
-    return Overview(server, totals, people, identities, moves, spans, rule, indexes, forgetting, until, kept_from, failures)
+    return Overview(
+        server, totals, people, identities, moves, spans, rule, indexes, forgetting, until, kept_from, failures
+    )

@@ -43,7 +43,7 @@ TRANSIENT = {
     1159: "the connection timed out",
     1160: "the connection broke",
     1161: "the connection timed out",
-    1176: "an index was taken away meanwhile",
+    1176: "an index is away: see `kmdb index build`",
     1203: "this user has too many connections",
     1205: "waited too long for a lock",
     1213: "deadlock",
