@@ -142,7 +142,7 @@ class Settings(BaseSettings):
         description="The check `squished_people` names people with more identities than this.",
     )
     revisions_per_run: int = Field(
-        50, alias="KMDB_REVISIONS_PER_RUN", ge=1, le=1000, description="Revisions that one run takes."
+        200, alias="KMDB_REVISIONS_PER_RUN", ge=1, le=1000, description="Revisions that one run takes."
     )
     runs_ahead: int = Field(
         10,

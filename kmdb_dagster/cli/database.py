@@ -1,4 +1,4 @@
-"""Commands on the database: ``migrate``, ``partition``, ``realias``, ``flush``."""
+"""Commands on the database: ``migrate``, ``partition``, ``index``, ``realias``, ``flush``."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -118,6 +118,50 @@ def _drop(opened: Warehouse, before: date, *, dry_run: bool, yes: bool) -> None:
         click.echo(f"Facts are kept from {drop.day} on.")
 
 
+@click.group()
+def index() -> None:
+    """Take the indexes of events and properties away for a first import, and build them after it.
+
+    \b
+    Example:
+        kmdb index drop
+        kmdb import
+        kmdb index build
+    """
+
+
+@index.command()
+def drop() -> None:
+    """Take them away: imports are faster, queries read whole tables, facts that are to follow a person wait.
+
+    \b
+    Example:
+        kmdb index drop
+    """
+    from kmdb_dagster.warehouse.indexes import drop as run
+
+    with warehouse(load_settings()) as opened:
+        run(opened.engine)
+        click.echo("The indexes of events and properties are away. After the import: `kmdb index build`.")
+
+
+@index.command()
+def build() -> None:
+    """Build those that are away, then let the facts that wait follow. Broken off, it can be run again.
+
+    \b
+    Example:
+        kmdb index build
+    """
+    from kmdb_dagster.warehouse.indexes import build as run
+    from kmdb_dagster.warehouse.people import move_facts
+
+    with warehouse(load_settings()) as opened:
+        run(opened.engine)
+        moved = move_facts(opened.engine)
+        click.echo(f"The indexes of events and properties are there. Facts of {moved} identities were moved.")
+
+
 @click.command()
 def realias() -> None:
     """Make the user map anew from the table `aliases`, and put every fact under its person.
@@ -155,4 +199,4 @@ def flush(*, yes: bool) -> None:
         click.echo(f"{opened.name} is empty. Dagster's sensor will import everything again.")
 
 
-COMMANDS = (migrate, partition, realias, flush)
+COMMANDS = (migrate, partition, index, realias, flush)

@@ -13,6 +13,7 @@ from kmdb_dagster.defs.revisions import registered
 from kmdb_dagster.export.layout import ranges_in_words
 from kmdb_dagster.pipeline.watch import untouched
 from kmdb_dagster.warehouse import checks, ledger
+from kmdb_dagster.warehouse.indexes import indexes_wait
 from kmdb_dagster.warehouse.partitions import covered_until, overflowing, read_partitions
 from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 from kmdb_dagster.warehouse.server import transaction
@@ -136,9 +137,22 @@ def future_is_covered(kmdb: Kmdb) -> dg.AssetCheckResult:
     )
 
 
+@dg.asset_check(
+    asset=EVENTS.key,
+    description="The secondary indexes of `events` and `properties` are there. The job `drop_indexes` takes them away "
+    "for a first import; `build_indexes` is due after it.",
+)
+def indexes_are_there(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at the two tables."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        passed = not indexes_wait(warehouse.engine)
+    return dg.AssetCheckResult(passed=passed, severity=WARN)
+
+
 CHECKS = [
     facts_under_their_person,
     squished_people,
+    indexes_are_there,
     no_failed_or_missing_revisions,
     newest_event_is_recent,
     future_is_covered,

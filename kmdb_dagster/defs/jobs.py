@@ -14,6 +14,8 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.export.layout import HIGHEST_REVISION
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline.forgetting import forget_people
+from kmdb_dagster.warehouse import indexes
+from kmdb_dagster.warehouse.people import move_facts
 from kmdb_dagster.warehouse.realias import realias
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -123,4 +125,48 @@ def forget() -> None:
     remove_people()
 
 
-JOBS = (import_revisions, import_range, partition_tables, drop_partitions, realias_job, forget)
+@dg.op
+def take_indexes_away(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
+    """Drop the secondary indexes of `events` and `properties`."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        context.add_output_metadata({"statements": indexes.drop(warehouse.engine)})
+
+
+@dg.job(
+    tags=DDL_TAGS,
+    description="Takes the secondary indexes of `events` and `properties` away, for the import of a long history. "
+    "`build_indexes` after it.",
+)
+def drop_indexes() -> None:
+    """No indexes."""
+    take_indexes_away()
+
+
+@dg.op
+def build_what_is_away(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
+    """Build the indexes that are away, then let the facts that wait follow."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        statements = indexes.build(warehouse.engine)
+        moved = move_facts(warehouse.engine, _Progress(context.log.info))
+    context.add_output_metadata({"statements": statements, "identities_whose_facts_moved": moved})
+
+
+@dg.job(
+    tags=DDL_TAGS,
+    description="Builds the secondary indexes of `events` and `properties` that are away. Imports wait for its end.",
+)
+def build_indexes() -> None:
+    """All indexes."""
+    build_what_is_away()
+
+
+JOBS = (
+    import_revisions,
+    import_range,
+    partition_tables,
+    drop_partitions,
+    drop_indexes,
+    build_indexes,
+    realias_job,
+    forget,
+)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse.server import transaction
+from kmdb_dagster.warehouse.streams import stream
 
 
 class Entry(NamedTuple):
@@ -144,12 +145,14 @@ def record_failure(engine: Engine, revision: int, words: str) -> None:
 
 def statuses(engine: Engine) -> dict[int, Status]:
     """Every revision that was dealt with, by number."""
+    found: dict[int, Status] = {}
     with transaction(engine) as connection:
-        found = connection.execute(
-            text("SELECT revision, etag, imported_at IS NOT NULL, error IS NOT NULL FROM revisions")
-        ).all()
-    # For 100,000 of them in every tick of the sensor: the server's 1 and 0 will do.
-    return {row[0]: Status._make(row) for row in found}
+        # 100,000 of them in every tick of the sensor: the server's 1 and 0 will do.
+        for rows in stream(
+            connection, "SELECT revision, etag, imported_at IS NOT NULL, error IS NOT NULL FROM revisions"
+        ):
+            found.update(zip((row[0] for row in rows), map(Status._make, rows), strict=True))
+    return found
 
 
 def etag_of(engine: Engine, revision: int) -> str | None:

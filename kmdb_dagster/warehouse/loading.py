@@ -56,7 +56,7 @@ def load_revision(
         entry = loading.account.entry(parsed)
         ledger.record(connection, revision, entry)
         if entry.t_min and entry.t_max:
-            people.settle(connection, version, revision, entry.t_min, entry.t_max)
+            people.settle(connection, version, loading.used, revision, (entry.t_min, entry.t_max))
     return entry
 
 
@@ -82,6 +82,8 @@ class _Loading:
         self._revision = revision
         self._filters = filters
         self.account = Account()
+        self.used: set[tuple[int, int]] = set()
+        """Identities with the persons that were read for them; not all, if more than `people.MOST_COMPARED`."""
 
     def load(self, piece: pa.RecordBatch) -> None:
         """Insert a piece."""
@@ -120,6 +122,8 @@ class _Loading:
     def _persons(self, identities: Numbers) -> Numbers:
         distinct, place = np.unique(identities, return_inverse=True)
         person = people.persons(self._connection, distinct.tolist())
+        if len(self.used) <= people.MOST_COMPARED:
+            self.used.update(person.items())
         return np.array([person[identity] for identity in distinct.tolist()], np.int64)[place]
 
 

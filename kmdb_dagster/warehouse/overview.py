@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.dropping import facts_from
 from kmdb_dagster.warehouse.forgotten import being_forgotten
+from kmdb_dagster.warehouse.indexes import INDEXES_WAIT, missing
 from kmdb_dagster.warehouse.partitions import covered_until, read_partitions
 from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 from kmdb_dagster.warehouse.server import server_of, transaction
@@ -24,6 +25,7 @@ class Overview(NamedTuple):
     waiting_moves: int
     waiting_spans: int
     waiting_rule: bool
+    waiting_indexes: bool
     being_forgotten: int
     partitions_until: date | None
     facts_from: datetime | None
@@ -48,6 +50,8 @@ class Overview(NamedTuple):
         yield "time partitions until", str(self.partitions_until or "none yet: run `kmdb partition`")
         if self.facts_from:
             yield "facts are kept from", f"{self.facts_from:%Y-%m-%d} on; older ones were dropped"
+        if self.waiting_indexes:
+            yield "indexes", INDEXES_WAIT
         if self.waiting_rule:
             yield "another rule", RULE_WAITS
         if self.waiting_spans:
@@ -73,7 +77,9 @@ def read(engine: Engine, *, numeric_apart: bool) -> Overview:
         moves, spans = connection.execute(
             text("SELECT (SELECT COUNT(*) FROM pending_moves), (SELECT COUNT(*) FROM pending_spans)")
         ).one()
-        forgetting = being_forgotten(connection)
+        forgetting, indexes = being_forgotten(connection), bool(missing(connection))
     rule = rule_waits(engine, numeric_apart=numeric_apart)
     totals, failures = ledger.totals(engine), ledger.failures(engine)
-    return Overview(server, totals, people, identities, moves, spans, rule, forgetting, until, kept_from, failures)
+    return Overview(
+        server, totals, people, identities, moves, spans, rule, indexes, forgetting, until, kept_from, failures
+    )

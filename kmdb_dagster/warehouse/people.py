@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, text
 
 from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.warehouse.indexes import indexes_wait
 from kmdb_dagster.warehouse.map_lock import count_change, hold_map, map_version
 from kmdb_dagster.warehouse.models import id_range
 from kmdb_dagster.warehouse.server import in_parts, number_rows, transaction
@@ -29,6 +30,8 @@ from kmdb_dagster.warehouse.spans import spans_of
 FACTS = ("events", "properties")
 MOVES_PER_TRANSACTION = 1000
 MAPPED_PER_STATEMENT = 20_000
+MOST_COMPARED = 100_000
+"""Identities of a revision. It mostly has a thousand, and whether another tie touched one of them is quickly seen."""
 
 WAITS = "INSERT INTO pending_moves (identity_id, from_user_id, t_min, t_max) VALUES (%s, %s, %s, %s)"
 MOVE = (
@@ -97,11 +100,14 @@ Report = Callable[[str, int, int], object]
 def move_facts(engine: Engine, report: Report = lambda *_: None) -> int:
     """Let all facts follow that are written down, and look through the spans of time that are.
 
-    May be killed anywhere and run by several at once: they share the work.
+    May be killed anywhere and run by several at once: they share the work. Does nothing while indexes are away
+    (`warehouse.indexes`).
 
     Returns:
         Of how many identities facts were moved.
     """
+    if indexes_wait(engine):
+        return 0
     total = 0
     spans = _count(engine, "pending_spans")
     while True:
@@ -178,17 +184,20 @@ def _look_through_span(engine: Engine) -> bool:
         return True
 
 
-def settle(connection: Connection, version: int, revision: int, t_min: datetime, t_max: datetime) -> None:
+def settle(
+    connection: Connection, version: int, used: set[tuple[int, int]], revision: int, times: tuple[datetime, datetime]
+) -> None:
     """Hold the map until this transaction ends, with the facts that it loaded under the persons that the map names.
 
     Args:
         connection: the transaction, about to commit.
         version: that of the map before the first person was read.
+        used: identities with the persons that were read for them, at one time or another; if there are more than
+            ``MOST_COMPARED``, perhaps not all.
         revision: the revision that was loaded.
-        t_min: the time of its earliest fact.
-        t_max: that of its latest.
+        times: those of its earliest and its latest fact.
     """
-    if hold_map(connection, version):
+    if hold_map(connection, version) or _still_are(connection, used):
         return
     for table in FACTS:
         connection.execute(
@@ -197,5 +206,12 @@ def settle(connection: Connection, version: int, revision: int, t_min: datetime,
                 "SET f.user_id = m.user_id WHERE f.id BETWEEN :first AND :last AND f.t BETWEEN :t_min AND :t_max "
                 "AND f.user_id <> m.user_id"
             ),
-            {**id_range(revision), "t_min": t_min, "t_max": t_max},
+            {**id_range(revision), "t_min": times[0], "t_max": times[1]},
         )
+
+
+def _still_are(connection: Connection, used: set[tuple[int, int]]) -> bool:
+    """Whether each identity has the person that was read for it. False, too, if that is too much to ask."""
+    if len(used) > MOST_COMPARED:
+        return False
+    return persons(connection, {identity for identity, _ in used}).items() == used

@@ -44,6 +44,7 @@ TRANSIENT = {
     1159: "the connection timed out",
     1160: "the connection broke",
     1161: "the connection timed out",
+    1176: "an index is away: see `kmdb index build`",
     1203: "this user has too many connections",
     1205: "waited too long for a lock",
     1213: "deadlock",
@@ -159,7 +160,7 @@ def in_parts(connection: Connection, statement: str, ids: Collection[int]) -> li
     for start in range(0, len(numbers), IDS_PER_STATEMENT):
         # Written into the statement: as parameters, each would cost ten times as much.
         part = ",".join(map(str, map(int, numbers[start : start + IDS_PER_STATEMENT])))
-        rows.extend(tuple(row) for row in connection.exec_driver_sql(statement.replace(":ids", f"({part})")))
+        rows.extend(map(tuple, connection.exec_driver_sql(statement.replace(":ids", f"({part})")).all()))
     return rows
 
 

@@ -114,3 +114,14 @@ def test_realias_says_what_it_moved(ready: Terminal) -> None:
     ended = ready.kmdb("realias")
     assert ended.code == 0
     assert ended.out.endswith("0 identities got another person; facts of 0 identities were moved.\n")
+
+
+def test_indexes_that_are_away_are_told_until_they_are_built(ready: Terminal) -> None:
+    assert ready.kmdb("index", "drop").code == 0
+    assert "run `kmdb index build`" in ready.kmdb("status").out
+    built = ready.kmdb("index", "build")
+    assert (built.code, built.out) == (
+        0,
+        "The indexes of events and properties are there. Facts of 0 identities were moved.\n",
+    )
+    assert "kmdb index" not in ready.kmdb("status").out

@@ -164,3 +164,16 @@ def test_a_run_checks_its_own_revisions(imported: Imported, kmdb: Kmdb, bucket: 
         "lines_accounted_for": (True, 1),
         "facts_agree_with_ledger": (True, 1),
     }
+
+
+def test_facts_follow_once_the_indexes_that_were_away_are_built(
+    imported: Imported, kmdb: Kmdb, bucket: FolderOfRevisions
+) -> None:
+    instance, warehouse = imported
+    run_job(instance, "drop_indexes")
+    bucket.put(2, alias("anna", "7"))
+    import_range(instance, kmdb, 2, 2)
+    assert not checked(instance, "indexes_are_there").passed
+    run_job(instance, "build_indexes")
+    assert checked(instance, "indexes_are_there").passed
+    assert one(warehouse.engine, "SELECT COUNT(DISTINCT user_id) FROM events") == 1

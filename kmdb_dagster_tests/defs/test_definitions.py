@@ -35,7 +35,9 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
         [*FIVE, "import_report", "kissmetrics_bucket"]
     )
     assert sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")) == [
+        "build_indexes",
         "check_everything",
+        "drop_indexes",
         "drop_partitions",
         "forget",
         "import_range",
@@ -49,6 +51,7 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
         "events:facts_agree_with_ledger",
         "events:facts_under_their_person",
         "events:future_is_covered",
+        "events:indexes_are_there",
         "events:lines_accounted_for",
         "events:newest_event_is_recent",
         "events:no_failed_or_missing_revisions",

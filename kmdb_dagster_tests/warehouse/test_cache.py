@@ -1,5 +1,6 @@
 """Ids that are remembered: in the process, and in a Redis that may be anything but wrong."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,6 +117,32 @@ def test_a_redis_that_is_full_is_done_without(database: str, tmp_path: Path) -> 
         interner = opened(database, server.url).interner()
         ids = interner.user_ids(NAMES)
         assert interner.user_ids(NAMES) == ids == opened(database, None).interner().user_ids(NAMES)
+
+
+def test_a_redis_that_does_not_answer_is_done_without(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        interner = opened(database, f"redis://127.0.0.1:{silent.getsockname()[1]}/0").interner()
+        assert interner.user_ids(NAMES) == opened(database, None).interner().user_ids(NAMES)
+    # It is waited for once, not at each look-up.
+    assert [record.getMessage() for record in caplog.records] == [
+        "Redis (KMDB_REDIS_URL) does not answer: TimeoutError. Going on without it."
+    ]
+
+
+def test_a_revision_costs_a_handful_of_statements_however_many_names_it_has(database: str) -> None:
+    warehouse = opened(database, None)
+    known, new = [f"known{number}" for number in range(400)], [f"new{number}" for number in range(500)]
+    ids = warehouse.interner().user_ids(known)
+    other = opened(database, None)
+    interner = other.interner()
+    with statements_of(other.engine) as sent:
+        found = interner.user_ids([*known, *new])
+    # Look up, take the lock, look up again, add, look up what was added, the map, give the lock back.
+    assert len(sent) == 7
+    assert {name: found[name] for name in known} == ids
+    with statements_of(other.engine) as sent:
+        assert interner.user_ids([*known, *new]) == found
+    assert sent == []
 
 
 @pytest.mark.parametrize("with_redis", [True, False])

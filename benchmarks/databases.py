@@ -1,0 +1,98 @@
+"""What the benchmarks of a server share: the server, an empty warehouse on it, and what it took of the processor."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import MySQLdb
+
+from dev.servers import MARIADB, running
+from kmdb_dagster.export.sample import sample_revision
+from kmdb_dagster.settings import database_url
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.migrations import migrate
+from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
+
+NAME = "kmdb_benchmark"
+
+OPTIONS = (
+    # What docs/operations.md recommends.
+    "--innodb-buffer-pool-size=2G",
+    "--innodb-log-file-size=2G",
+    "--max-allowed-packet=64M",
+)
+
+CLOCK = os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def server_of(given: str | None, folder: Path, options: Sequence[str] = OPTIONS) -> Iterator[str]:
+    """The server that was given, or one of our own."""
+    if given:
+        yield given
+        return
+    with running(MARIADB, folder / "mariadb", options) as server:
+        yield server.url
+
+
+@contextmanager
+def connected(server: str, database: str = "mysql") -> Iterator[Any]:
+    """A cursor of a bare connection."""
+    url = database_url(f"{server}/{database}")
+    connection = MySQLdb.connect(
+        host=url.host, port=url.port or 3306, user=url.username, db=database, charset="utf8mb4", local_infile=1
+    )
+    yield connection.cursor()
+    connection.commit()
+    connection.close()
+
+
+def empty(server: str, *names: str) -> None:
+    """Databases without a table."""
+    with connected(server) as cursor:
+        for name in names:
+            cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+            cursor.execute(f"CREATE DATABASE {name}")
+
+
+YEAR = 364
+"""Days."""
+
+
+def prepare(server: str, *, days: int = 7, covered: int = YEAR) -> None:
+    """An empty warehouse, the first days of 2014 in partitions of so many days; 0: in one."""
+    empty(server, NAME)
+    warehouse = Warehouse(database_url(f"{server}/{NAME}"))
+    migrate(warehouse.engine)
+    first, today = date(2013, 12, 30), datetime.now(UTC).date()
+    if days:
+        last = first + timedelta(days=covered)
+        apply_plans(warehouse.engine, plan_all(warehouse.engine, min_date=first, max_date=last, days=days, today=today))
+    warehouse.close()
+
+
+def make_bucket(folder: Path, revisions: int, lines: int, *, stride: int = 1) -> float:
+    """The sample, or every so manieth revision of it, in a folder. Returns its megabytes."""
+    (folder / "revisions").mkdir(parents=True)
+    sizes = [
+        (folder / "revisions" / f"{number}.json").write_bytes(sample_revision(1 + (number - 1) * stride, lines=lines))
+        for number in range(1, revisions + 1)
+    ]
+    return sum(sizes) / 1e6
+
+
+def processor(pid: int) -> float:
+    """Seconds that a process has had of the processor."""
+    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / CLOCK
+
+
+def pid_of(server: str) -> int:
+    """The server's process."""
+    with connected(server) as cursor:
+        cursor.execute("SELECT @@pid_file, @@datadir")
+        pid_file, folder = cursor.fetchone()
+    return int((Path(folder) / pid_file).read_text("ascii"))
