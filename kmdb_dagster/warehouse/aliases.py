@@ -71,7 +71,8 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
             raise TransientError(MEANWHILE)
         rule = settled_rule(connection, numeric_apart=numeric_apart)
         before = _stored(connection, revision)
-        _store(connection, revision, ties)
+        _remove(connection, before)
+        _store(connection, ties)
         pairs, pairs_before = _pairs(ties, rule), _pairs(before, rule)
         # Kept apart, an identity may go elsewhere by a new tie, or by another time of the same.
         anew = rule.apart or pairs_before - pairs
@@ -101,8 +102,17 @@ def count_aliases(connection: Connection, revision: int, times: Collection[datet
     return int(found.scalar_one())
 
 
-def _store(connection: Connection, revision: int, ties: list[Tie]) -> None:
-    connection.execute(text("DELETE FROM aliases WHERE id BETWEEN :first AND :last"), id_range(revision))
+def _remove(connection: Connection, stored: list[Tie]) -> None:
+    """Take alias lines away, looking for them only in the time partitions that they are in."""
+    if stored:
+        times = [tie.t for tie in stored]
+        where = {"first": stored[0].id, "last": stored[-1].id, "t_min": min(times), "t_max": max(times)}
+        connection.execute(
+            text("DELETE FROM aliases WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"), where
+        )
+
+
+def _store(connection: Connection, ties: list[Tie]) -> None:
     insert(
         connection,
         "INSERT INTO aliases (id, t, name1, name2, identity1_id, identity2_id) VALUES (%s, %s, %s, %s, %s, %s)",

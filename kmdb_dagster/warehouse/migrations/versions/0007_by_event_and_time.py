@@ -5,8 +5,8 @@ It is as large as before, since InnoDB has the primary key (id, t) in every inde
 
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

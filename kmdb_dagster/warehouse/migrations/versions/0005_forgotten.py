@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from kmdb_dagster.warehouse.server import server_of
 
-revision = "0006"
+revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
