@@ -1,0 +1,120 @@
+"""What comes back from a question: a frame, and all that a person needs to believe it. Words and formats only."""
+
+import base64
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kmdb_dagster.questions.span import Span, in_words
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.figure import Figure
+
+MOST_ROWS = 50
+"""Rows of a frame that are shown; the frame has them all."""
+SMALLEST_P = 0.0001
+SHARES = (
+    "share",
+    "of_first",
+    "of_step_before",
+    "rate",
+    "low",
+    "high",
+    "difference",
+    "difference_low",
+    "difference_high",
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer. ``frame`` is a Polars frame; shares in it are from 0 to 1, times UTC, lengths of time seconds."""
+
+    question: str
+    finding: str
+    """In one sentence, with its numbers."""
+    span: Span
+    frame: "pl.DataFrame"
+    sql: tuple[str, ...]
+    """The statements that the server answered."""
+    caveats: tuple[str, ...]
+    """What the numbers do not say."""
+    draw: Callable[["Figure"], None]
+    """Draws the picture below its title."""
+
+    def figure(self) -> "Figure":
+        """The picture, as a matplotlib figure."""
+        from matplotlib.figure import Figure
+
+        from kmdb_dagster.questions.style import entitle
+
+        figure = Figure()
+        self.draw(figure)
+        entitle(figure, self.question, self.finding, str(self.span))
+        return figure
+
+    def picture(self, form: str = "png") -> bytes:
+        """The picture as a file: ``png``, ``svg`` or ``pdf``."""
+        file = io.BytesIO()
+        self.figure().savefig(
+            file, format=form, metadata=None if form == "png" else {"Date" if form == "svg" else "CreationDate": None}
+        )
+        return file.getvalue()
+
+    def markdown(self) -> str:
+        """All of it, with the picture in it: for Dagster's UI."""
+        image = base64.b64encode(self.picture()).decode()
+        caveats = "".join(f"* {caveat}\n" for caveat in self.caveats)
+        return f"![{self.question}](data:image/png;base64,{image})\n\n{self.table()}\n\n{caveats}"
+
+    def table(self) -> str:
+        """The frame as a table in Markdown."""
+        header, *rows = self.cells()
+        lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def cells(self) -> Iterator[list[str]]:
+        """The frame as text for people: its columns, then rows."""
+        columns = self.frame.columns
+        yield [column.replace("_", " ") for column in columns]
+        for row in self.frame.head(MOST_ROWS).iter_rows():
+            yield [shown(column, value) for column, value in zip(columns, row, strict=True)]
+
+    def _repr_png_(self) -> bytes:
+        """For notebooks."""
+        return self.picture()
+
+
+def shown(column: str, value: Any) -> str:  # noqa: ANN401 - whatever frames hold
+    """A value of a frame for people."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{100 * value:.1f} %" if column in SHARES else f"{value:.3g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:%Y-%m-%d %H:%M}" if hasattr(value, "strftime") else str(value)
+
+
+def percent(part: float, whole: float) -> str:
+    """A share for people."""
+    return f"{100 * part / whole:.1f} %" if whole else "none"
+
+
+def in_p(p: float) -> str:
+    """A p-value for people."""
+    return f"p = {p:.2g}" if p >= SMALLEST_P else f"p < {SMALLEST_P}"
+
+
+def total(numbers: "pl.Series") -> int:
+    """Their sum."""
+    return int(numbers.sum())
+
+
+def unripe(span: Span, within: int) -> tuple[str, ...]:
+    """The caveat on people who came so late that their time is not over."""
+    if span.end + within <= span.known_end():
+        return ()
+    return (f"Who came in the last {in_words(within)} of the data may yet go on: their time is not over.",)
