@@ -54,23 +54,24 @@ def show(question: Question, *, picture: Path | None, sql: bool, csv: bool) -> N
 
 
 def _print(answer: "Answer") -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     header, *rows = answer.cells()
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name, kind in zip(header, answer.frame.schema.values(), strict=True):
         table.add_column(name, justify="right" if kind.is_numeric() else "left")
     for row in rows:
         table.add_row(*row)
     console = Console(highlight=False, markup=False)
     console.print(answer.question, style="bold")
-    console.print(f"{answer.finding}\n{answer.span}")
+    console.print(f"{answer.finding}\n{answer.span}\n", soft_wrap=True)
     console.print(table)
     if len(answer.frame) > len(rows):
         console.print(f"… and {len(answer.frame) - len(rows):,} more: --csv has them all")
-    for caveat in answer.caveats:
-        console.print(f"* {caveat}")
+    for caveat in ("", *answer.caveats):
+        console.print(f"* {caveat}" if caveat else "", soft_wrap=True)
 
 
 COMMANDS = (ask,)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kmdb_dagster.questions.span import Span, in_words
+from kmdb_dagster.questions.span import Span, in_words, rounded
 
 if TYPE_CHECKING:
     import polars as pl
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MOST_ROWS = 50
 """Rows of a frame that are shown; the frame has them all."""
 SMALLEST_P = 0.0001
+SMALLEST_SHOWN = 0.01
+LENGTHS = ("quarter", "median", "three_quarters", "nine_in_ten")
 SHARES = (
     "share",
     "of_first",
@@ -22,9 +24,9 @@ SHARES = (
     "rate",
     "low",
     "high",
-    "difference",
-    "difference_low",
-    "difference_high",
+    "gain",
+    "gain_low",
+    "gain_high",
 )
 
 
@@ -91,8 +93,12 @@ def shown(column: str, value: Any) -> str:  # noqa: ANN401 - whatever frames hol
     """A value of a frame for people."""
     if value is None:
         return ""
+    if column in SHARES:
+        return f"{100 * value:.1f} %"
+    if column in LENGTHS:
+        return rounded(value)
     if isinstance(value, float):
-        return f"{100 * value:.1f} %" if column in SHARES else f"{value:.3g}"
+        return f"{value:.2f}" if abs(value) >= SMALLEST_SHOWN else f"< {SMALLEST_SHOWN}"
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:%Y-%m-%d %H:%M}" if hasattr(value, "strftime") else str(value)
@@ -117,4 +123,6 @@ def unripe(span: Span, within: int) -> tuple[str, ...]:
     """The caveat on people who came so late that their time is not over."""
     if span.end + within <= span.known_end():
         return ()
-    return (f"Who came in the last {in_words(within)} of the data may yet go on: their time is not over.",)
+    return (
+        f"Who came in the last {in_words(within).removeprefix('1 ')} of the data may yet go on; their time is not over.",
+    )

@@ -3,6 +3,7 @@
 matplotlib takes half a second to import: that is for the one who draws.
 """
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,8 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BAR = 0.62
-"""Of the room of a bar, how much it fills."""
 SURELY = 0.05
 """p-values below this are drawn in colour."""
 MOST_COHORTS = 30
@@ -24,40 +23,21 @@ def funnel(figure: "Figure", frame: "pl.DataFrame") -> None:
     from kmdb_dagster.questions import style
 
     groups = frame["group"].unique(maintain_order=True).to_list()
-    steps = frame.filter(frame["group"] == groups[0])["event"].to_list()
-    rows = len(steps) * len(groups)
-    axes = style.area(figure, 0.36 * rows + 0.15 * len(steps), left=2.2, right=1.9, bottom=0.1)
-    cells = {(row["group"], row["step"]): row for row in frame.iter_rows(named=True)}
-    for at, (event, step) in enumerate(zip(steps, range(1, len(steps) + 1), strict=True)):
-        top = at * (len(groups) + 0.4)
-        _left(axes, top + (len(groups) - 1) / 2, f"{step}. {style.shortened(event)}", bold=True)
-        for place, group in enumerate(groups):
-            row = cells[group, step]
-            y = top + place
-            axes.barh(y, row["of_first"], BAR + 0.2, color=style.colour(place))
-            words = f"{100 * row['of_first']:.1f} %  ({row['people']:,})"
-            if len(groups) > 1:
-                words += f"  {style.shortened(group, 20)}"
-            axes.text(row["of_first"] + 0.012, y, words, va="center", size=style.NORMAL, color=style.INK)
-    axes.set(xlim=(0, 1), ylim=(len(steps) * (len(groups) + 0.4) - 0.9, -0.6), xticks=[], yticks=[])
-
-
-def _left(axes: "Axes", y: float, words: str, *, bold: bool = False) -> None:
-    """A label to the left of the axes, flush with the title."""
-    from kmdb_dagster.questions import style
-
-    axes.annotate(
-        words,
-        (0, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(-8, 0),
-        textcoords="offset points",
-        ha="right",
-        va="center",
-        size=style.NORMAL,
-        color=style.INK,
-        weight="bold" if bold else "normal",
-    )
+    shades = style.colours_of(groups)
+    room = len(groups) + 0.45
+    steps = max(frame["step"], default=0)
+    axes = style.area(figure, 0.34 * room * steps, left=2.0, right=2.7, bottom=0.05)
+    for row in frame.iter_rows(named=True):
+        place = groups.index(row["group"])
+        top = (row["step"] - 1) * room
+        if place == 0:
+            _left(axes, top + (len(groups) - 1) / 2, f"{row['step']}. {style.shortened(row['event'], 24)}", bold=True)
+        axes.barh(top + place, row["of_first"], 0.86, color=shades[row["group"]])
+        words = f"{100 * row['of_first']:.1f} %  ({row['people']:,})"
+        if len(groups) > 1:
+            words += f"  {style.shortened(row['group'], 20)}"
+        axes.text(row["of_first"] + 0.012, top + place, words, va="center", size=style.NORMAL, color=style.INK)
+    axes.set(xlim=(0, 1), ylim=(steps * room - 0.9, -0.6), xticks=[], yticks=[])
 
 
 def trend(figure: "Figure", frame: "pl.DataFrame", what: str) -> None:
@@ -65,14 +45,12 @@ def trend(figure: "Figure", frame: "pl.DataFrame", what: str) -> None:
     from kmdb_dagster.questions import style
 
     axes = style.area(figure, 3.2, left=0.75, right=1.7, bottom=0.45)
-    ends: list[tuple[float, str, int]] = []
-    groups = frame["group"].unique(maintain_order=True).to_list()
-    for place, group in enumerate(groups):
-        rows = frame.filter(frame["group"] == group)
-        values = [value for value in rows[what].to_list() if value is not None]
-        if values:
-            axes.plot(rows["time"].to_list(), values, color=style.colour(place), lw=1.8, solid_capstyle="round")
-            ends.append((values[-1], group, place))
+    ends: list[tuple[float, str, str]] = []
+    for group, shade in style.colours_of(frame["group"].unique(maintain_order=True).to_list()).items():
+        rows = frame.filter((frame["group"] == group) & frame[what].is_not_null())
+        if len(rows):
+            axes.plot(rows["time"].to_list(), rows[what].to_list(), color=shade, lw=1.8, solid_capstyle="round")
+            ends.append((rows[what][-1], group, shade))
     axes.set_ylim(0, None)
     axes.margins(x=0.01)
     _name_ends(axes, ends)
@@ -85,18 +63,19 @@ def delay(figure: "Figure", frame: "pl.DataFrame", curve: "pl.DataFrame") -> Non
     from kmdb_dagster.questions import style
     from kmdb_dagster.questions.span import rounded
 
-    axes = style.area(figure, 3.2, left=0.75, right=1.7, bottom=0.6)
-    unit, seconds = _unit(max(curve["seconds"], default=1))
-    ends: list[tuple[float, str, int]] = []
-    for place, row in enumerate(frame.iter_rows(named=True)):
-        mine = curve.filter(curve["group"] == row["group"])
-        if mine.is_empty():
-            continue
-        x, y = [0.0, *(mine["seconds"] / seconds)], [0.0, *(100 * mine["share"])]
-        axes.plot(x, y, color=style.colour(place), lw=1.8, drawstyle="steps-post")
-        axes.plot(row["median"] / seconds, 50 * row["share"], "o", color=style.colour(place), ms=6)
-        name = f"{row['group']}: " if len(frame) > 1 else ""
-        ends.append((y[-1], f"{name}half in {rounded(row['median'])}", place))
+    axes = style.area(figure, 3.2, left=0.75, right=2.7, bottom=0.6)
+    longest = max(curve["seconds"], default=1)
+    unit, seconds = _unit(longest)
+    shades = style.colours_of(frame["group"].to_list())
+    ends: list[tuple[float, str, str]] = []
+    for row in frame.filter(frame["converted"] > 0).iter_rows(named=True):
+        mine, shade = curve.filter(curve["group"] == row["group"]), shades[row["group"]]
+        x = [0.0, *(mine["seconds"] / seconds), longest / seconds]
+        y = [0.0, *(100 * mine["share"]), 100 * row["share"]]
+        axes.plot(x, y, color=shade, lw=1.8, drawstyle="steps-post")
+        axes.plot(row["median"] / seconds, 50 * row["share"], "o", color=shade, ms=6)
+        name = f"{style.shortened(row['group'], 18)}: " if len(frame) > 1 else ""
+        ends.append((y[-1], f"{name}half in {rounded(row['median'])}", shade))
     axes.set_ylim(0, None)
     axes.set_xlim(0, None)
     _name_ends(axes, ends)
@@ -106,87 +85,52 @@ def delay(figure: "Figure", frame: "pl.DataFrame", curve: "pl.DataFrame") -> Non
 
 
 def retention(figure: "Figure", frame: "pl.DataFrame", length: str) -> None:
-    """A cell for each cohort and period, the darker the fewer came back; the cohort's size to its left."""
+    """A cell for each cohort and period, the lighter the more came back; the cohort's size to its left.
+
+    Period 0 is grey: nearly everybody does more than one thing at a time, and it would outshine the others.
+    """
     from kmdb_dagster.questions import style
 
-    known = frame.filter(frame["share"].is_not_null())
-    periods = max(known["period"], default=0) + 1
-    cohorts = known["cohort"].unique(maintain_order=True).to_list()[-MOST_COHORTS:]
-    axes = style.area(figure, max(0.31 * len(cohorts), 0.5), left=2.1, bottom=0.1)
-    largest = max(*known["share"], 0.01, 0.01)
-    shades = style.amounts()
-    for y, cohort in enumerate(cohorts):
-        rows = known.filter(known["cohort"] == cohort).iter_rows(named=True)
-        for row in rows:
-            depth = row["share"] / largest
-            axes.barh(y, 0.96, 0.92, left=row["period"] + 0.02, color=shades(depth))
-            if periods <= MOST_WRITTEN:
-                ink = "white" if depth < 0.6 else style.INK
-                axes.text(
-                    row["period"] + 0.5, y, f"{100 * row['share']:.0f}", ha="center", va="center", color=ink, size=8.5
-                )
-        size = known.filter(known["cohort"] == cohort)["people"][0]
-        hours = "" if length.endswith(("day", "days")) else " %H:%M"
-        _left(axes, y, f"{cohort:%Y-%m-%d{hours}}   {size:>6,}")
-    axes.set(xlim=(0, max(periods, 6)), ylim=(len(cohorts) - 0.5, -0.5), yticks=[])
+    cohorts = frame["cohort"].unique(maintain_order=True).to_list()[-MOST_COHORTS:]
+    periods = max(frame["period"], default=0) + 1
+    axes = style.area(figure, max(0.31 * len(cohorts), 0.4), left=2.1, bottom=0.2)
+    day = "%Y-%m-%d" if length.endswith(("day", "days")) else "%Y-%m-%d %H:%M"
+    largest = max(frame.filter(frame["period"] > 0)["share"], default=0) or 1.0
+    for row in frame.filter(frame["cohort"] >= min(cohorts, default=None)).iter_rows(named=True):
+        y, period = cohorts.index(row["cohort"]), row["period"]
+        shade = style.FAINT if period == 0 else style.amount(row["share"] / largest)
+        axes.barh(y, 0.96, 0.92, left=period + 0.02, color=shade)
+        if periods <= MOST_WRITTEN:
+            words = f"{100 * row['share']:.0f}"
+            axes.text(period + 0.5, y, words, ha="center", va="center", color=style.ink_on(shade), size=8.5)
+        if period == 0:
+            _left(axes, y, f"{row['cohort']:{day}}   {row['people']:>6,}")
     step = max(1, periods // 12)
-    axes.set_xticks([x + 0.5 for x in range(0, periods, step)], [str(x) for x in range(0, periods, step)])
+    places = range(0, periods, step)
+    axes.set(xlim=(0, max(periods, 6)), ylim=(len(cohorts) - 0.5, -0.5), yticks=[])
+    axes.set_xticks([x + 0.5 for x in places], [str(x) for x in places])
     axes.xaxis.tick_top()
-    axes.annotate(
-        "cohort   people",
-        (0, 1),
-        xycoords="axes fraction",
-        xytext=(-8, 6),
-        textcoords="offset points",
-        ha="right",
-        size=style.SMALL,
-        color=style.GREY,
-    )
-    axes.annotate(
-        f"% back, by number of periods of {length} after the first",
-        (1, 1),
-        xycoords="axes fraction",
-        xytext=(0, 19),
-        textcoords="offset points",
-        ha="right",
-        size=style.SMALL,
-        color=style.GREY,
-    )
+    _note(axes, "cohort   people", (0, 1), (-8, 6))
+    _note(axes, f"% back, by number of periods of {length} after the first", (1, 0), (0, -14))
 
 
 def paths(figure: "Figure", frame: "pl.DataFrame") -> None:
     """A row for each path: its events as blocks, each event in its colour, and how many people took it."""
     from kmdb_dagster.questions import style
 
-    ways = [row["path"].split(" → ") for row in frame.iter_rows(named=True)]
-    names = list(dict.fromkeys(name for way in ways for name in way if name != "…"))
-    colours = {name: style.colour(place) for place, name in enumerate(names)}
+    rows = list(frame.iter_rows(named=True))
+    ways = [row["path"].split(" → ") for row in rows]
+    shades = style.colours_of(list(dict.fromkeys(name for way in ways for name in way if name != "…")))
     longest = max(map(len, ways), default=1)
-    axes = style.area(figure, 0.4 * max(len(ways), 1), left=0.15, right=0.15, bottom=0.05)
-    room = 1.35
-    for y, (way, row) in enumerate(zip(ways, frame.iter_rows(named=True), strict=True)):
-        axes.text(
-            room - 0.1,
-            y,
-            f"{100 * row['share']:.1f} %  ({row['people']:,})",
-            ha="right",
-            va="center",
-            size=style.NORMAL,
-            color=style.INK,
-        )
+    axes = style.area(figure, 0.46 * max(len(ways), 1), left=1.3, right=0.15, bottom=0.05)
+    for y, (way, row) in enumerate(zip(ways, rows, strict=True)):
+        _left(axes, y, f"{100 * row['share']:.1f} %  ({row['people']:,})")
         for x, name in enumerate(way):
-            shade = colours.get(name, style.FAINT)
-            axes.barh(y, 0.95, 0.7, left=room + x, color=shade)
-            axes.text(
-                room + x + 0.475,
-                y,
-                style.shortened(name, max(10, 84 // (longest + 1))),
-                ha="center",
-                va="center",
-                size=style.SMALL,
-                color=style.ink_on(shade),
-            )
-    axes.set(xlim=(0, room + max(longest, 4)), ylim=(len(ways) - 0.5, -0.5), xticks=[], yticks=[])
+            shade = shades.get(name, style.FAINT)
+            axes.barh(y, 0.96, 0.78, left=x, color=shade)
+            words = "\n".join(textwrap.wrap(name, 80 // max(longest, 4), max_lines=2, placeholder="…"))
+            axes.text(x + 0.48, y, words, ha="center", va="center", size=style.SMALL, color=style.ink_on(shade))
+    axes.set(xlim=(0, max(longest, 4)), ylim=(len(ways) - 0.5, -0.5), xticks=[], yticks=[])
 
 
 def experiment(figure: "Figure", frame: "pl.DataFrame") -> None:
@@ -195,7 +139,7 @@ def experiment(figure: "Figure", frame: "pl.DataFrame") -> None:
 
     axes = style.area(figure, 0.62 * len(frame), left=2.0, right=2.3, bottom=0.45)
     for y, row in enumerate(frame.iter_rows(named=True)):
-        shade = style.colour(0 if row["difference"] is None else 1)
+        shade = style.COLOURS[0 if row["gain"] is None else 1]
         axes.plot([100 * row["low"], 100 * row["high"]], [y, y], color=shade, lw=3, solid_capstyle="round", alpha=0.45)
         axes.plot(100 * row["rate"], y, "o", color=shade, ms=9)
         axes.annotate(
@@ -210,10 +154,10 @@ def experiment(figure: "Figure", frame: "pl.DataFrame") -> None:
         )
         _left(axes, y, f"{style.shortened(row['variant'], 20)}\n{row['converted']:,} of {row['people']:,}")
         words = "the control"
-        if row["difference"] is not None:
+        if row["gain"] is not None:
             words = (
-                f"{100 * row['difference']:+.1f} points\n{100 * row['difference_low']:+.1f} to "
-                f"{100 * row['difference_high']:+.1f}, p = {row['p']:.2g}"
+                f"{100 * row['gain']:+.1f} points\n{100 * row['gain_low']:+.1f} to "
+                f"{100 * row['gain_high']:+.1f}, p = {row['p']:.2g}"
             )
         axes.annotate(
             words,
@@ -225,7 +169,7 @@ def experiment(figure: "Figure", frame: "pl.DataFrame") -> None:
             size=style.NORMAL,
             color=style.INK,
         )
-    axes.set_ylim(len(frame) - 0.4, -0.6)
+    axes.set(ylim=(len(frame) - 0.4, -0.6), yticks=[])
     axes.margins(x=0.12)
     _quiet(axes, "", vertical=True)
     axes.xaxis.set_major_formatter("{x:g} %")
@@ -251,7 +195,7 @@ def drivers(figure: "Figure", frame: "pl.DataFrame") -> None:
     axes.set_xscale("log", base=2)
     low, high = axes.get_xlim()
     axes.set_xlim(min(low, 0.5), max(high, 2))
-    axes.set_ylim(y + 0.7, -0.7)
+    axes.set(ylim=(y + 0.7, -0.7), yticks=[])
     _quiet(axes, "", vertical=True)
     axes.xaxis.set_major_formatter(lambda x, _: f"\N{MULTIPLICATION SIGN} {x:g}")
     axes.set_xlabel("odds, compared with the most frequent value", size=style.NORMAL, color=style.GREY)
@@ -282,24 +226,34 @@ def _one_driver(axes: "Axes", y: float, row: dict[str, Any]) -> None:
     )
 
 
-def _name_ends(axes: "Axes", ends: list[tuple[float, str, int]]) -> None:
+def _left(axes: "Axes", y: float, words: str, *, bold: bool = False) -> None:
+    """A label to the left of the axes."""
+    from kmdb_dagster.questions import style
+
+    weight = "bold" if bold else "normal"
+    place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    look: dict[str, Any] = {"ha": "right", "va": "center", "size": style.NORMAL, "color": style.INK, "weight": weight}
+    axes.annotate(words, (0, y), xytext=(-8, 0), **place, **look)
+
+
+def _name_ends(axes: "Axes", ends: list[tuple[float, str, str]]) -> None:
     """Names of lines to the right of them, moved apart where they would overlap."""
     from kmdb_dagster.questions import style
 
     low, high = axes.get_ylim()
     apart = (high - low) * 0.058
     y = low - apart
-    for value, name, place in sorted(ends):
+    for value, name, shade in sorted(ends):
         y = max(value, y + apart)
         axes.annotate(
-            style.shortened(name, 26),
+            style.shortened(name, 44),
             (1, y),
             xycoords=("axes fraction", "data"),
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
             size=style.NORMAL,
-            color=style.colour(place),
+            color=shade,
         )
 
 
@@ -325,7 +279,10 @@ def _quiet(axes: "Axes", what: str, *, vertical: bool = False) -> None:
 def _dates(axes: "Axes") -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
+    from kmdb_dagster.questions import style
+
     places = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]  # matplotlib's
+    axes.xaxis.get_offset_text().set(size=style.SMALL, color=style.GREY)
     axes.xaxis.set_major_locator(places)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(places))  # type: ignore[no-untyped-call]  # matplotlib's
 
@@ -336,3 +293,19 @@ def _unit(longest: float) -> tuple[str, int]:
         if longest > 2 * seconds:
             return unit, seconds
     return "seconds", 1
+
+
+def _note(axes: "Axes", words: str, where: tuple[float, float], offset: tuple[float, float]) -> None:
+    """Small words that end at a corner of the axes."""
+    from kmdb_dagster.questions import style
+
+    axes.annotate(
+        words,
+        where,
+        xycoords="axes fraction",
+        xytext=offset,
+        textcoords="offset points",
+        ha="right",
+        size=style.SMALL,
+        color=style.GREY,
+    )

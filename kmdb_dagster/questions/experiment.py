@@ -124,9 +124,9 @@ def compare(counts: "pl.DataFrame", control: str | None = None) -> "pl.DataFrame
     compared = [_against(base, row) for row in others]
     adjusted = multipletests([one["p"] for one in compared], method="holm")[1]
     return pl.DataFrame(
-        [{**base, "difference": None, "difference_low": None, "difference_high": None, "p": None}]
+        [{**base, "gain": None, "gain_low": None, "gain_high": None, "p": None}]
         + [{**row, **one, "p": float(p)} for row, one, p in zip(others, compared, adjusted, strict=True)],
-        schema_overrides=dict.fromkeys(("difference", "difference_low", "difference_high", "p"), pl.Float64),
+        schema_overrides=dict.fromkeys(("gain", "gain_low", "gain_high", "p"), pl.Float64),
     )
 
 
@@ -137,8 +137,8 @@ def _against(base: dict[str, Any], row: dict[str, Any]) -> dict[str, float]:
     low, high = confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=1 - CONFIDENCE)
     same = row["converted"] == base["converted"] == 0 or (row["rate"] == base["rate"] == 1)
     p = 1.0 if same else test_proportions_2indep(*counts, method="score", compare="diff", return_results=False)[1]
-    difference = row["rate"] - base["rate"]
-    return {"difference": difference, "difference_low": float(low), "difference_high": float(high), "p": float(p)}
+    gain = row["rate"] - base["rate"]
+    return {"gain": gain, "gain_low": float(low), "gain_high": float(high), "p": float(p)}
 
 
 def _finding(frame: "pl.DataFrame") -> str:
@@ -149,10 +149,10 @@ def _finding(frame: "pl.DataFrame") -> str:
             ", ".join(clear) + " differ." if clear else "no clear difference."
         )
     (row,) = others
-    low, high = 100 * row["difference_low"], 100 * row["difference_high"]
+    low, high = 100 * row["gain_low"], 100 * row["gain_high"]
     verdict = "a clear difference" if row["p"] < 1 - CONFIDENCE else "no clear difference"
     return (
-        f"{row['variant']} against {base['variant']}: {100 * row['difference']:+.1f} points "
+        f"{row['variant']} against {base['variant']}: {100 * row['gain']:+.1f} points "
         f"(95 % interval {low:+.1f} to {high:+.1f}, {in_p(row['p'])}): {verdict}."
     )
 

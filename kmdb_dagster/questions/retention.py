@@ -37,14 +37,14 @@ class Retention:
         again = f"“{self.back}”" if self.back else "anything"
         length = in_words(every)
         return Answer(
-            question=f"Who did “{self.start}” and does {again} again, by {length.removeprefix('1 ')}",
+            question=f"Who does {again} again after a first “{self.start}”, in periods of {length}",
             finding=_finding(frame, length),
             span=span,
             frame=frame,
             sql=tuple(found.statements),
             caveats=(
                 "The first time is the first in the span: who had come before it counts as new.",
-                "A cell is empty until everybody of its cohort has had all of its period.",
+                "A period is left out until everybody of the cohort has had all of it.",
             ),
             draw=lambda figure: charts.retention(figure, frame, length),
         )
@@ -63,8 +63,8 @@ def cohorts(duck: "DuckDBPyConnection", start: int, back: int | None, every: int
         span: what is asked about, and until when everything is known.
 
     Returns:
-        ``cohort`` (its first second), ``people``, ``period``, ``back``, ``share``. The last two are NULL where not all
-        of the cohort have had the period.
+        ``cohort`` (its first second), ``people``, ``period``, ``back``, ``share``. A period is left out until all of
+        the cohort have had the whole of it.
     """
     end = min(span.end, span.known_end())
     return frame_of(
@@ -79,20 +79,20 @@ def cohorts(duck: "DuckDBPyConnection", start: int, back: int | None, every: int
             FROM facts f JOIN born s USING (person)
             WHERE {AFTER} AND {f"f.name = {back}" if back else "true"} GROUP BY ALL
         ),
-        cells AS (
-            SELECT *, {span.start} + (cohort + period + 2) * {every} <= {end} AS whole
-            FROM sizes, range({(end - span.start) // every}) periods(period)
+        whole AS (
+            SELECT * FROM sizes, range({(end - span.start) // every}) periods(period)
+            WHERE {span.start} + (cohort + period + 2) * {every} <= {end}
         )
         SELECT make_timestamp(({span.start} + cohort * {every}) * 1000000) AS cohort, people, period,
-            if(whole, coalesce(back, 0), NULL) AS back, if(whole, coalesce(back, 0) / people, NULL) AS share
-        FROM cells LEFT JOIN seen USING (cohort, period)
+            coalesce(back, 0) AS back, coalesce(back, 0) / people AS share
+        FROM whole LEFT JOIN seen USING (cohort, period)
         ORDER BY cohort, period
         """,
     )
 
 
 def _finding(frame: "pl.DataFrame", length: str) -> str:
-    first = frame.filter((frame["period"] == 1) & frame["share"].is_not_null())
+    first = frame.filter(frame["period"] == 1)
     people, back = total(first["people"]), total(first["back"])
     if not people:
         return "No cohort is old enough yet."

@@ -4,14 +4,17 @@ The colours are Okabe and Ito's (2008), which people of all kinds of colour visi
 """
 
 import textwrap
+from collections.abc import Sequence
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from kmdb_dagster.questions.duck import OTHER
+
 WIDTH = 8.0
-HEADER = 0.95
+HEADER = 0.8
 FOOTER = 0.35
 """Inches."""
 INK = "#222222"
@@ -21,8 +24,11 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """In the order in which groups get them; the last is for the rest."""
 SMALL, NORMAL, LARGE = 8, 9.5, 12.5
 """Points."""
-TITLE_WIDTH = 92
+TITLE_WIDTH = 72
 """Characters of a line of the title."""
+FINDING_WIDTH = 105
+LINE = 0.215
+"""Inches of a line of either."""
 
 
 def area(figure: Figure, height: float, *, left: float = 0.6, right: float = 0.3, bottom: float = 0.5) -> Axes:
@@ -37,24 +43,30 @@ def area(figure: Figure, height: float, *, left: float = 0.6, right: float = 0.3
 
 
 def entitle(figure: Figure, question: str, finding: str, span: str) -> None:
-    """Write the question above the picture, what was found below it, and the span of time at the foot."""
-    height = figure.get_figheight()
-    lines = textwrap.wrap(question, TITLE_WIDTH)[:2]
+    """Write the question and what was found above the picture, which makes room for it, and the span at the foot."""
+    title, said = textwrap.wrap(question, TITLE_WIDTH), textwrap.wrap(finding, FINDING_WIDTH)
+    more = LINE * (len(title) + len(said) - 2)
+    before, height = figure.get_figheight(), figure.get_figheight() + more
+    figure.set_figheight(height)
+    for axes in figure.axes:
+        x0, y0, width, high = axes.get_position().bounds
+        axes.set_position((x0, y0 * before / height, width, high * before / height))
     x = 0.15 / WIDTH
-    figure.text(x, 1 - 0.14 / height, "\n".join(lines), size=LARGE, weight="bold", color=INK, va="top")
-    below = 0.16 + 0.215 * len(lines)
-    figure.text(x, 1 - below / height, finding, size=NORMAL + 0.5, color=GREY, va="top")
+    figure.text(x, 1 - 0.14 / height, "\n".join(title), size=LARGE, weight="bold", color=INK, va="top")
+    below = 0.17 + LINE * len(title)
+    figure.text(x, 1 - below / height, "\n".join(said), size=NORMAL + 0.5, color=GREY, va="top")
     figure.text(x, 0.1 / height, span, size=SMALL, color=GREY)
 
 
-def colour(place: int) -> str:
-    """The colour of a group."""
-    return COLOURS[min(place, len(COLOURS) - 1)]
+def colours_of(groups: Sequence[str]) -> dict[str, str]:
+    """A colour for each group; grey for what is left over."""
+    shades = {group: COLOURS[min(place, len(COLOURS) - 1)] for place, group in enumerate(groups)}
+    return {group: COLOURS[-1] if group == OTHER else shade for group, shade in shades.items()}
 
 
-def amounts() -> Colormap:
+def amount(share: float) -> str:
     """A colour for an amount from 0 to 1."""
-    return colormaps["viridis"]
+    return to_hex(colormaps["viridis"](share))
 
 
 def ink_on(shade: str) -> str:

@@ -53,8 +53,8 @@ class Trend:
         )
 
     def _subject(self) -> str:
-        counted = ", ".join(self.events) or "events"
-        return f"People: {counted}" if self.people else counted[0].upper() + counted[1:]
+        counted = ", ".join(f"“{name}”" for name in self.events) or "Events"
+        return f"People with {counted}" if self.people else counted
 
     def _counts(self, found: Slice, span: Span, every: int) -> Select[Any]:
         """Counted by the server: what comes back is small, whatever the number of events."""
