@@ -123,6 +123,5 @@ def unripe(span: Span, within: int) -> tuple[str, ...]:
     """The caveat on people who came so late that their time is not over."""
     if span.end + within <= span.known_end():
         return ()
-    return (
-        f"Who came in the last {in_words(within).removeprefix('1 ')} of the data may yet go on; their time is not over.",
-    )
+    length = in_words(within).removeprefix("1 ")
+    return (f"Who came in the last {length} of the data may yet go on; their time is not over.",)

@@ -3,6 +3,7 @@
 The regression is statsmodels'. Nothing is known here of events or of where the patterns come from.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 CONFIDENCE = 0.95
+LARGEST_ERROR = 10.0
+"""Of log odds. With a larger one the values of several properties together have all or none convert."""
 NO_MORE = 1e-9
 """Of a column's length, what must be left of it when the columns before it are taken out."""
 
@@ -119,16 +122,16 @@ def _odds(design: NDArray[np.float64], counts: "pl.DataFrame", columns: Sequence
 
     converted = counts["converted"].to_numpy()
     outcomes = np.column_stack([converted, counts["people"].to_numpy() - converted])
-    model = sm.GLM(outcomes, design, family=sm.families.Binomial()).fit()
+    with warnings.catch_warnings():
+        # As many values as patterns fit perfectly, which statsmodels takes for separation. That is looked at below.
+        warnings.simplefilter("ignore")
+        model = sm.GLM(outcomes, design, family=sm.families.Binomial()).fit()
+    known = [error < LARGEST_ERROR for error in model.bse[1:]]
     intervals = np.exp(model.conf_int(1 - CONFIDENCE))[1:]
     adjusted = multipletests(model.pvalues[1:], method="holm")[1] if len(columns) else []
-    rows = {
-        "property": [name for name, _ in columns],
-        "value": [value for _, value in columns],
-        "odds": np.exp(model.params[1:]).tolist(),
-        "odds_low": [float(low) for low, _ in intervals],
-        "odds_high": [float(high) for _, high in intervals],
-        "p": [float(p) for p in adjusted],
-    }
-    text, number = pl.String, pl.Float64
-    return pl.DataFrame(rows, schema=dict(zip(rows, (text, text, number, number, number, number), strict=True)))
+    numbers = np.column_stack([np.exp(model.params[1:]), intervals, adjusted]) if len(columns) else np.empty((0, 4))
+    rows = [(*column, *row) for column, row, sure in zip(columns, numbers.tolist(), known, strict=True) if sure]
+    names = ("property", "value", "odds", "odds_low", "odds_high", "p")
+    return pl.DataFrame(
+        rows, {name: pl.String if at < 2 else pl.Float64 for at, name in enumerate(names)}, orient="row"
+    )
