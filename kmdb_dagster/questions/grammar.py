@@ -208,7 +208,7 @@ def drivers(**asked: Any) -> Question:  # noqa: ANN401 - what the options say
 
 QUESTIONS = (trend, funnel, retention, paths, delay, experiment, drivers)
 
-_all = click.Group("question", commands=QUESTIONS)
+_all = click.Group("question", commands=QUESTIONS, no_args_is_help=False)
 
 
 def parse(line: str) -> Question:

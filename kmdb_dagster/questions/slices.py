@@ -147,6 +147,11 @@ def second(t: SQLColumnExpression[datetime]) -> ColumnElement[int]:
     return func.timestampdiff(literal_column("SECOND"), literal_column("'1970-01-01'"), t, type_=Integer)
 
 
+def bare(t: datetime) -> datetime:
+    """A time as the tables have it: UTC, without saying so."""
+    return t.replace(tzinfo=None)
+
+
 def bounded(
     statement: Select[*tuple[Any, ...]],
     table: type[Event | Property],
@@ -155,7 +160,7 @@ def bounded(
     names: Collection[int],
 ) -> Select[*tuple[Any, ...]]:
     """A statement bounded to a span of time, so to its time partitions, and to some names."""
-    narrowed = statement.where(table.t >= start.replace(tzinfo=None), table.t < end.replace(tzinfo=None))
+    narrowed = statement.where(table.t >= bare(start), table.t < bare(end))
     name = Event.n if table is Event else Property.key
     return narrowed.where(name.in_(sorted(set(names)))) if names else narrowed
 

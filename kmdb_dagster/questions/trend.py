@@ -8,7 +8,7 @@ from sqlalchemy import Engine, Select, SQLColumnExpression, Text, and_, distinct
 from kmdb_dagster.questions import charts
 from kmdb_dagster.questions.answer import Answer
 from kmdb_dagster.questions.duck import MOST_GROUPS, NONE, OTHER, frame_of
-from kmdb_dagster.questions.slices import LONGEST_LABEL, Slice, bounded, opened, second, span_of
+from kmdb_dagster.questions.slices import LONGEST_LABEL, Slice, bare, bounded, opened, second, span_of
 from kmdb_dagster.questions.span import RECENTLY, Span, When, in_words
 from kmdb_dagster.warehouse.models import Event, Property
 
@@ -70,8 +70,9 @@ class Trend:
         )
         if self.by:
             (key,) = found.keys([self.by])
-            # The time as well: so only the event's own time partition is looked into.
             its = and_(Property.event_id == Event.id, Property.t == Event.t, Property.key == key)
+            # Bounds of its own: from those of the events, the server would not know which partitions it needs.
+            its &= and_(Property.t >= bare(span.since), Property.t < bare(span.until))
             counted = counted.select_from(Event).outerjoin(Property, its)
         narrowed = bounded(counted, Event, span.since, span.until, found.keys(self.events))
         return narrowed.group_by(piece, group)
