@@ -126,7 +126,7 @@ def fill_ours(engine: Engine, journeys: Journeys, folder: Path) -> None:
     apply_plans(engine, plan_all(engine, min_date=START, max_date=until, days=7, today=until))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         names = [f"({at}, '{name}', UNHEX(SHA2('{name}', 256)))" for at, name in enumerate(NAMES + KEYS, 1)]
-        connection.exec_driver_sql("INSERT INTO `keys` (id, string, digest) VALUES " + ", ".join(names))  # noqa: S608 - ours
+        connection.exec_driver_sql("INSERT INTO `keys` (id, string, digest) VALUES " + ", ".join(names))
         load(connection, "events", event_rows(journeys, kmdb=False), folder)
         load(connection, "properties", property_rows(journeys, kmdb=False), folder)
 
@@ -141,6 +141,6 @@ def fill_kmdb(engine: Engine, journeys: Journeys, folder: Path) -> None:
             partitioned = "" if table == "`keys`" else by_week
             connection.exec_driver_sql(f"CREATE TABLE {table} {columns} DEFAULT CHARACTER SET utf8 {partitioned}")
         names = [f"({at}, '{name}')" for at, name in enumerate(NAMES + KEYS, 1)]
-        connection.exec_driver_sql("INSERT INTO `keys` (id, string) VALUES " + ", ".join(names))  # noqa: S608 - ours
+        connection.exec_driver_sql("INSERT INTO `keys` (id, string) VALUES " + ", ".join(names))
         load(connection, "events", event_rows(journeys, kmdb=True), folder)
         load(connection, "properties", property_rows(journeys, kmdb=True), folder)
