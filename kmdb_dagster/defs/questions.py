@@ -64,7 +64,7 @@ def _asset(name: str, line: str) -> dg.AssetsDefinition:
     return answered
 
 
-def _answer(kmdb: Kmdb, line: str) -> dict[str, str | int | dg.MarkdownMetadataValue]:
+def _answer(kmdb: Kmdb, line: str) -> dict[str, str | float | dg.MarkdownMetadataValue]:
     """What an answer looks like in the UI."""
     with plainly(), kmdb.warehouse() as warehouse:
         answer = parse(line).ask(warehouse.engine)
@@ -72,7 +72,7 @@ def _answer(kmdb: Kmdb, line: str) -> dict[str, str | int | dg.MarkdownMetadataV
             "finding": answer.finding,
             "answer": dg.MetadataValue.md(answer.markdown()),
             "sql": dg.MetadataValue.md("\n".join(f"```sql\n{statement}\n```" for statement in answer.sql)),
-            "rows": len(answer.frame),
+            **({} if answer.number is None else {"number": answer.number}),
         }
 
 

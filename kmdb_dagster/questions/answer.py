@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 50
 """Rows of a frame that are shown; the frame has them all."""
+COLOURS_OF_A_PNG = 128
 SMALLEST_P = 0.0001
 SMALLEST_SHOWN = 0.01
 LENGTHS = ("quarter", "median", "three_quarters", "nine_in_ten")
@@ -37,6 +38,8 @@ class Answer:
     question: str
     finding: str
     """In one sentence, with its numbers."""
+    number: float | None
+    """The one number to follow from day to day, if there is one."""
     span: Span
     frame: "pl.DataFrame"
     sql: tuple[str, ...]
@@ -60,10 +63,10 @@ class Answer:
     def picture(self, form: str = "png") -> bytes:
         """The picture as a file: ``png``, ``svg`` or ``pdf``."""
         file = io.BytesIO()
-        self.figure().savefig(
-            file, format=form, metadata=None if form == "png" else {"Date" if form == "svg" else "CreationDate": None}
-        )
-        return file.getvalue()
+        # Without the time of day, so that the same answer is the same file.
+        nameless: dict[str, dict[str, str | None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        self.figure().savefig(file, format=form, metadata=nameless.get(form))
+        return _with_few_colours(file) if form == "png" else file.getvalue()
 
     def markdown(self) -> str:
         """All of it, with the picture in it: for Dagster's UI."""
@@ -87,6 +90,16 @@ class Answer:
     def _repr_png_(self) -> bytes:
         """For notebooks."""
         return self.picture()
+
+
+def _with_few_colours(file: io.BytesIO) -> bytes:
+    """A PNG of a quarter of the size: Dagster keeps every one of them."""
+    from PIL import Image
+
+    small = io.BytesIO()
+    with Image.open(file) as picture:
+        picture.convert("RGB").quantize(COLOURS_OF_A_PNG, Image.Quantize.MAXCOVERAGE).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def shown(column: str, value: Any) -> str:  # noqa: ANN401 - whatever frames hold

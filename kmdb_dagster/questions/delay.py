@@ -47,6 +47,7 @@ class Delay:
             question=f"From {self.start} to {self.goal}" + (f", by {self.by}" if self.by else ""),
             finding=f"{percent(converted, people)} of {people:,} people get there within {in_words(self.within)}"
             + (f", half of them within {rounded(middle[0])}." if len(middle) and not self.by else "."),
+            number=converted / people if people else None,
             span=span,
             frame=frame if self.by else frame.drop("group"),
             sql=tuple(found.statements),

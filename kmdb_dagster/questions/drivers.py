@@ -51,6 +51,7 @@ class Drivers:
         return Answer(
             question=f"What goes with “{self.goal}” within {in_words(self.within)} of “{self.start}”?",
             finding=_finding(fitted),
+            number=None,
             span=span,
             frame=fitted.frame,
             sql=tuple(found.statements),

@@ -49,6 +49,7 @@ class Experiment:
         return Answer(
             question=f"Does “{self.variant}” change how many do “{self.goal}” within {in_words(self.within)}?",
             finding=_finding(frame),
+            number=frame["gain"][1],
             span=span,
             frame=frame,
             sql=tuple(found.statements),

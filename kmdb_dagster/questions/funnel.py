@@ -44,6 +44,7 @@ class Funnel:
             question=f"{' → '.join(self.steps)} within {in_words(self.within)}"
             + (f", by {self.by}" if self.by else ""),
             finding=f"{percent(final, first)} of {first:,} people get to the end.",
+            number=final / first if first else None,
             span=span,
             frame=frame if self.by else frame.drop("group"),
             sql=tuple(found.statements),

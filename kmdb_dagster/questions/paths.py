@@ -53,6 +53,7 @@ class Paths:
             finding=f"{percent(top['people'], top['of'])} of {top['of']:,} people take the most frequent way."
             if top
             else "Nobody.",
+            number=top["of"] if top else 0,
             span=span,
             frame=frame.drop("of"),
             sql=tuple(found.statements),

@@ -34,11 +34,14 @@ class Retention:
             start, *back = found.keys([self.start, self.back] if self.back else [self.start])
             found.take_events([start, *back] if back else [], span.since, span.until)
             frame = cohorts(found.duck, start, back[0] if back else None, every, span)
+        first = frame.filter(frame["period"] == 1)
+        people, came_back = total(first["people"]), total(first["back"])
         again = f"“{self.back}”" if self.back else "anything"
         length = in_words(every)
         return Answer(
             question=f"Who does {again} again after a first “{self.start}”, in periods of {length}",
-            finding=_finding(frame, length),
+            finding=_finding(people, came_back, length),
+            number=came_back / people if people else None,
             span=span,
             frame=frame,
             sql=tuple(found.statements),
@@ -91,11 +94,8 @@ def cohorts(duck: "DuckDBPyConnection", start: int, back: int | None, every: int
     )
 
 
-def _finding(frame: "pl.DataFrame", length: str) -> str:
-    first = frame.filter(frame["period"] == 1)
-    people, back = total(first["people"]), total(first["back"])
+def _finding(people: int, back: int, length: str) -> str:
     if not people:
         return "No cohort is old enough yet."
-    return (
-        f"Of {people:,} people, {percent(back, people)} come back in the {length.removeprefix('1 ')} after the first."
-    )
+    period = length.removeprefix("1 ")
+    return f"Of {people:,} people, {percent(back, people)} come back in the {period} after the first."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine, Select, SQLColumnExpression, Text, and_, distinct, func, select
 
 from kmdb_dagster.questions import charts
-from kmdb_dagster.questions.answer import Answer
+from kmdb_dagster.questions.answer import Answer, total
 from kmdb_dagster.questions.duck import MOST_GROUPS, NONE, OTHER, frame_of
 from kmdb_dagster.questions.slices import LONGEST_LABEL, Slice, bare, bounded, opened, second, span_of
 from kmdb_dagster.questions.span import RECENTLY, Span, When, in_words
@@ -44,7 +44,8 @@ class Trend:
         return Answer(
             question=f"{self._subject()} per {in_words(every).removeprefix('1 ')}"
             + (f", by {self.by}" if self.by else ""),
-            finding=f"{frame['events'].sum():,} events" + _busiest(frame),
+            finding=f"{total(frame['events']):,} events" + _busiest(frame),
+            number=total(frame["events"]),
             span=span,
             frame=frame,
             sql=tuple(found.statements),

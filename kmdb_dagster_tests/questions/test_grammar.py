@@ -1,6 +1,8 @@
 """How questions are written, and what is said of those that are written wrong."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +90,15 @@ def test_lengths_of_time_are_told_in_words() -> None:
         "1.5 hours",
         "1.5 days",
     ]
+
+
+def test_docs_all_questions_of_the_page_can_be_asked() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "questions.md").read_text("utf-8")
+    options = r"(?:--csv |--sql |--picture \S+ )*"
+    lines = re.findall(rf"^\$? ?kmdb ask {options}(.*?)(?: > .*| +#.*)?$", page, re.MULTILINE)
+    lines += re.findall(r"^\w+ = '(.*)'$", page, re.MULTILINE)
+    assert {line.split()[0] for line in lines} == {str(command.name) for command in QUESTIONS}
+    assert all(map(parse, lines))
 
 
 @pytest.mark.parametrize("command", QUESTIONS, ids=lambda command: str(command.name))
