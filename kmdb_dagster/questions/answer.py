@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kmdb_dagster.questions.span import Span, in_words, rounded
+from kmdb_dagster.questions.style import entitle
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,8 +53,6 @@ class Answer:
     def figure(self) -> "Figure":
         """The picture, as a matplotlib figure."""
         from matplotlib.figure import Figure
-
-        from kmdb_dagster.questions.style import entitle
 
         figure = Figure()
         self.draw(figure)

@@ -6,6 +6,9 @@ matplotlib takes half a second to import: that is for the one who draws.
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from kmdb_dagster.questions import style
+from kmdb_dagster.questions.span import rounded
+
 if TYPE_CHECKING:
     import polars as pl
     from matplotlib.axes import Axes
@@ -20,8 +23,6 @@ MOST_WRITTEN = 16
 
 def funnel(figure: "Figure", frame: "pl.DataFrame") -> None:
     """Bars of people for each step, the groups below each other, with the share of the first step written out."""
-    from kmdb_dagster.questions import style
-
     groups = frame["group"].unique(maintain_order=True).to_list()
     shades = style.colours_of(groups)
     room = len(groups) + 0.45
@@ -42,8 +43,6 @@ def funnel(figure: "Figure", frame: "pl.DataFrame") -> None:
 
 def trend(figure: "Figure", frame: "pl.DataFrame", what: str) -> None:
     """A line for each group, named at its end."""
-    from kmdb_dagster.questions import style
-
     axes = style.area(figure, 3.2, left=0.75, right=1.7, bottom=0.45)
     ends: list[tuple[float, str, str]] = []
     for group, shade in style.colours_of(frame["group"].unique(maintain_order=True).to_list()).items():
@@ -60,9 +59,6 @@ def trend(figure: "Figure", frame: "pl.DataFrame", what: str) -> None:
 
 def delay(figure: "Figure", frame: "pl.DataFrame", curve: "pl.DataFrame") -> None:
     """The share of people who are there, rising with the time since the first event; a dot where half of them are."""
-    from kmdb_dagster.questions import style
-    from kmdb_dagster.questions.span import rounded
-
     axes = style.area(figure, 3.2, left=0.75, right=2.7, bottom=0.6)
     longest = max(curve["seconds"], default=1)
     unit, seconds = _unit(longest)
@@ -89,8 +85,6 @@ def retention(figure: "Figure", frame: "pl.DataFrame", length: str) -> None:
 
     Period 0 is grey: nearly everybody does more than one thing at a time, and it would outshine the others.
     """
-    from kmdb_dagster.questions import style
-
     cohorts = frame["cohort"].unique(maintain_order=True).to_list()[-MOST_COHORTS:]
     periods = max(frame["period"], default=0) + 1
     axes = style.area(figure, max(0.31 * len(cohorts), 0.4), left=2.1, bottom=0.2)
@@ -116,8 +110,6 @@ def retention(figure: "Figure", frame: "pl.DataFrame", length: str) -> None:
 
 def paths(figure: "Figure", frame: "pl.DataFrame") -> None:
     """A row for each path: its events as blocks, each event in its colour, and how many people took it."""
-    from kmdb_dagster.questions import style
-
     rows = list(frame.iter_rows(named=True))
     ways = [row["path"].split(" → ") for row in rows]
     shades = style.colours_of(list(dict.fromkeys(name for way in ways for name in way if name != "…")))
@@ -135,8 +127,6 @@ def paths(figure: "Figure", frame: "pl.DataFrame") -> None:
 
 def experiment(figure: "Figure", frame: "pl.DataFrame") -> None:
     """The rate of each variant as a dot, its interval as a line; to the right, the difference to the control."""
-    from kmdb_dagster.questions import style
-
     axes = style.area(figure, 0.62 * len(frame), left=2.0, right=2.3, bottom=0.45)
     for y, row in enumerate(frame.iter_rows(named=True)):
         shade = style.COLOURS[0 if row["gain"] is None else 1]
@@ -177,8 +167,6 @@ def experiment(figure: "Figure", frame: "pl.DataFrame") -> None:
 
 def drivers(figure: "Figure", frame: "pl.DataFrame") -> None:
     """The odds of each value beside what it is compared with, on a scale on which half and double are as far."""
-    from kmdb_dagster.questions import style
-
     rows = list(frame.iter_rows(named=True))
     properties = list(dict.fromkeys(row["property"] for row in rows))
     axes = style.area(figure, 0.27 * (len(rows) + len(properties)), left=2.6, right=1.9, bottom=0.5)
@@ -202,8 +190,6 @@ def drivers(figure: "Figure", frame: "pl.DataFrame") -> None:
 
 
 def _one_driver(axes: "Axes", y: float, row: dict[str, Any]) -> None:
-    from kmdb_dagster.questions import style
-
     _left(axes, y, style.shortened(row["value"], 32))
     clear = row["p"] is not None and row["p"] < SURELY
     shade = style.COLOURS[1] if clear else style.GREY
@@ -228,8 +214,6 @@ def _one_driver(axes: "Axes", y: float, row: dict[str, Any]) -> None:
 
 def _left(axes: "Axes", y: float, words: str, *, bold: bool = False) -> None:
     """A label to the left of the axes."""
-    from kmdb_dagster.questions import style
-
     weight = "bold" if bold else "normal"
     place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     look: dict[str, Any] = {"ha": "right", "va": "center", "size": style.NORMAL, "color": style.INK, "weight": weight}
@@ -238,8 +222,6 @@ def _left(axes: "Axes", y: float, words: str, *, bold: bool = False) -> None:
 
 def _name_ends(axes: "Axes", ends: list[tuple[float, str, str]]) -> None:
     """Names of lines to the right of them, moved apart where they would overlap."""
-    from kmdb_dagster.questions import style
-
     low, high = axes.get_ylim()
     apart = (high - low) * 0.058
     y = low - apart
@@ -259,8 +241,6 @@ def _name_ends(axes: "Axes", ends: list[tuple[float, str, str]]) -> None:
 
 def _quiet(axes: "Axes", what: str, *, vertical: bool = False) -> None:
     """Faint lines to read values by."""
-    from kmdb_dagster.questions import style
-
     axes.grid(axis="x" if vertical else "y", color=style.FAINT, lw=0.7)
     if what:
         axes.annotate(
@@ -279,8 +259,6 @@ def _quiet(axes: "Axes", what: str, *, vertical: bool = False) -> None:
 def _dates(axes: "Axes") -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    from kmdb_dagster.questions import style
-
     places = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]  # matplotlib's
     axes.xaxis.get_offset_text().set(size=style.SMALL, color=style.GREY)
     axes.xaxis.set_major_locator(places)
@@ -297,8 +275,6 @@ def _unit(longest: float) -> tuple[str, int]:
 
 def _note(axes: "Axes", words: str, where: tuple[float, float], offset: tuple[float, float]) -> None:
     """Small words that end at a corner of the axes."""
-    from kmdb_dagster.questions import style
-
     axes.annotate(
         words,
         where,

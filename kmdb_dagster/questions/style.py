@@ -6,12 +6,13 @@ The colours are Okabe and Ito's (2008), which people of all kinds of colour visi
 import textwrap
 from collections.abc import Sequence
 
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from kmdb_dagster.questions.duck import OTHER
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH = 8.0
 HEADER = 0.8
@@ -31,7 +32,7 @@ LINE = 0.215
 """Inches of a line of either."""
 
 
-def area(figure: Figure, height: float, *, left: float = 0.6, right: float = 0.3, bottom: float = 0.5) -> Axes:
+def area(figure: "Figure", height: float, *, left: float = 0.6, right: float = 0.3, bottom: float = 0.5) -> "Axes":
     """Bare axes below the title, ``height`` inches high, with margins in inches. The figure grows to hold them."""
     total = HEADER + height + bottom + FOOTER
     figure.set_size_inches(WIDTH, total)
@@ -42,7 +43,7 @@ def area(figure: Figure, height: float, *, left: float = 0.6, right: float = 0.3
     return axes
 
 
-def entitle(figure: Figure, question: str, finding: str, span: str) -> None:
+def entitle(figure: "Figure", question: str, finding: str, span: str) -> None:
     """Write the question and what was found above the picture, which makes room for it, and the span at the foot."""
     title, said = textwrap.wrap(question, TITLE_WIDTH), textwrap.wrap(finding, FINDING_WIDTH)
     more = LINE * (len(title) + len(said) - 2)
@@ -66,11 +67,16 @@ def colours_of(groups: Sequence[str]) -> dict[str, str]:
 
 def amount(share: float) -> str:
     """A colour for an amount from 0 to 1."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
     return to_hex(colormaps["viridis"](share))
 
 
 def ink_on(shade: str) -> str:
     """Black or white, whichever is read better on a colour."""
+    from matplotlib.colors import to_rgb
+
     red, green, blue = to_rgb(shade)
     return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
 
