@@ -90,7 +90,7 @@ def retention(figure: "Figure", frame: "pl.DataFrame", length: str) -> None:
     axes = style.area(figure, max(0.31 * len(cohorts), 0.4), left=2.1, bottom=0.2)
     day = "%Y-%m-%d" if length.endswith(("day", "days")) else "%Y-%m-%d %H:%M"
     largest = max(frame.filter(frame["period"] > 0)["share"], default=0) or 1.0
-    for row in frame.filter(frame["cohort"] >= min(cohorts, default=None)).iter_rows(named=True):
+    for row in frame.filter(frame["cohort"].is_in(cohorts)).iter_rows(named=True):
         y, period = cohorts.index(row["cohort"]), row["period"]
         shade = style.FAINT if period == 0 else style.amount(row["share"] / largest)
         axes.barh(y, 0.96, 0.92, left=period + 0.02, color=shade)
@@ -101,7 +101,7 @@ def retention(figure: "Figure", frame: "pl.DataFrame", length: str) -> None:
             _left(axes, y, f"{row['cohort']:{day}}   {row['people']:>6,}")
     step = max(1, periods // 12)
     places = range(0, periods, step)
-    axes.set(xlim=(0, max(periods, 6)), ylim=(len(cohorts) - 0.5, -0.5), yticks=[])
+    axes.set(xlim=(0, max(periods, 6)), ylim=(max(len(cohorts), 1) - 0.5, -0.5), yticks=[])
     axes.set_xticks([x + 0.5 for x in places], [str(x) for x in places])
     axes.xaxis.tick_top()
     _note(axes, "cohort   people", (0, 1), (-8, 6))
@@ -122,7 +122,7 @@ def paths(figure: "Figure", frame: "pl.DataFrame") -> None:
             axes.barh(y, 0.96, 0.78, left=x, color=shade)
             words = "\n".join(textwrap.wrap(name, 80 // max(longest, 4), max_lines=2, placeholder="…"))
             axes.text(x + 0.48, y, words, ha="center", va="center", size=style.SMALL, color=style.ink_on(shade))
-    axes.set(xlim=(0, max(longest, 4)), ylim=(len(ways) - 0.5, -0.5), xticks=[], yticks=[])
+    axes.set(xlim=(0, max(longest, 4)), ylim=(max(len(ways), 1) - 0.5, -0.5), xticks=[], yticks=[])
 
 
 def experiment(figure: "Figure", frame: "pl.DataFrame") -> None:

@@ -5,7 +5,6 @@ The colours are Okabe and Ito's (2008), which people of all kinds of colour visi
 
 import textwrap
 from collections.abc import Sequence
-
 from typing import TYPE_CHECKING
 
 from kmdb_dagster.questions.duck import OTHER

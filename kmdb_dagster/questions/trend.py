@@ -117,19 +117,17 @@ def over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.DataFra
 
 def _name_groups(found: Slice) -> None:
     """Names in place of their ids."""
-    duck = found.duck
-    found.name_all([row[0] for row in duck.sql("SELECT DISTINCT label FROM counts").fetchall()])
-    duck.execute("ALTER TABLE counts ALTER label TYPE TEXT")
-    duck.executemany(
-        "UPDATE counts SET label = ? WHERE label = ?", [(name, str(at)) for at, name in found.names.items()]
-    )
+    found.name_all([row[0] for row in found.duck.sql("SELECT DISTINCT label FROM counts").fetchall()])
+    found.duck.execute("ALTER TABLE counts ALTER label TYPE TEXT")
+    for at, name in found.names.items():
+        found.duck.execute("UPDATE counts SET label = $name WHERE label = $at", {"name": name, "at": str(at)})
 
 
 def _busiest(frame: "pl.DataFrame") -> str:
     if frame.is_empty():
         return "."
     top = frame["group"][0]
-    return f", most of them {top} ({frame.filter(frame['group'] == top)['events'].sum():,})."
+    return f", most often {top} ({frame.filter(frame['group'] == top)['events'].sum():,})."
 
 
 def _whole_pieces(span: Span, every: int) -> tuple[str, ...]:

@@ -192,6 +192,16 @@ def test_all_words_of_a_picture_are_in_it(sampled: Warehouse, question: str) -> 
             assert inside, words.get_text()
 
 
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_span_in_which_nothing_happened_has_an_answer_and_a_picture_too(sampled: Warehouse, question: str) -> None:
+    line = QUESTIONS[question].replace(DAY, "--since 2013-12-26 --until 2013-12-27")
+    if question in {"experiment", "drivers"}:
+        with pytest.raises(PermanentError, match="nothing to compare"):
+            ask(sampled, line)
+    else:
+        assert ask(sampled, line).picture().startswith(b"\x89PNG")
+
+
 def test_an_answer_shows_itself_in_markdown_with_its_picture(sampled: Warehouse) -> None:
     shown = ask(sampled, QUESTIONS["experiment"]).markdown()
     assert "](data:image/png;base64," in shown
