@@ -22,6 +22,8 @@ from kmdb_dagster_tests.questions.by_hand import Fact
 from kmdb_dagster_tests.warehouse.revisions import rows
 from kmdb_dagster_tests.warehouse.test_indexes import tables_of
 
+pytestmark = pytest.mark.xdist_group("sampled")  # one database is enough for all of them
+
 SINCE = int(datetime(2014, 1, 1, tzinfo=UTC).timestamp())
 FOUR = SINCE + 4 * 3600
 DAY = "--since 2014-01-01 --until 2014-01-02"

@@ -8,6 +8,8 @@ from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "questions.ipynb"
 
+pytestmark = pytest.mark.xdist_group("sampled")  # as in test_asking
+
 
 def test_docs_the_notebook_answers_its_questions(sampled_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", sampled_url)
