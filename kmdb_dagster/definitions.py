@@ -11,8 +11,8 @@ from kmdb_dagster.defs.alerts import alerts  # noqa: E402 - after the filter
 from kmdb_dagster.defs.assets import BUCKET, revision_assets  # noqa: E402
 from kmdb_dagster.defs.checks import CHECKS  # noqa: E402
 from kmdb_dagster.defs.jobs import JOBS  # noqa: E402
-from kmdb_dagster.defs.report import import_report  # noqa: E402
 from kmdb_dagster.defs.questions import answer_every_morning, answer_questions, ask_job, question_assets  # noqa: E402
+from kmdb_dagster.defs.report import import_report  # noqa: E402
 from kmdb_dagster.defs.resources import Kmdb  # noqa: E402
 from kmdb_dagster.defs.schedules import SCHEDULES, check_everything  # noqa: E402
 from kmdb_dagster.defs.sensors import SENSORS  # noqa: E402
@@ -29,16 +29,11 @@ def definitions() -> dg.Definitions:
     settings = load_settings()
     questions = question_assets(settings.questions)
     return dg.Definitions(
-        assets=[BUCKET, revision_assets(load_settings().revisions_per_run), import_report],
+        assets=[BUCKET, revision_assets(settings.revisions_per_run), import_report, *questions],
         asset_checks=CHECKS,
-        jobs=[*JOBS, check_everything],
-        schedules=SCHEDULES,
-        sensors=[*SENSORS, alerts],
-        assets=[BUCKET, revision_assets(settings.revisions_per_run), *questions],
-        asset_checks=CHECKS,
-        jobs=[*JOBS, check_people, ask_job, *([answer_questions] if questions else [])],
+        jobs=[*JOBS, check_everything, ask_job, *([answer_questions] if questions else [])],
         schedules=[*SCHEDULES, *([answer_every_morning] if questions else [])],
-        sensors=[*SENSORS, alert_of_failed_runs],
+        sensors=[*SENSORS, alerts],
         resources={"kmdb": Kmdb()},
         # A run is the unit of parallelism; a process for each of its steps would only cost seconds.
         executor=dg.in_process_executor,

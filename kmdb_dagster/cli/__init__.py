@@ -41,15 +41,7 @@ def main() -> None:
 
 for command in (
     *database.COMMANDS,
-for command in (
-    *database.COMMANDS,
     *forget.COMMANDS,
-    *imports.COMMANDS,
-    *files.COMMANDS,
-    *views.COMMANDS,
-    *ask.COMMANDS,
-    *ui.COMMANDS,
-):
     *imports.COMMANDS,
     *files.COMMANDS,
     *views.COMMANDS,

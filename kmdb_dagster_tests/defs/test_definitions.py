@@ -36,12 +36,11 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     )
     assert sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")) == [
         "build_indexes",
+        "ask",
         "check_everything",
         "drop_indexes",
         "drop_partitions",
         "forget",
-        "ask",
-        "check_people",
         "import_range",
         "import_revisions",
         "partition_tables",
