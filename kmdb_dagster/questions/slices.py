@@ -18,8 +18,8 @@ from sqlalchemy import ColumnElement, Engine, Integer, Select, SQLColumnExpressi
 from sqlalchemy.dialects import mysql
 
 from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.questions.span import Span, When
-from kmdb_dagster.warehouse.interning import digest
 from kmdb_dagster.warehouse.models import Event, Key, Property, Revision
 from kmdb_dagster.warehouse.server import transaction
 from kmdb_dagster.warehouse.streams import numbers, stream
