@@ -35,8 +35,8 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
         [*FIVE, "import_report", "kissmetrics_bucket"]
     )
     assert sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")) == [
-        "build_indexes",
         "ask",
+        "build_indexes",
         "check_everything",
         "drop_indexes",
         "drop_partitions",
