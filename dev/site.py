@@ -198,6 +198,7 @@ def _connections(servers: Servers) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "KMDB_DATA_DIR": str(FOLDER / "data"),
         "KMDB_REVISIONS_PER_RUN": "10",
+        "KMDB_QUESTIONS": str(ROOT / "dev" / "questions.toml"),
     }
 
 

@@ -8,6 +8,7 @@ The folders, in the order in which data goes through them:
 * ``warehouse``: the MySQL database: tables, people, loading, partitions.
 * ``analysis``: the tables for whoever asks: model classes, views.
 * ``pipeline``: one plain function for each step of a revision, from the source to the warehouse.
+* ``questions``: questions to the events in the database, and their answers.
 * ``defs``: Dagster's view of all that. The only folder that imports dagster.
 * ``cli``: the ``kmdb`` command.
 

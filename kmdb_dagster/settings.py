@@ -170,6 +170,12 @@ class Settings(BaseSettings):
         description="Where to tell of what went wrong: Apprise URLs, separated by blanks, e.g. "
         "`mailto://… slack://… json://…`.",
     )
+    questions: Path | None = Field(
+        None,
+        alias="KMDB_QUESTIONS",
+        description="A TOML file of questions that Dagster asks, each a line like "
+        "`signups = 'trend \"signed up\" --last 30d'`.",
+    )
     ui_url: str = Field(
         "http://127.0.0.1:3000", alias="KMDB_UI_URL", description="Dagster's UI, for the links in alerts."
     )

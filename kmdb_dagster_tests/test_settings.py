@@ -42,6 +42,7 @@ GOOD: dict[str, tuple[str, object]] = {
     "KMDB_FRESH_HOURS": ("36.5", 36.5),
     "KMDB_STALLED_HOURS": ("0.5", 0.5),
     "KMDB_ALERT_URLS": (" json://a.example.com  json://b ", (SecretStr("json://a.example.com"), SecretStr("json://b"))),
+    "KMDB_QUESTIONS": ("our/questions.toml", Path("our/questions.toml")),
     "KMDB_UI_URL": ("https://dagster.example.com", "https://dagster.example.com"),
 }
 BAD = {

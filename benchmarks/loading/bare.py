@@ -34,7 +34,7 @@ def dump(bench: Bench) -> int:
             for table, columns in TABLES.items():
                 names = ", ".join(f"`{name}`" for name in columns)
                 where = f"id BETWEEN {row_id(revision, 0)} AND {row_id(revision + 1, 0) - 1}"
-                found = connection.exec_driver_sql(f"SELECT {names} FROM {table} WHERE {where} ORDER BY id")  # noqa: S608
+                found = connection.exec_driver_sql(f"SELECT {names} FROM {table} WHERE {where} ORDER BY id")
                 rows = found.mappings().all()
                 text = as_text(pa.Table.from_pylist([dict(row) for row in rows])) if rows else b""
                 (bench.folder / f"{revision}.{table}").write_bytes(text)

@@ -8,7 +8,7 @@ import click
 from dotenv import load_dotenv
 
 from kmdb_dagster import __version__
-from kmdb_dagster.cli import database, files, forget, imports, ui, views
+from kmdb_dagster.cli import ask, database, files, forget, imports, ui, views
 from kmdb_dagster.cli.words import harmless
 from kmdb_dagster.errors import KmdbError, SettingsError
 
@@ -44,7 +44,8 @@ for command in (
     *forget.COMMANDS,
     *imports.COMMANDS,
     *files.COMMANDS,
-    *ui.COMMANDS,
     *views.COMMANDS,
+    *ask.COMMANDS,
+    *ui.COMMANDS,
 ):
     main.add_command(command)

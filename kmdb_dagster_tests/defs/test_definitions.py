@@ -35,6 +35,7 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
         [*FIVE, "import_report", "kissmetrics_bucket"]
     )
     assert sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")) == [
+        "ask",
         "build_indexes",
         "check_everything",
         "drop_indexes",
@@ -121,7 +122,7 @@ def test_dagsters_own_check_names_a_wrong_setting(tmp_path: Path) -> None:
     assert "KMDB_BATCH_SIZE is 'none'" in done.stdout
 
 
-def test_importing_the_definitions_reads_no_setting_and_opens_nothing(tmp_path: Path) -> None:
+def test_importing_the_definitions_reads_no_setting_opens_nothing_and_leaves_the_extra_alone(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("KMDB_REVISIONS_PER_RUN=many\n")
     code = (
         "import socket, sys\n"
@@ -130,6 +131,10 @@ def test_importing_the_definitions_reads_no_setting_and_opens_nothing(tmp_path: 
         "    assert event != 'open' or not str(arguments[0]).endswith('.env'), arguments\n"
         "sys.addaudithook(refuse)\n"
         "import kmdb_dagster.definitions\n"
+        "from kmdb_dagster.questions.grammar import parse\n"
+        "parse('drivers a b --with c')\n"
+        "loaded = {'duckdb', 'matplotlib', 'pandas', 'polars', 'statsmodels'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
     )
     wrong = {**_bare(tmp_path), "DATABASE_URL": "nonsense", "KMDB_MIN_REVISION": "x"}
     command = [sys.executable, "-c", code]
@@ -157,6 +162,7 @@ def test_what_an_export_is_knows_no_library() -> None:
         ("report", {"report", "warehouse"}),
         ("alerting", {"alerting"}),
         ("analysis", {"analysis", "warehouse", "settings", "errors"}),
+        ("questions", {"questions", "warehouse", "export", "errors"}),
         ("pipeline", {"pipeline", "warehouse", "lake", "source", "export", "errors"}),
     ],
 )

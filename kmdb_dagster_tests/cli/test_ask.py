@@ -1,0 +1,56 @@
+"""The command `kmdb ask`, against a real database."""
+
+from pathlib import Path
+
+import pytest
+
+from kmdb_dagster_tests.buckets import T, event
+from kmdb_dagster_tests.cli.terminal import Terminal
+from kmdb_dagster_tests.warehouse.revisions import Revisions
+
+FUNNEL = ("funnel", "visited site", "signed up", "--within", "1h")
+
+
+@pytest.fixture
+def asked(ready: Terminal, warehouse: object, tmp_path: Path) -> Terminal:
+    """A terminal at a database with three visitors, of whom one signs up."""
+    lines = [event("visited site", name, T) for name in ("ann", "bob", "carl")] + [event("signed up", "bob", T + 60)]
+    Revisions(warehouse, tmp_path).put(1, *lines)  # type: ignore[arg-type]  # the fixture's warehouse
+    return ready
+
+
+def test_an_answer_has_the_finding_the_numbers_and_the_caveats(asked: Terminal) -> None:
+    ended = asked.kmdb("ask", *FUNNEL)
+    assert ended.code == 0
+    assert ended.out.startswith("visited site → signed up within 1 hour\n33.3 % of 3 people get to the end.\n")
+    assert "2 signed up 1 33.3 % 33.3 %" in " ".join(ended.out.split())
+    assert "* Who came in the last hour of the data may yet go on; their time is not over." in ended.out
+    assert "SELECT" not in ended.out
+
+
+def test_the_sql_is_shown_on_demand_with_the_names_of_its_numbers(asked: Terminal) -> None:
+    shown = asked.kmdb("ask", "--sql", *FUNNEL).out
+    assert "= 'visited site'" in shown
+    assert "FROM events" in shown
+
+
+def test_csv_and_a_picture_go_where_they_are_wanted(asked: Terminal) -> None:
+    ended = asked.kmdb("ask", "--csv", "--picture", "funnel.svg", *FUNNEL)
+    assert ended.out.splitlines()[0] == "step,event,people,of_first,of_step_before"
+    assert len(ended.out.splitlines()) == 3
+    assert ended.err == "Drawn to funnel.svg.\n"
+    assert "<svg" in (asked.folder / "funnel.svg").read_text()
+
+
+def test_a_picture_of_an_unknown_kind_is_refused_before_anything_is_asked(asked: Terminal) -> None:
+    ended = asked.kmdb("ask", "--picture", "funnel.gif", *FUNNEL)
+    assert ended.code == 2
+    assert "the name must end with .png, .svg, .pdf" in ended.err
+
+
+def test_an_unknown_name_is_one_line(asked: Terminal) -> None:
+    ended = asked.kmdb("ask", "funnel", "visitd site")
+    assert (ended.code, ended.err) == (
+        1,
+        "kmdb: No event or property is called 'visitd site'. Did you mean 'visited site'?\n",
+    )

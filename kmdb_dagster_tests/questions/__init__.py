@@ -1,0 +1,1 @@
+"""Questions: each against an independent computation, on tables made by hand and on real servers."""

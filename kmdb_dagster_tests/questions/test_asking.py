@@ -1,0 +1,226 @@
+"""Questions to a real server: they read what they say, and answer what loops over the rows of its tables find."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from sqlalchemy import Engine, text
+
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.questions.answer import Answer
+from kmdb_dagster.questions.grammar import parse
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.server import server_of
+from kmdb_dagster_tests.questions import by_hand
+from kmdb_dagster_tests.questions.by_hand import Fact
+from kmdb_dagster_tests.warehouse.revisions import rows
+from kmdb_dagster_tests.warehouse.test_indexes import tables_of
+
+pytestmark = pytest.mark.xdist_group("sampled")  # one database is enough for all of them
+
+SINCE = int(datetime(2014, 1, 1, tzinfo=UTC).timestamp())
+FOUR = SINCE + 4 * 3600
+DAY = "--since 2014-01-01 --until 2014-01-02"
+QUESTIONS = {
+    "trend": f"trend --every 1h {DAY}",
+    "trend by": f'trend "signed up" --by "plan name" --people {DAY}',
+    "funnel": f'funnel "visited site" "signed up" activated --within 2h --by "campaign name" {DAY}',
+    "retention": f'retention "page view" --every 30m {DAY}',
+    "paths": f'paths "visited site" "signed up" --within 1h --without "page view" {DAY}',
+    "delay": f'delay "visited site" "signed up" --within 1h --by "campaign name" {DAY}',
+    "experiment": f'experiment "headline test" "signed up" --within 1h {DAY}',
+    "drivers": f'drivers "visited site" "signed up" --with "campaign name" --with "headline test" --within 1h {DAY}',
+}
+
+
+@cache
+def ask(warehouse: Warehouse, line: str) -> Answer:
+    return parse(line).ask(warehouse.engine)
+
+
+@cache
+def ids(engine: Engine) -> dict[str, int]:
+    return {name: at for at, name in rows(engine, "SELECT id, string FROM `keys`")}
+
+
+@cache
+def facts(engine: Engine) -> Sequence[Fact]:
+    found = rows(engine, "SELECT user_id, t, id, n FROM events WHERE t >= '2014-01-01'")
+    return [Fact(person, int(t.replace(tzinfo=UTC).timestamp()), at, name) for person, t, at, name in found]
+
+
+@cache
+def firsts(engine: Engine, name: str) -> dict[int, tuple[int, int, str]]:
+    """Everybody's first value of a property, with its second and id."""
+    found = f"SELECT user_id, t, id, value FROM properties WHERE `key` = {ids(engine)[name]} AND t >= '2014-01-01'"  # noqa: S608 - ours
+    best: dict[int, tuple[int, int, str]] = {}
+    for person, t, at, value in rows(engine, found):
+        entry = int(t.replace(tzinfo=UTC).timestamp()), at, value
+        best[person] = min(best.get(person, entry), entry)
+    return best
+
+
+def second_of(t: datetime) -> int:
+    """Seconds since the start of the sample."""
+    return int(t.replace(tzinfo=UTC).timestamp()) - SINCE
+
+
+def test_a_trend_counts_every_event_of_the_span_once(sampled: Warehouse) -> None:
+    frame = ask(sampled, "trend --every 1h --since 2014-01-01 --until '2014-01-01 04:00'").frame
+    names = {at: name for name, at in ids(sampled.engine).items()}
+    expected = Counter(((one.t - SINCE) // 3600, names[one.name]) for one in facts(sampled.engine) if one.t < FOUR)
+    assert sum(frame["events"]) == expected.total()
+    for row in frame.filter(frame["group"] != "(other)").iter_rows(named=True):
+        assert row["events"] == expected[row["time"].hour, row["group"]]
+
+
+def test_a_trend_by_a_property_counts_people_with_each_value_of_the_event(sampled: Warehouse) -> None:
+    frame = ask(sampled, QUESTIONS["trend by"]).frame
+    expected = rows(
+        sampled.engine,
+        "SELECT HOUR(e.t), p.value, COUNT(DISTINCT e.user_id) FROM events e JOIN `keys` k ON k.id = e.n "
+        "JOIN properties p ON p.event_id = e.id JOIN `keys` q ON q.id = p.`key` WHERE k.string = 'signed up' "
+        "AND q.string = 'plan name' AND DATE(e.t) = '2014-01-01' GROUP BY 1, 2",
+    )
+    found = {(row["time"].hour, row["group"]): row["people"] for row in frame.iter_rows(named=True) if row["people"]}
+    assert found == {(hour, value): people for hour, value, people in expected}
+
+
+def test_a_funnel_by_a_property_equals_loops_over_everybody(sampled: Warehouse) -> None:
+    frame = ask(sampled, QUESTIONS["funnel"]).frame
+    steps = [ids(sampled.engine)[name] for name in ("visited site", "signed up", "activated")]
+    campaigns = firsts(sampled.engine, "campaign name")
+    for group in ("skippers newsletter", "spring berths", "(none)"):
+        mine = [one for one in facts(sampled.engine) if campaigns.get(one.person, (0, 0, "(none)"))[2] == group]
+        expected = by_hand.funnel(mine, steps, 7200, SINCE + 86_400)
+        assert frame.filter(frame["group"] == group)["people"].to_list() == expected
+        assert all(expected)
+
+
+def test_retention_equals_loops_over_everybody(sampled: Warehouse) -> None:
+    frame = ask(sampled, QUESTIONS["retention"]).frame
+    known = max(one.t for one in facts(sampled.engine)) + 1
+    start = ids(sampled.engine)["page view"]
+    shifted = [one._replace(t=one.t - SINCE) for one in facts(sampled.engine)]
+    expected = by_hand.cohorts(shifted, start, None, 1800, known - SINCE)
+    found = {
+        (second_of(row["cohort"]) // 1800, row["period"]): (row["people"], row["back"])
+        for row in frame.iter_rows(named=True)
+    }
+    assert found == expected
+    assert len(found) > 10
+
+
+def test_paths_equal_loops_over_everybody(sampled: Warehouse) -> None:
+    frame = ask(sampled, f"{QUESTIONS['paths']} --longest 10").frame
+    names = {at: name for name, at in ids(sampled.engine).items()}
+    start, goal, left_out = (ids(sampled.engine)[name] for name in ("visited site", "signed up", "page view"))
+    people = by_hand.by_person(one for one in facts(sampled.engine) if one.name != left_out).values()
+    ways = [by_hand.path_of(events, start, goal, 3600, SINCE + 86_400) for events in people]
+    expected = Counter(" → ".join(names[name] for name in way) for way in ways if way)
+    assert dict(frame.select("path", "people").iter_rows()) == dict(expected.most_common(12))
+
+
+def test_delays_equal_loops_over_everybody(sampled: Warehouse) -> None:
+    frame = ask(sampled, QUESTIONS["delay"]).frame
+    start, goal = (ids(sampled.engine)[name] for name in ("visited site", "signed up"))
+    campaigns = firsts(sampled.engine, "campaign name")
+    found = by_hand.delays(facts(sampled.engine), start, goal, 3600, SINCE + 86_400)
+    mine = [took for person, took in found.items() if campaigns.get(person, (0, 0, ""))[2] == "skippers newsletter"]
+    there = sorted(took for took in mine if took is not None)
+    row = frame.filter(frame["group"] == "skippers newsletter").row(0, named=True)
+    assert (row["people"], row["converted"]) == (len(mine), len(there))
+    assert row["median"] == there[(len(there) + 1) // 2 - 1]
+
+
+def test_an_experiment_counts_who_converts_after_the_first_variant(sampled: Warehouse) -> None:
+    frame = ask(sampled, QUESTIONS["experiment"]).frame
+    goal = ids(sampled.engine)["signed up"]
+    goals = by_hand.by_person(one for one in facts(sampled.engine) if one.name == goal)
+    expected: Counter[tuple[str, bool]] = Counter()
+    for person, (t, at, variant) in firsts(sampled.engine, "headline test").items():
+        reached = any((t, at) < (one.t, one.id) and one.t <= t + 3600 for one in goals.get(person, []))
+        expected[variant, reached] += 1
+    for row in frame.iter_rows(named=True):
+        assert row["converted"] == expected[row["variant"], True]
+        assert row["people"] - row["converted"] == expected[row["variant"], False]
+
+
+def test_the_newsletter_of_the_sample_is_what_goes_with_signing_up(sampled: Warehouse) -> None:
+    # Planted: 37.5 % of its visitors sign up, 18.75 % of all others: odds of 2.6.
+    answer = ask(sampled, QUESTIONS["drivers"])
+    (row,) = (row for row in answer.frame.iter_rows(named=True) if row["value"] == "skippers newsletter")
+    assert row["odds_low"] < 2.6 < row["odds_high"]
+    assert row["p"] < 0.05
+    assert answer.finding.startswith("Most clearly campaign name = skippers newsletter")
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_reads_only_the_time_partitions_that_it_is_about(sampled: Warehouse, question: str) -> None:
+    statements = ask(sampled, QUESTIONS[question]).sql
+    assert statements
+    for statement in statements:
+        for table in read_by(sampled.engine, statement):
+            assert set(table["partitions"]) <= {"p20140101", "p20140102"}
+
+
+def read_by(engine: Engine, statement: str) -> list[dict[str, Any]]:
+    """The tables with partitions that the server would read."""
+    with engine.connect() as connection:
+        if not server_of(connection).maria:
+            connection.exec_driver_sql("SET explain_json_format_version = 1")
+        bare = "\n".join(line for line in statement.splitlines() if not line.startswith("--"))
+        plan = connection.execute(text(f"EXPLAIN FORMAT=JSON {bare}".replace(":", "\\:"))).scalar_one()
+    return [table for table in tables_of(json.loads(plan)) if "partitions" in table]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_all_words_of_a_picture_are_in_it(sampled: Warehouse, question: str) -> None:
+    figure = ask(sampled, QUESTIONS[question]).figure()
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]  # matplotlib's
+    figure.draw(renderer)
+    page = figure.bbox
+    for words in figure.findobj(Text):
+        assert isinstance(words, Text)
+        if words.get_text() and words.get_visible():
+            box = words.get_window_extent(renderer)
+            inside = page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
+            assert inside, words.get_text()
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_span_in_which_nothing_happened_has_an_answer_and_a_picture_too(sampled: Warehouse, question: str) -> None:
+    line = QUESTIONS[question].replace(DAY, "--since 2013-12-26 --until 2013-12-27")
+    if question in {"experiment", "drivers"}:
+        with pytest.raises(PermanentError, match="nothing to compare"):
+            ask(sampled, line)
+    else:
+        assert ask(sampled, line).picture().startswith(b"\x89PNG")
+
+
+def test_an_answer_shows_itself_in_markdown_with_its_picture(sampled: Warehouse) -> None:
+    shown = ask(sampled, QUESTIONS["experiment"]).markdown()
+    assert "](data:image/png;base64," in shown
+    assert "| variant | people | converted |" in shown
+    assert "* Looking again and again" in shown
+
+
+def test_a_name_that_is_not_there_is_answered_with_one_that_is(sampled: Warehouse) -> None:
+    with pytest.raises(PermanentError, match=r"No event or property is called 'signd up'\. Did you mean 'signed up'"):
+        ask(sampled, 'funnel "signd up"')
+
+
+def test_without_a_span_the_last_thirty_days_of_the_data_are_meant(sampled: Warehouse) -> None:
+    span = ask(sampled, 'funnel "visited site"').span
+    assert (span.since, span.known_until) == (datetime(2013, 12, 2, tzinfo=UTC), span.until)
+
+
+def test_of_nothing_nothing_can_be_asked(warehouse: Warehouse) -> None:
+    with pytest.raises(PermanentError, match="Nothing is imported yet"):
+        ask(warehouse, "trend")

@@ -1,0 +1,106 @@
+"""How questions are written, and what is said of those that are written wrong."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.questions.delay import Delay
+from kmdb_dagster.questions.drivers import Drivers
+from kmdb_dagster.questions.experiment import Experiment
+from kmdb_dagster.questions.funnel import Funnel
+from kmdb_dagster.questions.grammar import QUESTIONS, Question, parse
+from kmdb_dagster.questions.paths import Paths
+from kmdb_dagster.questions.retention import Retention
+from kmdb_dagster.questions.span import Span, When, in_words, rounded
+from kmdb_dagster.questions.trend import Trend
+
+DAY = 86_400
+
+
+@pytest.mark.parametrize(
+    ("line", "question"),
+    [
+        ("trend", Trend()),
+        ("trend a 'b c' --by x --every 2h --people", Trend(("a", "b c"), "x", 7200, people=True)),
+        ("funnel a b --within 14d --by x", Funnel(("a", "b"), 14 * DAY, "x")),
+        ("retention a", Retention("a")),
+        ("retention a b --every 1w", Retention("a", "b", 7 * DAY)),
+        ("paths a", Paths("a")),
+        ("paths a b --without x --without y --longest 3", Paths("a", "b", DAY, ("x", "y"), 3)),
+        ("delay a b --within 90s", Delay("a", "b", 90)),
+        ("experiment x b --control old", Experiment("x", "b", 7 * DAY, "old")),
+        ("drivers a b --with x --with y", Drivers("a", "b", ("x", "y"), 7 * DAY)),
+        ("funnel a --last 1w", Funnel(("a",), 7 * DAY, when=When(last=7 * DAY))),
+        (
+            "funnel a --since 2014-01-31 --until '2014-02-01 12:30+02:00'",
+            Funnel(
+                ("a",),
+                7 * DAY,
+                when=When(datetime(2014, 1, 31, tzinfo=UTC), datetime(2014, 2, 1, 10, 30, tzinfo=UTC)),
+            ),
+        ),
+    ],
+)
+def test_a_line_is_a_question(line: str, question: Question) -> None:
+    assert parse(line) == question
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "Missing command"),
+        ("funel a", "No such command 'funel'"),
+        ("funnel", "Missing argument 'STEPS...'"),
+        ("funnel 'a", "No closing quotation"),
+        ("funnel a --within week", "'week' is no length of time"),
+        ("funnel a --within 0d", "'0d' is no length of time"),
+        ("funnel a --since yesterday", "'yesterday' is no date"),
+        ("drivers a b", "Missing option '--with'"),
+        ("paths a --longest 1", "1 is not in the range 2<=x<=10"),
+    ],
+)
+def test_a_line_that_is_no_question_is_answered_with_the_reason(line: str, said: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        parse(line)
+    assert f"This is no question: {line}" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_a_span_that_ends_before_it_starts_is_refused() -> None:
+    start = datetime(2014, 1, 2, tzinfo=UTC)
+    with pytest.raises(PermanentError, match="The span is empty"):
+        Span(start, start)
+
+
+def test_a_span_is_divided_into_hours_days_or_weeks() -> None:
+    start = datetime(2014, 1, 1, tzinfo=UTC)
+    lengths = [Span(start, start + timedelta(days)).pieces() for days in (1, 30, 365)]
+    assert lengths == [3600, DAY, 7 * DAY]
+
+
+def test_lengths_of_time_are_told_in_words() -> None:
+    assert [in_words(length) for length in (1, 90, 3600, 7 * DAY)] == ["1 second", "90 seconds", "1 hour", "7 days"]
+    assert [rounded(length) for length in (0, 59, 90, 5400, 1.5 * DAY)] == [
+        "0 seconds",
+        "59 seconds",
+        "1.5 minutes",
+        "1.5 hours",
+        "1.5 days",
+    ]
+
+
+def test_docs_all_questions_of_the_page_can_be_asked() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "questions.md").read_text("utf-8")
+    options = r"(?:--csv |--sql |--picture \S+ )*"
+    lines = re.findall(rf"^\$? ?kmdb ask {options}(.*?)(?: > .*| +#.*)?$", page, re.MULTILINE)
+    lines += re.findall(r"^\w+ = '(.*)'$", page, re.MULTILINE)
+    assert {line.split()[0] for line in lines} == {str(command.name) for command in QUESTIONS}
+    assert all(map(parse, lines))
+
+
+@pytest.mark.parametrize("command", QUESTIONS, ids=lambda command: str(command.name))
+def test_docs_every_kind_of_question_has_help_with_an_example(command: object) -> None:
+    assert "Example:" in command.help  # type: ignore[attr-defined]  # a click command
