@@ -8,7 +8,7 @@ import click
 from dotenv import load_dotenv
 
 from kmdb_dagster import __version__
-from kmdb_dagster.cli import database, files, forget, imports, ui, views
+from kmdb_dagster.cli import database, files, forget, imports, ui, views, worker
 from kmdb_dagster.cli.words import harmless
 from kmdb_dagster.errors import KmdbError, SettingsError
 
@@ -46,5 +46,6 @@ for command in (
     *files.COMMANDS,
     *ui.COMMANDS,
     *views.COMMANDS,
+    *worker.COMMANDS,
 ):
     main.add_command(command)
