@@ -1,7 +1,7 @@
 # What a person does with a checkout. Every target makes the environment ready first (dev/bootstrap).
 # No make on the machine? Run `dev/bootstrap` once: it installs it.
 .DEFAULT_GOAL := help
-.PHONY: help demo ui stop test fuzz faults lint types docs check constraints clean bootstrap
+.PHONY: help demo ui stop test browser fuzz faults lint types docs check constraints clean bootstrap
 
 PYTHON_HERE := .venv/bin/python
 # More arguments for the program that a target runs: make test ARGS='-k aliases -x'
@@ -24,6 +24,12 @@ stop: ## end everything that demo and ui started; the data stays
 # A process for each core, each with servers of its own.
 test: bootstrap ## all tests, against servers of their own (ARGS='-k aliases -x')
 	@$(PYTHON_HERE) -m pytest -n auto --dist loadgroup $(ARGS)
+
+# Playwright's own browsers are not needed: it drives Debian's.
+browser: bootstrap ## the UI in a real browser, as an operator uses it
+	@dev/bootstrap --browser
+	@$(PYTHON_HERE) -c 'import playwright' 2>/dev/null || $(PYTHON_HERE) -m pip -qq install -c constraints.txt --group browser
+	@$(PYTHON_HERE) -m pytest kmdb_dagster_tests/browser $(ARGS)
 
 # atheris has wheels for Linux on x86-64 and the Pythons 3.11 to 3.13; elsewhere it must be built, with clang.
 fuzz: bootstrap ## feed the reader with ever more devious bytes, for so long (SECONDS=120)

@@ -22,11 +22,18 @@ from kmdb_dagster_tests.buckets import FolderOfRevisions
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 SERVER_VARIABLE = "KMDB_TEST_SERVER_URL"
+BROWSER = "browser"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark."""
     config.addinivalue_line("markers", "database: needs a MySQL or MariaDB server")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What needs a browser runs where it is asked for by name: `make browser`."""
+    asked = any(Path(argument).name == BROWSER for argument in config.args)
+    return True if collection_path.name == BROWSER and not asked else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ import click
 from dotenv import load_dotenv
 
 from kmdb_dagster import __version__
-from kmdb_dagster.cli import ask, database, files, forget, imports, ui, views
+from kmdb_dagster.cli import ask, database, files, forget, imports, ui, views, worker
 from kmdb_dagster.cli.words import harmless
 from kmdb_dagster.errors import KmdbError, SettingsError
 
@@ -47,5 +47,6 @@ for command in (
     *views.COMMANDS,
     *ask.COMMANDS,
     *ui.COMMANDS,
+    *worker.COMMANDS,
 ):
     main.add_command(command)

@@ -139,7 +139,8 @@ def _ranges(tick: Tick, generation: str, settings: Settings) -> Iterator[tuple[s
         # A changed file makes another key; one that was never in does not need to be told from itself.
         etags = [tick.sighting.etags.get(number, "") for number in range(first, last + 1) if number in tick.statuses]
         content = sha256("\n".join(etags).encode()).hexdigest()[:16]
-        yield f"{generation}/{first}-{last}/{content}", first, last
+        # The range comes first: it is all of the tag that the list of runs has room for.
+        yield f"{first}..{last}/{generation}/{content}", first, last
 
 
 def _requests(

@@ -30,8 +30,10 @@ class FolderBucket:
     def objects(self) -> Iterator[StoredObject]:
         """All files below the folder."""
         for parent, _, names in self._walk():
+            # Once for a folder: asked of each of 100,000 files, it would take longer than all else.
+            inside = Path(parent).relative_to(self._folder).as_posix()
             for name in names:
-                found = self.find((Path(parent) / name).relative_to(self._folder).as_posix())
+                found = self.find(name if inside == "." else f"{inside}/{name}")
                 if found is not None:
                     yield found
 

@@ -13,7 +13,20 @@ from kmdb_dagster.cli import main
 from kmdb_dagster.cli.ui import configure
 from kmdb_dagster_tests.cli.terminal import Terminal
 
-COMMANDS = ["flush", "forget", "import", "inspect", "migrate", "partition", "realias", "sample", "status", "ui", "view"]
+COMMANDS = [
+    "flush",
+    "forget",
+    "import",
+    "inspect",
+    "migrate",
+    "partition",
+    "realias",
+    "sample",
+    "status",
+    "ui",
+    "view",
+    "worker",
+]
 ON_THE_DATABASE = [
     ["flush", "--yes"],
     ["import"],

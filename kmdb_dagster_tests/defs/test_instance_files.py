@@ -20,6 +20,7 @@ from kmdb_dagster_tests.defs.runs import import_range
 CHECKOUT = Path(kmdb_dagster.__file__).parent.parent
 SQLITE = CHECKOUT / "dagster.yaml"
 MYSQL = CHECKOUT / "deploy" / "mysql" / "dagster.yaml"
+CELERY = CHECKOUT / "deploy" / "celery" / "dagster.yaml"
 
 
 def test_the_two_files_are_the_same_but_for_their_storage() -> None:
@@ -27,6 +28,16 @@ def test_the_two_files_are_the_same_but_for_their_storage() -> None:
     assert list(one.pop("storage")) == ["sqlite"]
     assert list(other.pop("storage")) == ["mysql"]
     assert one == other
+
+
+def test_the_file_for_many_machines_differs_in_who_carries_runs_out() -> None:
+    one, many = (yaml.safe_load(path.read_text()) for path in (MYSQL, CELERY))
+    assert (one.pop("run_launcher")["class"], many.pop("run_launcher")["class"]) == ("RunLauncher", "CeleryLauncher")
+    del many["compute_logs"]
+    for name in ("start_timeout_seconds", "cancel_timeout_seconds"):
+        one["run_monitoring"].pop(name, None)
+        del many["run_monitoring"][name]
+    assert one == many
 
 
 def test_the_file_for_the_first_minutes_keeps_its_history_below_the_folder(

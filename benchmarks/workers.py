@@ -1,0 +1,89 @@
+"""Measures one Celery worker beside two, with the services of compose.yaml: `python -m benchmarks.workers`."""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from benchmarks.databases import empty, server_of
+from dev.processes import wait_until
+from dev.servers import REDIS, running
+from kmdb_dagster.defs.instance import open_instance
+from kmdb_dagster.settings import database_url
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster_tests.deploy.composed import composed
+from kmdb_dagster_tests.warehouse.revisions import content
+
+RUNS = 8
+PATIENCE = 900.0
+VALUE = rb"\303\241b" * 100
+"""As KM writes a value of 300 characters that are not English: reading it takes longer than loading it."""
+
+
+def make_bucket(folder: Path, revisions: int, lines: int) -> None:
+    """Lines whose reading weighs."""
+    (folder / "revisions").mkdir(parents=True)
+    for revision in range(1, revisions + 1):
+        template = b'{"_n":"searched berths","_p":"%d","city":"' + VALUE + b'","_t":1397577453}\n'
+        (folder / "revisions" / f"{revision}.json").write_bytes(b"".join(template % (i % 500) for i in range(lines)))
+
+
+def import_with(workers: int, folder: Path, server: str, redis: str, revisions: int) -> tuple[float, dict[str, Any]]:
+    """Seconds from the start of the first run to the end of the last, and what is in then."""
+    names = [f"kmdb_benchmark_{kind}_{workers}" for kind in ("data", "history")]
+    empty(server, *names)
+    given = {
+        "DATABASE_URL": f"{server}/{names[0]}",
+        "DAGSTER_MYSQL_URL": database_url(f"{server}/{names[1]}").render_as_string(hide_password=False),
+        "DAGSTER_REDIS_URL": redis,
+        "KMDB_REDIS_URL": redis.replace("/0", f"/{workers}"),
+        "KMDB_LOCAL_BUCKET": str(folder / "bucket"),
+        "KMDB_REVISIONS_PER_RUN": str(revisions // RUNS),
+    }
+    place = folder / f"workers-{workers}"
+    place.mkdir()
+    with composed(place, given) as services:
+        os.environ.update({name: services.environment("worker")[name] for name in ("DAGSTER_HOME", *given)})
+        services.run("migrate")
+        services.start("code")
+        for number in range(1, workers + 1):
+            services.start("worker", number)
+        wait_until(lambda: services.healthy("code"), PATIENCE)
+        services.start("daemon")
+        with open_instance() as instance:
+            if not wait_until(lambda: len(ended(instance)) == RUNS, PATIENCE):
+                raise SystemExit(services.logs())
+            records = ended(instance)
+    warehouse = Warehouse(database_url(given["DATABASE_URL"]))
+    found = content(warehouse.engine)
+    warehouse.close()
+    return max(run.end_time or 0 for run in records) - min(run.start_time or 0 for run in records), found
+
+
+def ended(instance: dg.DagsterInstance) -> Sequence[dg.RunRecord]:
+    """The runs that went well."""
+    return instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS]))
+
+
+def main() -> None:
+    """One worker, then two."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--revisions", type=int, default=16)
+    parser.add_argument("--lines", type=int, default=10_000, help="of each revision")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_bucket(folder / "bucket", options.revisions, options.lines)
+        with server_of(None, folder) as server, running(REDIS, folder / "redis") as redis:
+            one, alone = import_with(1, folder, server, redis.url, options.revisions)
+            two, together = import_with(2, folder, server, redis.url, options.revisions)
+    print(f"one worker {one:.1f} s, two workers {two:.1f} s: {one / two:.2f} times as fast")
+    print("the same content" if alone == together else "ANOTHER CONTENT")
+
+
+if __name__ == "__main__":
+    main()

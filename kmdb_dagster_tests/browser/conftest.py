@@ -1,0 +1,86 @@
+"""A bucket with one bad revision, `kmdb ui` on it, and a browser."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from dev.processes import end, find_program, free_port, spawn, tail
+from kmdb_dagster.export.sample import sample_revision
+from kmdb_dagster_tests.buckets import FolderOfRevisions
+from kmdb_dagster_tests.databases import empty_database, make_tables
+from kmdb_dagster_tests.defs.receivers import Hook, serving
+
+REVISIONS = int(os.environ.get("KMDB_TEST_REVISIONS", "6"))
+BAD = 4
+PATIENCE_MS = 240_000
+"""A busy machine takes minutes to what a quiet one does in seconds."""
+
+
+class Site(NamedTuple):
+    """What an operator has started, and who takes the alerts."""
+
+    url: str
+    bucket: FolderOfRevisions
+    hook: Hook
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def site(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """`kmdb ui` at work on a bucket of REVISIONS revisions, of which BAD is a web server's error page."""
+    folder = tmp_path_factory.mktemp("browser")
+    bucket, hook, port = FolderOfRevisions(folder / "bucket"), Hook(), free_port()
+    for revision in range(1, REVISIONS + 1):
+        bucket.put(revision, sample_revision(revision, lines=60))
+    bucket.put(BAD, b"<html><h1>503 Service Unavailable</h1></html>\n" * 200)
+    url = f"http://127.0.0.1:{port}"
+    with empty_database(server_url) as database, serving(hook):
+        make_tables(database)
+        environment = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(folder),
+            "DATABASE_URL": database,
+            "KMDB_LOCAL_BUCKET": str(bucket.folder),
+            "KMDB_DATA_DIR": str(folder / "lake"),
+            "KMDB_MIN_DATE": "2014-01-01",
+            "KMDB_MAX_DATE": "2014-06-01",
+            "KMDB_REVISIONS_PER_RUN": str(max(3, REVISIONS // 20)),
+            "KMDB_ALERT_URLS": hook.url,
+            "KMDB_UI_URL": url,
+            "DAGSTER_HOME": str(folder / "home"),
+        }
+        command = ["env", "-C", str(folder), str(Path(sys.executable).parent / "kmdb"), "ui", "--port", str(port)]
+        process = spawn(command, folder / "ui.log", environment)
+        try:
+            yield Site(url, bucket, hook, folder / "ui.log")
+        finally:
+            end(process)
+
+
+@pytest.fixture(scope="session")
+def page(site: Site) -> Iterator[Page]:
+    """A browser's page. What it shows at the end of a test that fails is kept as a picture."""
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        # No sandbox: it cannot be had by root or in a container, and only our own pages are opened.
+        browser = playwright.chromium.launch(executable_path=find_program("chromium"), args=["--no-sandbox"])
+        opened = browser.new_page(base_url=site.url, viewport={"width": 1500, "height": 950})
+        opened.set_default_timeout(PATIENCE_MS)
+        yield opened
+        browser.close()
+
+
+@pytest.fixture(autouse=True)
+def _picture(request: pytest.FixtureRequest, page: Page, site: Site) -> Iterator[None]:
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed:
+        path = Path(tempfile.mkdtemp(prefix="kmdb-browser-")) / f"{request.node.name}.png"
+        page.screenshot(path=path)
+        sys.stderr.write(f"\n{page.url} looked like {path}. The end of the UI's log:\n{tail(site.log, 30)}\n")

@@ -1,0 +1,100 @@
+"""What an operator does in the first hour, in this order and without a terminal."""
+
+import http.client
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from dev.processes import wait_until
+from kmdb_dagster.export.sample import sample_revision
+from kmdb_dagster_tests.browser.conftest import BAD, PATIENCE_MS, REVISIONS, Site
+
+pytestmark = pytest.mark.timeout(600)
+
+LAUNCHPAD = "/locations/kmdb_dagster/jobs/{}/playground"
+PARTITIONS = "/assets/events?view=partitions"
+EDITOR = ".CodeMirror"
+
+
+def test_the_bucket_is_imported_by_itself_and_the_bad_revision_stands_out(page: Page, site: Site) -> None:
+    assert wait_until(lambda: answers(site.url), 240), "the UI did not start"
+    shows(page, PARTITIONS, lambda: page.get_by_text(f"Materialized ({REVISIONS - 1})"))
+    expect(page.get_by_text("Failed (1)")).to_be_visible()
+    expect(page.get_by_text("Missing (0)")).to_be_visible()
+
+
+def test_the_alert_leads_to_the_run_whose_page_says_why(page: Page, site: Site) -> None:
+    def told() -> list[str]:
+        return [alert["message"] for alert in site.hook.taken if "the import of revisions" in alert["title"]]
+
+    assert wait_until(lambda: bool(told()), 240), "no alert came"
+    (link,) = re.findall(rf"{site.url}/runs/[0-9a-f-]{{36}}", told()[0])
+    page.goto(link)
+    expect(page.get_by_text(f"200 of the 200 lines of revision {BAD} are rejected").first).to_be_visible()
+
+
+def test_the_revision_is_mended_and_its_range_asked_for_again(page: Page, site: Site) -> None:
+    site.bucket.put(BAD, sample_revision(BAD, lines=60))
+    page.goto(LAUNCHPAD.format("import_range"))
+    first, last = BAD - 1, BAD + 1
+    configure(page, f"ops:\n  request_backfill:\n    config:\n      first: {first}\n      last: {last}\n")
+    launch(page)
+    expect(page.get_by_text(re.compile(r"Backfill \w{8} is on its way")).first).to_be_visible()
+
+
+def test_a_dry_run_shows_the_time_partitions_and_makes_none(page: Page) -> None:
+    page.goto(LAUNCHPAD.format("partition_tables"))
+    expect(page.locator(EDITOR).get_by_text("dry_run").first).to_be_visible()
+    launch(page)
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible()
+    page.get_by_text("[Show Markdown]").first.click()
+    expect(page.get_by_role("dialog").get_by_text("ALTER TABLE events").first).to_be_visible()
+
+
+def test_the_backfill_ends_and_everything_is_in(page: Page) -> None:
+    shows(page, PARTITIONS, lambda: page.get_by_text(f"Materialized ({REVISIONS})"))
+    page.goto("/runs?view=backfills")
+    expect(page.get_by_text(f"revisions_{BAD - 1}..{BAD + 1}").first).to_be_visible()
+
+
+def answers(url: str) -> bool:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
+    try:
+        connection.request("GET", "/server_info")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def shows(page: Page, path: str, what: Callable[[], Locator]) -> None:
+    """Look at a page now and then, until it shows something."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while time.monotonic() < deadline:
+        page.goto(path)
+        try:
+            expect(what()).to_be_visible(timeout=5000)
+        except AssertionError:
+            continue
+        return
+    expect(what()).to_be_visible(timeout=1)
+
+
+def configure(page: Page, yaml: str) -> None:
+    """Put a configuration in place of the Launchpad's."""
+    expect(page.locator(EDITOR).get_by_text("ops").first).to_be_visible()
+    page.locator(EDITOR).click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(yaml)
+
+
+def launch(page: Page) -> None:
+    """Press the button, and come to the run's page."""
+    button = page.get_by_role("button", name="Launch Run")
+    expect(button).to_be_enabled()
+    button.click()
+    page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}"))

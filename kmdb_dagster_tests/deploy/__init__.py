@@ -1,0 +1,1 @@
+"""deploy/celery, compose.yaml and the Dockerfile. Commands are run as they stand there, without Docker."""

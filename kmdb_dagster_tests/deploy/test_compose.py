@@ -1,0 +1,68 @@
+"""compose.yaml and the Dockerfile name only what there is, and let nobody in. `test_workers` runs the commands."""
+
+import re
+import shlex
+
+import pytest
+
+from kmdb_dagster.settings import Settings
+from kmdb_dagster_tests.deploy.composed import COMPOSE, OURS, PROGRAMS, ROOT, SERVICES
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+IGNORED_BUT = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+CELERY = ROOT / "deploy" / "celery"
+
+
+def test_ports_are_open_to_this_machine_only() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
+    assert ports == ["127.0.0.1:3000:3000"]
+
+
+def test_each_variable_is_a_setting_or_read_by_dagsters_own_files() -> None:
+    settings = {str(field.alias) for field in Settings.model_fields.values()}
+    theirs = {
+        "DAGSTER_HOME",
+        *(name for path in CELERY.glob("*.yaml") for name in re.findall(r"env: (\w+)", path.read_text())),
+    }
+    for service in OURS.values():
+        assert service["environment"].keys() - settings == theirs
+
+
+def test_secrets_come_from_the_environment() -> None:
+    given = [pair for service in SERVICES.values() for pair in service.get("environment", {}).items()]
+    secrets = [value for name, value in given if name == "MARIADB_PASSWORD" or "@" in value]
+    assert len(secrets) == 2 * len(OURS) + 1
+    assert all("${MARIADB_PASSWORD" in secret for secret in secrets)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_commands_are_programs_that_the_image_has(name: str) -> None:
+    command = OURS[name]["command"]
+    words = shlex.split(command[2]) if command[:2] == ["sh", "-c"] else command
+    firsts = [word for before, word in zip(["&&", *words], words, strict=False) if before == "&&"]
+    assert firsts
+    assert [first for first in firsts if not (PROGRAMS / first).exists()] == []
+
+
+def test_what_is_mounted_or_copied_is_there_and_not_kept_from_docker() -> None:
+    mounted = [volume.split(":")[0] for service in SERVICES.values() for volume in service["volumes"]]
+    assert {name for name in mounted if not name.startswith(".")} == COMPOSE["volumes"].keys()
+    copies = re.findall(r"^COPY (?:--chown=\w+ )?((?!--)[^-].*) \S+$", DOCKERFILE, re.MULTILINE)
+    copied = [name for names in copies for name in names.split()]
+    assert len(copied) > 5
+    for name in [*copied, *(name for name in mounted if name.startswith("."))]:
+        assert (ROOT / name).exists(), name
+    assert [
+        name for name in copied if not any(name == there or name.startswith(f"{there}/") for there in IGNORED_BUT)
+    ] == []
+
+
+def test_the_image_has_the_versions_that_the_tests_run_with_and_no_root() -> None:
+    assert "pip install -c constraints.txt '.[celery]'" in DOCKERFILE
+    assert DOCKERFILE.index("USER kmdb") > DOCKERFILE.rindex("RUN ")
+
+
+def test_there_are_as_many_workers_as_dagster_starts_runs() -> None:
+    worker = OURS["worker"]
+    together = worker["deploy"]["replicas"] * int(worker["command"][-1])
+    assert f"max_concurrent_runs: {together}\n" in (CELERY / "dagster.yaml").read_text()
