@@ -77,7 +77,7 @@ def made(events: int, seed: int = 1) -> Journeys:
     return Journeys(*(column[order] for column in columns))
 
 
-def times(seconds: Numbers) -> Any:  # noqa: ANN401 - the stubs of pyarrow give no name to it
+def times(seconds: Numbers) -> Any:
     """Seconds since `START` as SQL writes them."""
     start = int((datetime(START.year, START.month, START.day) - datetime(1970, 1, 1)).total_seconds())  # noqa: DTZ001 - both UTC
     return pa.array(seconds + start, pa.int64()).cast(pa.timestamp("s"))
