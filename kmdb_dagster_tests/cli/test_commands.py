@@ -14,9 +14,11 @@ from kmdb_dagster.cli.ui import configure
 from kmdb_dagster_tests.cli.terminal import Terminal
 
 COMMANDS = [
+    "ask",
     "flush",
     "forget",
     "import",
+    "index",
     "inspect",
     "migrate",
     "partition",
