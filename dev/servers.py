@@ -135,6 +135,8 @@ def _prepare_mariadb(folder: Path) -> None:
             "--skip-test-db",
             *_as_root(),
         ],
+        # Servers that start at the same time clear what others have in a folder that they share.
+        env={**os.environ, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
         check=False,

@@ -34,15 +34,18 @@ class DatabaseKilled(Fault):
     """SIGKILL of the database server, which comes back some time later."""
 
     name = "database server killed"
+    killed = False
+    restart: threading.Timer | None = None
 
     def strike(self, run: Import) -> None:
         del run
         self.killed = self.site.database.kill()
-        self.restart = threading.Timer(self.chance.random(), self.site.database.start)
-        self.restart.start()
+        restart = self.restart = threading.Timer(self.chance.random(), self.site.database.start)
+        restart.start()
 
     def mend(self) -> None:
-        self.restart.join()
+        if self.restart:
+            self.restart.join()
 
     def happened(self, outcome: Outcome) -> bool:
         del outcome
@@ -53,6 +56,7 @@ class RedisKilled(Fault):
     """SIGKILL of Redis, which is away until the run has ended."""
 
     name = "Redis killed"
+    gone = False
 
     def strike(self, run: Import) -> None:
         del run
@@ -60,6 +64,8 @@ class RedisKilled(Fault):
         self.gone = wait_until(lambda: not alive(self.site.redis.process), 10)
 
     def mend(self) -> None:
+        if not self.gone:
+            return
         self.site.redis = start(REDIS, self.site.work / "redis", self.site.redis.port)
 
     def happened(self, outcome: Outcome) -> bool:
@@ -87,15 +93,18 @@ class ConnectionCut(Fault):
 class Rival(Fault):
     """Somebody else takes locks, in a thread of its own."""
 
+    thread: threading.Thread | None = None
+
     def strike(self, run: Import) -> None:
         del run
         began = threading.Event()
-        self.thread = threading.Thread(target=self._hold, args=(began,))
-        self.thread.start()
+        thread = self.thread = threading.Thread(target=self._hold, args=(began,))
+        thread.start()
         began.wait(5)
 
     def mend(self) -> None:
-        self.thread.join()
+        if self.thread:  # the run may have ended before its moment came
+            self.thread.join()
 
     def _hold(self, began: threading.Event) -> None:
         with self.site.warehouse.engine.connect() as connection:
@@ -160,7 +169,8 @@ class PartitionDdl(Fault):
             self.errors.append(error)
 
     def mend(self) -> None:
-        self.thread.join()
+        if self.thread:  # the run may have ended before its moment came
+            self.thread.join()
 
     def happened(self, outcome: Outcome) -> bool:
         del outcome

@@ -118,7 +118,7 @@ def test_a_line_of_a_gigabyte_is_refused_in_little_memory() -> None:
     done = subprocess.run([sys.executable, "-c", GIGABYTE], capture_output=True, text=True, check=True)  # noqa: S603
     kinds, _, numbers = done.stdout.partition("] ")
     kept, grown = map(int, numbers.split())
-    assert kinds == "['Rejected', 'Facts'"
+    assert kinds == "['Rejected', 'Columns'"
     assert kept == 64 * 1024
     assert grown < 100, "MB more than before"
 

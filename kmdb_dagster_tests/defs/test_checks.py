@@ -18,6 +18,7 @@ ALL = (
     "no_failed_or_missing_revisions",
     "newest_event_is_recent",
     "future_is_covered",
+    "indexes_are_there",
 )
 LINES = [
     *(event("came", name, plan="pro") for name in ("7", "bob", "anna")),

@@ -102,7 +102,7 @@ def test_each_user_can_do_its_work_and_not_that_of_another(
     assert import_range(instance, kmdb, 1, 1).success
     assert overview.read(warehouse.engine, numeric_apart=False).totals.events == 2
     assert run_job(instance, "realias").success
-    assert run_job(instance, "check_people").success
+    assert run_job(instance, "check_everything").success
     with pytest.raises(PermanentError, match="lacks a right: see the grants in docs"):
         flush.flush(warehouse.engine)
     refused = terminal.kmdb("partition", DATABASE_URL=rights.as_user("kmdb"), KMDB_MAX_DATE="2015-01-01")
@@ -133,6 +133,8 @@ def test_none_of_the_rights_to_import_is_too_much(
     right: str, kmdb: Kmdb, bucket: FolderOfRevisions, rights: Rights
 ) -> None:
     bucket.put(1, *LINES)
+    bring_in(kmdb, 1)
+    bucket.put(1, *LINES, event("came"))
     rights.run(f"REVOKE {right} ON kmdb.* FROM 'kmdb'@'%';")
     with pytest.raises(PermanentError, match="lacks a right"):
         bring_in(kmdb, 1)

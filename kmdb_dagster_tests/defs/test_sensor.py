@@ -57,7 +57,7 @@ def test_a_bucket_of_fifty_thousand_files_is_asked_for_in_order_and_a_few_runs_a
     huge = HugeBucket(FolderBucket(bucket.folder), 50_000)
     monkeypatch.setattr(Kmdb, "bucket", lambda _: huge)
     requests, _ = watch.tick()
-    assert [range_of(request) for request in requests] == [f"{n}..{n + 49}" for n in range(1, 500, 50)]
+    assert [range_of(request) for request in requests] == [f"{n}..{n + 199}" for n in range(1, 2000, 200)]
     assert list(instance.get_dynamic_partitions(NAME)) == [str(number) for number in range(1, 50_001)]
 
 

@@ -137,8 +137,8 @@ def test_a_revision_costs_a_handful_of_statements_however_many_names_it_has(data
     interner = other.interner()
     with statements_of(other.engine) as sent:
         found = interner.user_ids([*known, *new])
-    # Look up, take the lock, look up again, add, look up what was added, the map, give the lock back.
-    assert len(sent) == 7
+    # Look up, take the lock, look up again, who is forgotten, add, look up what was added, the map, give the lock back.
+    assert len(sent) == 8
     assert {name: found[name] for name in known} == ids
     with statements_of(other.engine) as sent:
         assert interner.user_ids([*known, *new]) == found
