@@ -16,6 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapper, Session
 
 from kmdb_dagster.analysis.database import current_engine
 from kmdb_dagster.analysis.names import unique_names
+from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse.server import translated
 
 if TYPE_CHECKING:
@@ -110,9 +111,15 @@ class Query(Generic[M]):
         return pa.Table.from_batches(self.arrow_batches(), schema=self._schema())
 
     def to_polars(self) -> "pl.DataFrame":
-        """All rows as a Polars frame, if Polars is installed."""
-        import polars as pl  # noqa: PLC0415 - only who wants it needs it
+        """All rows as a Polars frame.
 
+        Raises:
+            PermanentError: Polars is not installed.
+        """
+        try:
+            import polars as pl  # noqa: PLC0415 - only who wants it needs it
+        except ModuleNotFoundError:
+            raise PermanentError("A Polars frame needs more: pip install 'kmdb-dagster[analysis]'") from None
         frame = pl.from_arrow(self.to_arrow())
         return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
 

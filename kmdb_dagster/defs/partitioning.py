@@ -123,6 +123,8 @@ def _side_by_side(partitions: Iterable[Partition]) -> list[dict[str, str | int]]
 def _show(context: dg.OpExecutionContext, config: PartitionOptions, statements: Sequence[str]) -> None:
     for statement in statements:
         context.log.info(statement)
+    end = "A dry run: nothing is changed." if config.dry_run else "They are carried out now."
+    context.log.info("%d statements. %s", len(statements), end)
     shown = "\n".join(f"```sql\n{line}\n```" for line in statements) or "none"
     context.add_output_metadata({"dry_run": config.dry_run, "statements": dg.MetadataValue.md(shown)})
 
