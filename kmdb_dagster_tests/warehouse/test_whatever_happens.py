@@ -19,6 +19,8 @@ from kmdb_dagster_tests.databases import empty_database, make_tables
 from kmdb_dagster_tests.warehouse.revisions import content, emptied, misplaced, people
 from kmdb_dagster_tests.warehouse.workers import Run, Worker, at_once, count_moments, killed_at, parse, workers
 
+pytestmark = pytest.mark.xdist_group("longest")  # groups go first: at the end, one process would wait for these
+
 NAMES = ("7", "007", "12", "Bob", "bob", "bob ", "böb", "anonymous")
 PLACEHOLDER = "anonymous"
 TIMES = st.integers(1_400_000_000, 1_400_000_003)
