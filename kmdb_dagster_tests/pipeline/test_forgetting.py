@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.export.forgotten import Forgotten, digest
+from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
 from kmdb_dagster.pipeline.forgetting import Done, forget_people
@@ -301,24 +301,3 @@ def test_nobody_stays_ignored_by_name_who_is_forgotten(warehouse: Warehouse, tmp
         connection.execute(text("INSERT INTO ignored_users (name) VALUES ('bob'), ('anna')"))
     Place(warehouse, tmp_path, []).forget("bob")
     assert rows(warehouse.engine, "SELECT name FROM ignored_users") == [("anna",)]
-
-
-@pytest.mark.parametrize(
-    ("raw", "named"),
-    [
-        (b'{"_p":"b\\303\\263b x","_t":', True),
-        ('{"_p":"bób x"'.encode(), True),
-        (b'{"_p":"b\\u00f3b x","_n"', True),
-        (b"7", True),
-        (b'{"_p":7,"_t":"x"}', True),
-        (b"came;7;x", True),
-        (b'{"_p":"77"}', False),
-        ('{"_p":"bób xx"'.encode(), False),
-        (b'{"_p":"b\\303\\263', False),
-        (b"\xff\x00\\", False),
-        (b'"' * 100_000, False),
-    ],
-)
-def test_a_line_that_cannot_be_read_names_somebody_whole_in_quotes_or_as_a_word(raw: bytes, *, named: bool) -> None:
-    assert Forgotten([digest("bób x"), digest("7")]).named_in(raw) is named
-    assert not Forgotten().named_in(raw)
