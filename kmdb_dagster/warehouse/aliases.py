@@ -23,6 +23,8 @@ from kmdb_dagster.warehouse.people import assign, persons
 from kmdb_dagster.warehouse.rules import Rule, ids_of, settled_rule
 from kmdb_dagster.warehouse.server import in_parts, insert, transaction
 
+OF_REVISION = "FROM aliases WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"
+
 
 class Tie(NamedTuple):
     """An alias line as it is stored."""
@@ -71,8 +73,8 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
             raise TransientError(MEANWHILE)
         rule = settled_rule(connection, numeric_apart=numeric_apart)
         before = _stored(connection, revision)
-        _remove(connection, before)
-        _store(connection, ties)
+        _remove(connection, revision)
+        _store(connection, revision, ties)
         pairs, pairs_before = _pairs(ties, rule), _pairs(before, rule)
         # Kept apart, an identity may go elsewhere by a new tie, or by another time of the same.
         anew = rule.apart or pairs_before - pairs
@@ -81,38 +83,39 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
 
 
 def _stored(connection: Connection, revision: int) -> list[Tie]:
+    where = _place(connection, revision)
+    statement = f"SELECT id, t, name1, name2, identity1_id, identity2_id {OF_REVISION} ORDER BY id"
+    return [Tie(*row) for row in connection.execute(text(statement), where)] if where else []
+
+
+def count_aliases(connection: Connection, revision: int) -> int:
+    """How many alias lines of a revision are stored."""
+    where = _place(connection, revision)
+    return int(connection.execute(text(f"SELECT COUNT(*) {OF_REVISION}"), where).scalar_one()) if where else 0
+
+
+def _place(connection: Connection, revision: int) -> dict[str, int | datetime] | None:
+    """Where the alias lines of a revision are, if it has any. Without their times every partition is looked into."""
     found = connection.execute(
-        text(
-            "SELECT id, t, name1, name2, identity1_id, identity2_id FROM aliases "
-            "WHERE id BETWEEN :first AND :last ORDER BY id"
-        ),
-        id_range(revision),
+        text("SELECT t_min, t_max FROM alias_spans WHERE revision = :revision"), {"revision": revision}
+    ).one_or_none()
+    return {**id_range(revision), "t_min": found.t_min, "t_max": found.t_max} if found else None
+
+
+def _remove(connection: Connection, revision: int) -> None:
+    if where := _place(connection, revision):
+        connection.execute(text(f"DELETE {OF_REVISION}"), where)
+        connection.execute(text("DELETE FROM alias_spans WHERE revision = :revision"), {"revision": revision})
+
+
+def _store(connection: Connection, revision: int, ties: list[Tie]) -> None:
+    if not ties:
+        return
+    times = [tie.t for tie in ties]
+    connection.execute(
+        text("INSERT INTO alias_spans (revision, t_min, t_max) VALUES (:revision, :t_min, :t_max)"),
+        {"revision": revision, "t_min": min(times), "t_max": max(times)},
     )
-    return [Tie(*row) for row in found]
-
-
-def count_aliases(connection: Connection, revision: int, times: Collection[datetime]) -> int:
-    """How many alias lines of a revision are stored, within the time partitions of these times."""
-    if not times:
-        return 0
-    where = {**id_range(revision), "t_min": min(times), "t_max": max(times)}
-    found = connection.execute(
-        text("SELECT COUNT(*) FROM aliases WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"), where
-    )
-    return int(found.scalar_one())
-
-
-def _remove(connection: Connection, stored: list[Tie]) -> None:
-    """Take alias lines away, looking for them only in the time partitions that they are in."""
-    if stored:
-        times = [tie.t for tie in stored]
-        where = {"first": stored[0].id, "last": stored[-1].id, "t_min": min(times), "t_max": max(times)}
-        connection.execute(
-            text("DELETE FROM aliases WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"), where
-        )
-
-
-def _store(connection: Connection, ties: list[Tie]) -> None:
     insert(
         connection,
         "INSERT INTO aliases (id, t, name1, name2, identity1_id, identity2_id) VALUES (%s, %s, %s, %s, %s, %s)",

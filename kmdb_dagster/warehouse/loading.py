@@ -29,7 +29,6 @@ from kmdb_dagster.warehouse.spans import widen
 
 COUNTS = ledger.Entry._fields[: ledger.Entry._fields.index("bytes")]
 REJECTED = "INSERT INTO rejected_lines (revision, line, reason, raw) VALUES (%s, %s, %s, %s)"
-ALL_TIME = (datetime(1000, 1, 1), datetime(9999, 12, 31))  # noqa: DTZ001 - as the server has it
 FATES = np.array(["ignored", "blank", "rejected", "imported"])
 """Of a line. If its records end in different ways, the last of these counts."""
 
@@ -101,9 +100,9 @@ class _Loading:
     def check_tied(self) -> None:
         """Refuse to count aliases as in that are not: the warehouse may have been flushed since they were tied."""
         aliases = self.account.counts["aliases"]
-        if being_forgotten(self._connection) and count_aliases(self._connection, self._revision, ALL_TIME) > aliases:
+        stored = count_aliases(self._connection, self._revision)
+        if stored > aliases and being_forgotten(self._connection):
             raise TransientError(f"Aliases of revision {self._revision} are being forgotten. Tie it, or wait for that.")
-        stored = count_aliases(self._connection, self._revision, self.account.alias_times)
         if stored != aliases:
             raise PermanentError(
                 f"Revision {self._revision} has {aliases} alias lines, and {stored} of them are in "
@@ -132,8 +131,6 @@ class Account:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.alias_times: list[datetime] = []
-        """The earliest and the latest, if there are any."""
         self._times: list[datetime] = []
         # The last line of a piece: the other record of it may be the first of the next one.
         self._open = np.empty(0, np.int64), np.empty(0, np.int64)
@@ -147,8 +144,6 @@ class Account:
         self.counts["properties"] += len(facts.parent)
         self.counts["aliases"] += int(records.aliases.sum())
         self._times = _span(self._times, facts.t)
-        of_aliases = records.batch.column("t").filter(pa.array(records.aliases))
-        self.alias_times = _span(self.alias_times, of_aliases.cast(pa.timestamp("s")))
 
     def entry(self, parsed: ParsedFile) -> ledger.Entry:
         """What is to be written down, once every record was added."""

@@ -96,6 +96,16 @@ class Alias(Base):
     identity2_id: Mapped[int]
 
 
+class AliasSpan(Base):
+    """When the alias lines of a revision are, or more: after somebody was forgotten. No row: it has none."""
+
+    __tablename__ = "alias_spans"
+
+    revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    t_min: Mapped[datetime]
+    t_max: Mapped[datetime]
+
+
 class UserMapping(Base):
     """The dealiased user map: one row for each identity, naming its person."""
 

@@ -14,7 +14,7 @@ from kmdb_dagster.warehouse.models import Base
 from kmdb_dagster.warehouse.server import named_lock, server_of
 from kmdb_dagster_tests.warehouse.revisions import change, one, rows
 
-HEAD = "0007"
+HEAD = "0008"
 COLUMNS = """
     SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE = 'YES' FROM INFORMATION_SCHEMA.COLUMNS
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME <> 'alembic_version'
