@@ -31,7 +31,12 @@ TOO_LONG = 1969
 """MariaDB's number for that."""
 WEEK = "INTERVAL 7 DAY"
 BOUNDS = "{0}.t >= '2014-01-01' AND {0}.t < '2014-04-01'"
-FIRST = "SELECT user_id, MIN(t) AS t FROM events a WHERE n = 2 AND " + BOUNDS.format("a") + " GROUP BY user_id"
+# In the sample ids ascend with time, so the event of the lowest id is the first, and an id breaks ties.
+FIRST = (
+    "SELECT user_id, MIN(t) AS t, MIN(id) AS id FROM events a WHERE n = 2 AND "
+    + BOUNDS.format("a")
+    + " GROUP BY user_id"
+)
 
 
 class Case(NamedTuple):
@@ -90,10 +95,11 @@ CASES = {
         'paths "visited site" "signed up" --within 7d',
         lambda frame: frame["people"].head(3).to_list(),
         "WITH after AS (SELECT e.user_id, e.t, e.id, e.n, LAG(e.n) OVER (PARTITION BY e.user_id ORDER BY e.t, e.id) "
-        "AS before_n, MIN(IF(e.n = 3 AND e.t > b.t, e.t, NULL)) OVER (PARTITION BY e.user_id) AS goal "
-        f"FROM ({FIRST}) b JOIN events e ON e.user_id = b.user_id AND e.t >= b.t AND e.t <= b.t + {WEEK}), "
+        "AS before_n, MIN(IF(e.n = 3 AND e.id > b.id, e.id, NULL)) OVER (PARTITION BY e.user_id) AS goal "
+        f"FROM ({FIRST}) b JOIN events e ON e.user_id = b.user_id AND e.id >= b.id AND e.t >= b.t "
+        f"AND e.t <= b.t + {WEEK}), "
         "steps AS (SELECT user_id, n, ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY t, id) AS place FROM after "
-        "WHERE t <= goal AND NOT n <=> before_n), "
+        "WHERE id <= goal AND NOT n <=> before_n), "
         "ways AS (SELECT user_id, COUNT(*) AS length, "
         "GROUP_CONCAT(IF(place < 5 OR n = 3, n, NULL) ORDER BY place) AS way "
         "FROM steps GROUP BY user_id) SELECT COUNT(*) FROM ways GROUP BY way, length > 5 ORDER BY 1 DESC LIMIT 3",

@@ -20,6 +20,7 @@ from kmdb_dagster.defs import run_checks
 from kmdb_dagster.defs.failures import Failed, in_words, raise_for
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import REVISIONS, revisions_of
+from kmdb_dagster.defs.storage import connection_kept
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.pipeline import Pipeline, patiently
 from kmdb_dagster.warehouse import ledger
@@ -131,7 +132,7 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
     )
     def bring_in_revisions(context: dg.AssetExecutionContext, kmdb: Kmdb) -> Iterator[dg.AssetCheckResult]:
         """Bring the revisions of the run in, stage by stage; one that fails does not stop the others."""
-        with _worth_trying_again(context), kmdb.pipeline() as opened:
+        with _worth_trying_again(context), connection_kept(context.instance), kmdb.pipeline() as opened:
             if not context.selected_asset_keys:
                 # The checks alone, which Dagster runs without partitions: they look at all that is in.
                 yield from run_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, None)

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, Select, SQLColumnExpression, Text, and_, distinct, func, select
+from sqlalchemy import ColumnElement, Engine, Integer, Select, SQLColumnExpression, Text, and_, distinct, func, select
 
 from kmdb_dagster.questions import charts
 from kmdb_dagster.questions.answer import Answer, total
 from kmdb_dagster.questions.duck import MOST_GROUPS, NONE, OTHER, frame_of
 from kmdb_dagster.questions.slices import LONGEST_LABEL, Slice, bare, bounded, opened, second, span_of
-from kmdb_dagster.questions.span import RECENTLY, Span, When, in_words
+from kmdb_dagster.questions.span import RECENTLY, UNITS, Span, When, in_words
 from kmdb_dagster.warehouse.models import Event, Property
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MULTIPLIES = 8
 """SQLAlchemy's precedence of multiplication: MySQL's DIV binds as tightly."""
+DAY = UNITS["d"]
+DAYS_BEFORE_1970 = 719_528
+"""TO_DAYS('1970-01-01')."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,11 @@ class Trend:
 
     def _counts(self, found: Slice, span: Span, every: int) -> Select[Any]:
         """Counted by the server: what comes back is small, whatever the number of events."""
-        piece = (second(Event.t) - span.start).op("DIV", precedence=MULTIPLIES)(every)
+        piece = _piece(span, every)
         group: SQLColumnExpression[Any] = Event.n
         if self.by:
             group = func.coalesce(func.left(Property.value, LONGEST_LABEL), NONE, type_=Text)
-        counted = select(
+        counted: Select[Any] = select(
             piece.label("piece"),
             group.label("label"),
             func.count().label("events"),
@@ -77,6 +80,15 @@ class Trend:
             counted = counted.select_from(Event).outerjoin(Property, its)
         narrowed = bounded(counted, Event, span.since, span.until, found.keys(self.events))
         return narrowed.group_by(piece, group)
+
+
+def _piece(span: Span, every: int) -> ColumnElement[int]:
+    """Which piece of the span an event is in, counted from 0."""
+    if span.start % DAY == every % DAY == 0:
+        # The server takes a third less to group by whole days than by seconds.
+        days = func.to_days(Event.t, type_=Integer) - (DAYS_BEFORE_1970 + span.start // DAY)
+        return days.op("DIV", precedence=MULTIPLIES)(every // DAY)
+    return (second(Event.t) - span.start).op("DIV", precedence=MULTIPLIES)(every)
 
 
 def over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.DataFrame":

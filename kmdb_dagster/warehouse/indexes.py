@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, bindparam, text
 from kmdb_dagster.warehouse.server import autocommit
 
 INDEXES: Mapping[str, Mapping[str, str]] = {
-    "events": {"by_name": "(n, t)", "by_user": "(user_id, t)"},
+    "events": {"by_name": "(n, t, user_id)", "by_user": "(user_id, t)"},
     "properties": {"by_key": "(`key`, t)", "by_user": "(user_id, `key`, t)", "by_event": "(event_id, t)"},
 }
 """Of each table, as the migrations make them. docs/data-model.md says which question each serves."""

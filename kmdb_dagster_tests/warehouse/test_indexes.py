@@ -102,6 +102,13 @@ def test_docs_no_question_of_the_data_model_is_left_out() -> None:
     assert [line for line in block.splitlines() if line.startswith("--")] == QUESTIONS
 
 
+def test_who_did_something_when_is_answered_from_the_index_alone(filled: Engine) -> None:
+    question = "SELECT e.user_id, e.t, e.id FROM events e WHERE e.n = 1 AND e.t >= '2014-01-01' AND e.t < '2014-01-08'"
+    (table,) = explained(filled, question)
+    assert table["key"] == "by_name"
+    assert table["using_index"]
+
+
 def test_a_whole_scan_would_be_seen(filled: Engine) -> None:
     (table,) = explained(filled, "SELECT e.identity_id FROM events e WHERE e.identity_id = 5")
     assert table["access_type"] == "ALL"

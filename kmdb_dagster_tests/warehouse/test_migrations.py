@@ -14,7 +14,7 @@ from kmdb_dagster.warehouse.models import Base
 from kmdb_dagster.warehouse.server import named_lock, server_of
 from kmdb_dagster_tests.warehouse.revisions import change, one, rows
 
-HEAD = "0008"
+HEAD = "0009"
 COLUMNS = """
     SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE = 'YES' FROM INFORMATION_SCHEMA.COLUMNS
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME <> 'alembic_version'
@@ -99,6 +99,18 @@ def test_a_migration_adds_to_what_waits_in_the_schema_before_it(empty_database: 
     assert rows(engine, "SELECT identity_id, from_user_id FROM pending_moves ORDER BY id") == [(7, 5), (7, 6)]
     assert rows(engine, "SELECT * FROM map_state") == [(1, 0, 0, None)]
     engine.dispose()
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_an_index_by_name_is_made_anew_with_the_person_unless_it_is_away(engine: Engine, dropped: bool) -> None:  # noqa: FBT001 - of a test
+    change(
+        engine,
+        "ALTER TABLE events DROP KEY by_name" + ("" if dropped else ", ADD KEY by_name (n, t)"),
+        "UPDATE alembic_version SET version_num = '0008'",
+    )
+    migrate(engine)
+    found = [row[4] for row in rows(engine, "SHOW INDEX FROM events WHERE Key_name = 'by_name'")]
+    assert found == ([] if dropped else ["n", "t", "user_id"])
 
 
 def test_two_that_migrate_at_once_both_find_it_done(empty_database: str) -> None:
