@@ -3,6 +3,7 @@
 import argparse
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +19,14 @@ STRIDE = 24
 """Every so manieth revision of the sample: half a day from one to the next, so that each day has its partition."""
 
 
+WATCHED = ("--performance-schema=ON", "--performance-schema-max-file-instances=10000")
+
+
 class Taken(NamedTuple):
-    """What a revision took: seconds, and pages that the server had to read because it had no room to keep them."""
+    """What a revision took: seconds, and pages of each table that the server read, having had no room to keep them."""
 
     seconds: float
-    pages: int
+    pages: Counter[str]
 
 
 def main() -> None:
@@ -36,7 +40,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             megabytes = make_bucket(folder / "bucket", options.revisions, options.lines, stride=STRIDE)
-            memory = (f"--innodb-buffer-pool-size={options.memory}M", "--innodb-log-file-size=1G")
+            memory = (f"--innodb-buffer-pool-size={options.memory}M", "--innodb-log-file-size=1G", *WATCHED)
             with server_of(None, folder, memory) as server:
                 prepare(server, days=days, covered=options.revisions // 2 + 5)
                 taken = list(imported(server, folder, options.revisions))
@@ -60,11 +64,18 @@ def imported(server: str, folder: Path, revisions: int) -> Iterator[Taken]:
     warehouse.close()
 
 
-def pages_read(server: str) -> int:
-    """How many pages the server has read from its disk so far."""
+def pages_read(server: str) -> Counter[str]:
+    """How many pages of each table the server has read from its disk so far."""
+    pages: Counter[str] = Counter()
     with connected(server) as cursor:
-        cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_reads'")
-        return int(cursor.fetchone()[1])
+        cursor.execute(
+            "SELECT FILE_NAME, COUNT_READ FROM performance_schema.file_summary_by_instance WHERE FILE_NAME LIKE %s",
+            (f"%/{NAME}/%.ibd",),
+        )
+        for file, count in cursor.fetchall():
+            # A partition's file is table#P#partition.ibd.
+            pages[Path(file).stem.split("#")[0]] += count
+    return pages
 
 
 def size_of(server: str) -> float:
@@ -84,8 +95,9 @@ def show(name: str, taken: list[Taken], megabytes: float, times: float) -> None:
     print(f"{name}: the tables are {times:.0f} times as large as the server's memory")
     for words, part in (("first", taken[:tenth]), ("last", taken[-tenth:])):
         rates.append(megabytes / len(taken) * tenth / sum(each.seconds for each in part))
-        pages = sum(each.pages for each in part) / tenth
-        print(f"  {words} tenth: {rates[-1]:.2f} MB of JSON/s, {pages:,.0f} pages read for a revision")
+        pages = sum((each.pages for each in part), Counter())
+        print(f"  {words} tenth: {rates[-1]:.2f} MB of JSON/s, {pages.total() / tenth:,.0f} pages read for a revision")
+        print("    " + ", ".join(f"{table} {count / tenth:,.0f}" for table, count in pages.most_common(6)))
     print(f"  last / first: {rates[1] / rates[0]:.2f}", flush=True)
 
 
