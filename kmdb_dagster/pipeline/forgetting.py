@@ -20,6 +20,7 @@ from kmdb_dagster.lake.files import disk
 from kmdb_dagster.pipeline.steps import patiently
 from kmdb_dagster.source.folder import CHUNK
 from kmdb_dagster.warehouse import Warehouse, forget
+from kmdb_dagster.warehouse.indexes import INDEXES_WAIT, indexes_wait
 from kmdb_dagster.warehouse.people import Report, move_facts
 
 A_DAY = 24 * 3600.0
@@ -51,8 +52,13 @@ def forget_people(
     """Remove all people that are to be forgotten. May be killed anywhere and run again.
 
     Raises:
-        PermanentError: some have more than so many identities; all others were removed.
+        PermanentError: some have more than so many identities; all others were removed. Or indexes are away.
     """
+    if indexes_wait(warehouse.engine):
+        raise PermanentError(
+            f"{INDEXES_WAIT} Nobody can be found without them. Then run `kmdb forget --finish`: who was asked for is "
+            "written down, and nothing more of them comes in."
+        )
     lake.prepare()
     found: Counter[str] = Counter()
     while True:

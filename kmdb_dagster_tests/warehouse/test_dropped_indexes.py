@@ -1,11 +1,19 @@
 """A history that is imported without indexes, which are built afterwards, is the same as any other."""
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 from sqlalchemy import Engine
 
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.export.forgotten import digest
+from kmdb_dagster.lake import Lake
+from kmdb_dagster.pipeline.forgetting import forget_people
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse, indexes
 from kmdb_dagster.warehouse.checks import Misplaced, misplaced_facts
+from kmdb_dagster.warehouse.forgotten import ask_to_forget
 from kmdb_dagster.warehouse.people import move_facts
 from kmdb_dagster.warehouse.realias import realias
 from kmdb_dagster_tests.buckets import alias, event, property_set
@@ -67,6 +75,22 @@ def test_what_was_broken_off_is_finished_by_another_time(database: str) -> None:
     assert indexes.drop(engine) == []
     indexes.build(engine)
     warehouse.close()
+
+
+def test_who_is_to_be_forgotten_meanwhile_is_forgotten_once_the_indexes_are_there(
+    warehouse: Warehouse, revisions: Revisions, tmp_path: Path
+) -> None:
+    forget = partial(forget_people, warehouse, Lake(tmp_path / "lake"), numeric_apart=False, most_identities=None)
+    put(warehouse, revisions)
+    indexes.drop(warehouse.engine)
+    ask_to_forget(warehouse.engine, [digest("bob")])
+    with pytest.raises(PermanentError, match=r"run `kmdb index build`.* Then run `kmdb forget --finish`"):
+        forget()
+    revisions.put(4, event("came", "bob"), event("came", "anna"))
+    indexes.build(warehouse.engine)
+    move_facts(warehouse.engine)
+    assert forget().identities == 3
+    assert {row[-1] for row in content(warehouse.engine)["events"]} == {"anna"}
 
 
 @pytest.mark.parametrize("table", indexes.INDEXES)
