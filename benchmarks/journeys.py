@@ -45,10 +45,12 @@ class Journeys(NamedTuple):
     person: Numbers
     second: Numbers
     name: Numbers
+    before: int = 0
+    """How many events there are before these."""
 
     def row(self, ids: Numbers) -> Numbers:
         """The row ids that they have in our tables."""
-        revision, line = np.divmod(ids, LINES_OF_A_REVISION)
+        revision, line = np.divmod(ids + self.before, LINES_OF_A_REVISION)
         ours: Numbers = np.left_shift(np.left_shift(revision + 1, LINE_BITS) | line + 1, ORDINAL_BITS)
         return ours
 
@@ -74,7 +76,8 @@ def made(events: int, seed: int = 1) -> Journeys:
     in_time = columns[1] < DAYS * 86_400
     columns = [column[in_time] for column in columns]
     order = np.lexsort((columns[0], columns[1]))
-    return Journeys(*(column[order] for column in columns))
+    in_order = [column[order] for column in columns]
+    return Journeys(in_order[0], in_order[1], in_order[2])
 
 
 def times(seconds: Numbers) -> Any:
@@ -92,16 +95,17 @@ def event_rows(journeys: Journeys, *, kmdb: bool) -> pa.Table:
     return pa.table({**common, "id": journeys.row(ids), "identity_id": journeys.person})
 
 
-def property_rows(journeys: Journeys, *, kmdb: bool) -> pa.Table:
-    """Rows of ``properties``: campaign and headline of every visit, the URL of every page view."""
+def property_rows(journeys: Journeys, *, kmdb: bool, urls: bool = True) -> pa.Table:
+    """Rows of ``properties``: campaign and headline of every visit, and unless told the URL of every page view."""
     visits, views = (np.flatnonzero(journeys.name == name) for name in (1, 0))
+    views = views if urls else views[:0]
     who = journeys.person[visits]
     campaign = np.array(CAMPAIGNS)[np.minimum(who * 2654435761 % 8 // 2, 2)]
     headline = np.array(HEADLINES)[who * 40503 % 7 % 2]
-    urls = np.char.add("https://www.example.com/harbours/", (journeys.second[views] % 997).astype(str))
+    viewed = np.char.add("https://www.example.com/harbours/", (journeys.second[views] % 997).astype(str))
     at = np.concatenate([visits, visits, views])
     key = np.concatenate([np.full(len(visits), 1), np.full(len(visits), 2), np.full(len(views), 3)])
-    value = np.concatenate([campaign, headline, urls])
+    value = np.concatenate([campaign, headline, viewed])
     order = np.argsort(at, kind="stable")
     at, key, value = at[order], key[order], value[order]
     ids = np.arange(len(at)) + 1 if kmdb else journeys.row(at) + key
@@ -125,10 +129,15 @@ def fill_ours(engine: Engine, journeys: Journeys, folder: Path) -> None:
     until = START + timedelta(DAYS)
     apply_plans(engine, plan_all(engine, min_date=START, max_date=until, days=7, today=until))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        names = [f"({at}, '{name}', UNHEX(SHA2('{name}', 256)))" for at, name in enumerate(NAMES + KEYS, 1)]
-        connection.exec_driver_sql("INSERT INTO `keys` (id, string, digest) VALUES " + ", ".join(names))
+        name_keys(connection)
         load(connection, "events", event_rows(journeys, kmdb=False), folder)
         load(connection, "properties", property_rows(journeys, kmdb=False), folder)
+
+
+def name_keys(connection: Connection) -> None:
+    """The names of the events and properties, in our ``keys``."""
+    names = [f"({at}, '{name}', UNHEX(SHA2('{name}', 256)))" for at, name in enumerate(NAMES + KEYS, 1)]
+    connection.exec_driver_sql("INSERT INTO `keys` (id, string, digest) VALUES " + ", ".join(names))
 
 
 def fill_kmdb(engine: Engine, journeys: Journeys, folder: Path) -> None:

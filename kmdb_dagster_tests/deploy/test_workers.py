@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from dev.processes import Process, wait_until
 from kmdb_dagster.cli import main
 from kmdb_dagster.cli.ui import configure
+from kmdb_dagster.defs.assets import RAW
 from kmdb_dagster.defs.instance import open_instance
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.export.sample import sample_revision
@@ -70,6 +71,11 @@ def runs(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> Sequen
     return instance.get_runs(dg.RunsFilter(statuses=list(statuses)))
 
 
+def first_at_work(instance: dg.DagsterInstance) -> bool:
+    """Whether a run has begun with its revisions."""
+    return bool(instance.get_materialized_partitions(RAW.key))
+
+
 def test_two_workers_of_which_one_is_lost_make_what_one_plain_import_makes(
     kmdb: Kmdb, warehouse: Warehouse, bucket: FolderOfRevisions, services: Composed
 ) -> None:
@@ -93,6 +99,27 @@ def test_two_workers_of_which_one_is_lost_make_what_one_plain_import_makes(
     assert content(reached.engine) == content(warehouse.engine)
     assert misplaced(reached.engine) == 0
     reached.close()
+
+
+def test_a_run_that_is_canceled_says_so_and_its_worker_takes_the_next(
+    bucket: FolderOfRevisions, services: Composed
+) -> None:
+    for revision in REVISIONS:
+        bucket.put(revision, sample_revision(revision, lines=6000))
+    services.run("migrate")
+    services.start("code")
+    services.start("worker", 1)
+    assert wait_until(lambda: services.healthy("code"), PATIENCE)
+    services.start("daemon")
+    with open_instance() as instance:
+        assert wait_until(lambda: first_at_work(instance), PATIENCE)
+        at_work = runs(instance, dg.DagsterRunStatus.STARTED)[0]
+        assert instance.run_launcher.terminate(at_work.run_id)
+        others = len(REVISIONS) // 3 - 1
+        assert wait_until(lambda: len(runs(instance, dg.DagsterRunStatus.SUCCESS)) == others, PATIENCE)
+        (canceled,) = runs(instance, dg.DagsterRunStatus.CANCELED)
+        assert canceled.run_id == at_work.run_id
+        assert not runs(instance, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
 
 
 def test_where_runs_start_without_celery_a_worker_says_what_to_set(
