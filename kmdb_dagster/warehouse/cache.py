@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 
 Kind = Literal["keys", "users"]
 
-LOCAL_ENTRIES = 500_000
+LOCAL_ENTRIES = 100_000
+"""Of each kind, 150 bytes each: a run must not grow with its range. Who comes again mostly comes again soon."""
 SECONDS_TO_LIVE = 7 * 24 * 3600
 SECONDS_TO_WAIT = 1.0
 
@@ -26,7 +27,7 @@ class IdCache:
 
     def __init__(self, generation: str, redis_url: str | None) -> None:
         self.generation = generation
-        self._local: dict[tuple[Kind, bytes], int] = {}
+        self._local: dict[Kind, dict[bytes, int]] = {"keys": {}, "users": {}}
         self._redis = (
             Redis.from_url(redis_url, socket_timeout=SECONDS_TO_WAIT, socket_connect_timeout=SECONDS_TO_WAIT)
             if redis_url
@@ -37,7 +38,8 @@ class IdCache:
         """The ids that are known."""
         wanted = list(digests)
         # Another thread may forget them all at any moment.
-        found = {digest: number for digest in wanted if (number := self._local.get((kind, digest))) is not None}
+        local = self._local[kind]
+        found = {digest: number for digest in wanted if (number := local.get(digest)) is not None}
         missing = [digest for digest in wanted if digest not in found]
         if missing and (redis := self._redis):
             found |= self._from_redis(redis, kind, missing)
@@ -61,7 +63,7 @@ class IdCache:
         """Remember these no longer. Should Redis be away, it keeps them until their time is over."""
         gone = list(digests)
         for digest in gone:
-            self._local.pop((kind, digest), None)
+            self._local[kind].pop(digest, None)
         redis = self._redis
         if not redis or not gone:
             return
@@ -81,9 +83,10 @@ class IdCache:
         return found
 
     def _remember(self, kind: Kind, ids: Mapping[bytes, int]) -> None:
-        if len(self._local) + len(ids) > LOCAL_ENTRIES:
-            self._local.clear()
-        self._local.update({(kind, digest): number for digest, number in ids.items()})
+        local = self._local[kind]
+        if len(local) + len(ids) > LOCAL_ENTRIES:
+            local.clear()
+        local.update(ids)
 
     def _give_up(self, error: RedisError) -> None:
         why = "its certificate is not to be trusted" if _is_about_tls(error) else type(error).__name__
