@@ -162,6 +162,9 @@ def test_the_process_forgets_before_it_grows_too_large(monkeypatch: pytest.Monke
     cache = IdCache("test", None)
     cache.put("users", DIGESTS)
     assert cache.get("users", DIGESTS) == DIGESTS
-    cache.put("keys", {b"more": 4})
+    cache.put("keys", {b"came": 1})
+    assert cache.get("users", DIGESTS) == DIGESTS
+    cache.put("users", {b"more": 4})
     assert cache.get("users", DIGESTS) == {}
-    assert cache.get("keys", [b"more", b"none"]) == {b"more": 4}
+    assert cache.get("users", [b"more", b"none"]) == {b"more": 4}
+    assert cache.get("keys", [b"came"]) == {b"came": 1}
