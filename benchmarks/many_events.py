@@ -8,13 +8,16 @@ import multiprocessing
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from benchmarks.databases import NAME, OPTIONS, empty, server_of
 from benchmarks.journeys import DAYS, START, event_rows, load, made, name_keys, property_rows
 from benchmarks.questions import CASES
+from kmdb_dagster import Event, connect
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse, indexes
@@ -38,9 +41,10 @@ def main() -> None:
         events = fill(url, options.events, Path(name))
         print(f"{events:,} events in {DAYS} days, filled in {time.monotonic() - start:,.0f} s")
         print(f"{'':36}{'seconds':>9}{'peak MB':>9}")
-        for title, case in CASES.items():
+        questions = [(title, partial(ask, url, case.line)) for title, case in CASES.items()]
+        for title, work in [*questions, *((title, partial(read, url, title)) for title in READINGS)]:
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
-                seconds, peak = alone.submit(ask, url, case.line).result()
+                seconds, peak = alone.submit(measured, work).result()
             print(f"{title:36}{seconds:9.1f}{peak:9.0f}", flush=True)
 
 
@@ -66,13 +70,32 @@ def fill(url: str, events: int, folder: Path) -> int:
     return total
 
 
-def ask(url: str, line: str) -> tuple[float, float]:
-    """Seconds, and megabytes of this process at the most."""
+READINGS: dict[str, Callable[[], int]] = {
+    "the visits, one after another": lambda: sum(1 for _ in Event.named("visited site")),
+    "the visits as Arrow, in batches": lambda: sum(map(len, Event.named("visited site").arrow_batches())),
+    "the visits as a Polars frame": lambda: Event.named("visited site").to_polars().height,
+}
+"""By the model classes: one event in twenty."""
+
+
+def ask(url: str, line: str) -> None:
+    """A question."""
     warehouse = Warehouse(database_url(url))
-    start = time.monotonic()
     parse(f"{line} --since {START} --until {START + timedelta(DAYS)}").ask(warehouse.engine)
-    seconds = time.monotonic() - start
     warehouse.close()
+
+
+def read(url: str, title: str) -> None:
+    """A reading."""
+    with connect(url):
+        READINGS[title]()
+
+
+def measured(work: Callable[[], None]) -> tuple[float, float]:
+    """Seconds, and megabytes of this process at the most."""
+    start = time.monotonic()
+    work()
+    seconds = time.monotonic() - start
     held = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"))
     return seconds, int(held[1]) / 1000 if held else 0
 
