@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from benchmarks.databases import empty, server_of
+from benchmarks.databases import connected, empty, server_of
 from dev.processes import wait_until
 from dev.servers import REDIS, running
 from kmdb_dagster.defs.instance import open_instance
@@ -21,15 +21,19 @@ from kmdb_dagster_tests.warehouse.revisions import content
 RUNS = 8
 PATIENCE = 900.0
 VALUE = rb"\303\241b" * 100
-"""As KM writes a value of 300 characters that are not English: reading it takes longer than loading it."""
+"""As KM writes a value of 300 characters that are not English."""
+LINE = b'{"_n":"%s","_p":"%d","city":"' + VALUE + b'","_t":1397577453}\n'
+WANTED, ONE_IN = "signed up", 50
+"""The event that the whitelist lets in, and how many lines there are for each: all are read, few are loaded."""
 
 
 def make_bucket(folder: Path, revisions: int, lines: int) -> None:
     """Lines whose reading weighs."""
     (folder / "revisions").mkdir(parents=True)
+    names = [b"searched berths", WANTED.encode()]
+    text = b"".join(LINE % (names[number % ONE_IN == 0], number % 500) for number in range(lines))
     for revision in range(1, revisions + 1):
-        template = b'{"_n":"searched berths","_p":"%d","city":"' + VALUE + b'","_t":1397577453}\n'
-        (folder / "revisions" / f"{revision}.json").write_bytes(b"".join(template % (i % 500) for i in range(lines)))
+        (folder / "revisions" / f"{revision}.json").write_bytes(text)
 
 
 def import_with(workers: int, folder: Path, server: str, redis: str, revisions: int) -> tuple[float, dict[str, Any]]:
@@ -49,6 +53,8 @@ def import_with(workers: int, folder: Path, server: str, redis: str, revisions: 
     with composed(place, given) as services:
         os.environ.update({name: services.environment("worker")[name] for name in ("DAGSTER_HOME", *given)})
         services.run("migrate")
+        with connected(server, names[0]) as cursor:
+            cursor.execute("INSERT INTO whitelisted_events (name) VALUES (%s)", (WANTED,))
         services.start("code")
         for number in range(1, workers + 1):
             services.start("worker", number)
@@ -73,7 +79,7 @@ def main() -> None:
     """One worker, then two."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--revisions", type=int, default=16)
-    parser.add_argument("--lines", type=int, default=10_000, help="of each revision")
+    parser.add_argument("--lines", type=int, default=60_000, help="of each revision")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
