@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import hypothesis
 import pytest
 
 from dev.servers import MARIADB, REDIS, S3, running
@@ -20,6 +21,10 @@ from kmdb_dagster_tests import databases
 from kmdb_dagster_tests.buckets import FolderOfRevisions
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+# How long an example takes is for the benchmarks: on a busy machine the first one may wait for an import.
+hypothesis.settings.register_profile("untimed", hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 SERVER_VARIABLE = "KMDB_TEST_SERVER_URL"
 BROWSER = "browser"

@@ -59,7 +59,7 @@ def test_the_same_in_every_process_and_version() -> None:
     assert digest == "f64794d305df701c"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 2**23 - 1), st.integers(0, 400), st.integers(0, 2**64))
 def test_a_revision_has_exactly_its_lines(number: int, lines: int, seed: int) -> None:
     content = sample_revision(number, lines=lines, seed=seed)

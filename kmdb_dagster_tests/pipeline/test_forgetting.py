@@ -192,7 +192,7 @@ WAYS = st.tuples(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(WAYS)
 def test_whenever_it_is_asked_for_the_content_is_the_same(
     warehouse: Warehouse,

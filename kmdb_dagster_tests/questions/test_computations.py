@@ -18,7 +18,7 @@ from kmdb_dagster_tests.questions import by_hand
 from kmdb_dagster_tests.questions.by_hand import Fact
 from kmdb_dagster_tests.questions.tables import DUCK, NAMES, put, some_facts, tables
 
-EXAMPLES = settings(max_examples=25, deadline=None)
+EXAMPLES = settings(max_examples=25)
 name = st.sampled_from(NAMES)
 seconds = st.integers(0, 6)
 

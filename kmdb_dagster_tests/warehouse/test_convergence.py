@@ -19,9 +19,7 @@ REVISIONS = (1, 2, 3)
 Ties = list[tuple[str, str]]
 TIES = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=5)
 EVERYTHING = [line for name in NAMES for line in (event("came", name, plan="pro"), property_set(name, sex="f"))]
-EXAMPLES = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+EXAMPLES = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 class Step(NamedTuple):

@@ -33,7 +33,7 @@ def properties(*values: str | None, **columns: Any) -> pa.Table:
     return pa.table({name: pa.array(cells) for name, cells in {**plain, **rest, **columns}.items()})
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(VALUES)
 @example(MILLION)
 @example(

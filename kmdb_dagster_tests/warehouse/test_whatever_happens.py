@@ -142,7 +142,7 @@ def prepared(engine: Engine, *, placeholders: bool) -> None:
             connection.execute(text("INSERT INTO placeholder_identities (name) VALUES (:name)"), {"name": PLACEHOLDER})
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(WAYS)
 def test_two_processes_make_what_one_plain_import_makes(
     warehouse: Warehouse, plain: Warehouse, team: list[Worker], tmp_path_factory: pytest.TempPathFactory, way: Way
