@@ -100,8 +100,10 @@ class _Loading:
     def check_tied(self) -> None:
         """Refuse to count aliases as in that are not: the warehouse may have been flushed since they were tied."""
         aliases = self.account.counts["aliases"]
+        # Asked first: were it over by the time that is looked at afterwards, the lines that it took would be missed.
+        forgetting = being_forgotten(self._connection)
         stored = count_aliases(self._connection, self._revision)
-        if stored > aliases and being_forgotten(self._connection):
+        if forgetting and stored > aliases:
             raise TransientError(f"Aliases of revision {self._revision} are being forgotten. Tie it, or wait for that.")
         if stored != aliases:
             raise PermanentError(
