@@ -51,16 +51,21 @@ def frame_of(duck: "DuckDBPyConnection", sql: str) -> "pl.DataFrame":
 
 
 def go(duck: "DuckDBPyConnection", way: Way) -> None:
-    """Make the table ``people (person, t, goal_t, goal_id)`` of ``facts``: who starts, and who gets to the goal."""
+    """Make the table ``people (person, t, goal_t, goal_id)`` of ``facts``: who starts, and who gets to the goal.
+
+    Step by step: as one statement, its joins and groups would have to be in memory at the same time.
+    """
+    duck.execute(f"CREATE TABLE started AS {way.started()}")
     duck.execute(
         f"""
-        CREATE TABLE people AS
-        SELECT s.person, s.t, min(f.t) AS goal_t, min_by(f.id, (f.t, f.id)) AS goal_id
-        FROM ({way.started()}) s LEFT JOIN facts f
-            ON f.person = s.person AND f.name = {way.goal} AND {AFTER} AND f.t <= s.t + {way.within}
-        GROUP BY s.person, s.t
+        CREATE TABLE goals AS
+        SELECT person, min(f.t) AS goal_t, min_by(f.id, (f.t, f.id)) AS goal_id
+        FROM facts f JOIN started s USING (person)
+        WHERE f.name = {way.goal} AND {AFTER} AND f.t <= s.t + {way.within}
+        GROUP BY person
         """
     )
+    duck.execute("CREATE TABLE people AS SELECT person, t, goal_t, goal_id FROM started LEFT JOIN goals USING (person)")
 
 
 def fold(duck: "DuckDBPyConnection", table: str = "labels", most: int = MOST_GROUPS) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from kmdb_dagster.warehouse.models import ORDINAL_BITS, id_range
 from kmdb_dagster.warehouse.partitions import Partition, read_partitions
 from kmdb_dagster.warehouse.people import FACTS
-from kmdb_dagster.warehouse.server import autocommit, transaction
+from kmdb_dagster.warehouse.server import autocommit, change_schema, transaction
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +97,7 @@ def apply_drop(engine: Engine, drop: Drop) -> None:
     _settle_ledger(engine, day)
     for statement in drop.statements():
         log.info("%s", statement)
-        with autocommit(engine) as connection:
-            connection.exec_driver_sql(statement)
+        change_schema(engine, statement)
 
 
 def _keep_out(engine: Engine, day: datetime) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine, bindparam, text
 
 from kmdb_dagster.errors import SettingsError
-from kmdb_dagster.warehouse.server import autocommit
+from kmdb_dagster.warehouse.server import autocommit, change_schema
 
 log = logging.getLogger(__name__)
 
@@ -151,8 +151,7 @@ def apply_plans(engine: Engine, plans: Iterable[Plan]) -> list[str]:
     for plan in plans:
         for statement in plan.statements():
             log.info("%s: adding %d partitions, %s and later", plan.table, len(plan.bounds), plan.bounds[0].before)
-            with autocommit(engine) as connection:
-                connection.exec_driver_sql(statement)
+            change_schema(engine, statement)
             done.append(statement)
     return done
 

@@ -14,6 +14,7 @@ import MySQLdb
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
 
 from kmdb_dagster.errors import PermanentError, TransientError
 
@@ -29,6 +30,11 @@ SESSION = (
 
 IDS_PER_STATEMENT = 1000
 
+SECONDS_OF_DDL = 5
+TRIES_OF_DDL = 40
+"""How long, and how often, DDL waits for a table that is in use."""
+
+LOCK_WAIT_TIMEOUT = 1205
 PACKET_TOO_LARGE = 1153
 ROOM_FOR_THE_REST = 1024
 """Bytes of a statement with one row beside its largest value."""
@@ -46,7 +52,7 @@ TRANSIENT = {
     1161: "the connection timed out",
     1176: "an index is away: see `kmdb index build`",
     1203: "this user has too many connections",
-    1205: "waited too long for a lock",
+    LOCK_WAIT_TIMEOUT: "waited too long for a lock",
     1213: "deadlock",
     1317: "the statement was interrupted",
     1412: "the table's partitions changed meanwhile",
@@ -126,6 +132,36 @@ def autocommit(engine: Engine) -> Iterator[Connection]:
     """A connection on which each statement stands for itself: for DDL, which an open transaction would block."""
     with translated(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         yield connection
+
+
+def _was_locked(error: BaseException) -> bool:
+    """Nothing was done, then. After a lost connection it may have been."""
+    return isinstance(error, TransientError) and f"({LOCK_WAIT_TIMEOUT})" in str(error)
+
+
+@retry(
+    retry=retry_if_exception(_was_locked),
+    stop=stop_after_attempt(TRIES_OF_DDL),
+    wait=wait_random(1, 3),
+    reraise=True,
+)
+def change_schema(engine: Engine, statement: str) -> None:
+    """DDL that waits for the transactions that use its table, and lets others by in between.
+
+    Who comes after a statement that waits for a table has to wait behind it. So it must not wait for long: of two
+    transactions that are under way, one may need what the other holds, and the table as well. The server does not see
+    that as a deadlock, since only one of the two locks is InnoDB's.
+
+    Raises:
+        TransientError: the table was in use all the time, for some minutes.
+    """
+    with autocommit(engine) as connection:
+        connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {SECONDS_OF_DDL}")
+        try:
+            connection.exec_driver_sql(statement)
+        finally:
+            if not connection.invalidated:
+                connection.exec_driver_sql("SET SESSION lock_wait_timeout = DEFAULT")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.errors import SettingsError
+from kmdb_dagster.warehouse import server
 from kmdb_dagster.warehouse.partitions import TABLES, apply_plans, covered_until, plan_all, read_partitions
 from kmdb_dagster_tests.buckets import alias, event
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, one, wait_until
@@ -14,6 +15,7 @@ from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, o
 TODAY = date(2014, 3, 1)
 APRIL_15 = 1397577453
 DAY = 86400
+WAITING = "SELECT COUNT(*) FROM INFORMATION_SCHEMA.PROCESSLIST WHERE STATE LIKE 'Waiting for table metadata lock%'"
 
 
 def partition(
@@ -119,3 +121,20 @@ def test_the_bounds_are_days_in_utc(engine: Engine) -> None:
     )
     assert one(engine, "SELECT id FROM events PARTITION (p20140401)") == 1
     assert one(engine, "SELECT id FROM events PARTITION (p20140411)") == 2
+
+
+def test_who_needs_a_table_that_partitions_wait_for_does_not_wait_until_they_are_made(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SECONDS_OF_DDL", 1)
+    with engine.connect() as load, engine.connect() as tie:
+        load.exec_driver_sql("SELECT COUNT(*) FROM aliases")
+        maker = Thread(target=partition, args=[engine])
+        maker.start()
+        wait_until(lambda: one(engine, WAITING))
+        # Were it to wait for the partitions, and the load then for it, they would wait for each other.
+        assert tie.exec_driver_sql("SELECT COUNT(*) FROM aliases").scalar() == 0
+        assert maker.is_alive()
+        assert "future" in names(engine, "aliases")[0]
+    maker.join()
+    assert covered(engine) == date(2014, 5, 1)
