@@ -69,24 +69,27 @@ def outcomes(duck: "DuckDBPyConnection", goal: int, within: int) -> "pl.DataFram
     Returns:
         ``variant``, ``people``, ``converted``; the largest first.
     """
+    # Step by step, as in `duck.go`.
+    duck.execute(
+        f"""
+        CREATE TABLE converts AS
+        SELECT DISTINCT person FROM facts f JOIN labels s USING (person)
+        WHERE f.name = {goal} AND {AFTER} AND f.t <= s.t + {within}
+        """
+    )
     return frame_of(
         duck,
         f"""
-        WITH people AS (
-            SELECT label, s.person, count(f.person) > 0 AS converted
-            FROM labels s LEFT JOIN facts f
-                ON f.person = s.person AND f.name = {goal} AND {AFTER} AND f.t <= s.t + {within}
-            GROUP BY ALL
-        )
-        SELECT label AS variant, count(*) AS people, count_if(converted)::BIGINT AS converted
-        FROM people GROUP BY label ORDER BY people DESC, variant LIMIT {MOST_VARIANTS + 1}
+        SELECT label AS variant, count(*) AS people, count(converts.person) AS converted
+        FROM labels LEFT JOIN converts USING (person)
+        GROUP BY label ORDER BY people DESC, variant LIMIT {MOST_VARIANTS + 1}
         """,
     )
 
 
 def changed_sides(duck: "DuckDBPyConnection") -> int:
     """How many people have had more than one value."""
-    several = "SELECT person FROM all_labels GROUP BY person HAVING count(DISTINCT label) > 1"
+    several = "SELECT person FROM all_labels GROUP BY person HAVING min(label) <> max(label)"
     ((count,),) = duck.sql(f"SELECT count(*) FROM ({several})").fetchall()
     return int(count)
 

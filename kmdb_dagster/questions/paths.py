@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from kmdb_dagster.questions import charts
 from kmdb_dagster.questions.answer import Answer, percent, unripe
 from kmdb_dagster.questions.duck import AFTER, Way, frame_of
-from kmdb_dagster.questions.slices import bounded, opened, span_of
+from kmdb_dagster.questions.slices import opened, span_of
 from kmdb_dagster.questions.span import RECENTLY, When
-from kmdb_dagster.warehouse.models import Event
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,8 +41,7 @@ class Paths:
         with opened(engine) as found:
             start, *goal = found.keys([self.start, self.goal] if self.goal else [self.start])
             without = found.keys(self.without)
-            came = bounded(select(Event.user_id), Event, span.since, span.until, [start])
-            found.take_events([], span.since, last, of=came, without=without)
+            found.take_events([], span.since, last, of=goal[0] if goal else start, without=without)
             counts = ways(found.duck, Way(start, goal[0] if goal else None, self.within, span.end), self.longest)
             found.name_all({name for path in counts["path"].to_list() for name in path if name is not None})
             frame = _named(counts, found.names)

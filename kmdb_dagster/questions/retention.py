@@ -32,7 +32,7 @@ class Retention:
         every = self.every or span.pieces()
         with opened(engine) as found:
             start, *back = found.keys([self.start, self.back] if self.back else [self.start])
-            found.take_events([start, *back] if back else [], span.since, span.until)
+            found.take_events([start, *back] if back else [], span.since, span.until, of=None if back else start)
             frame = cohorts(found.duck, start, back[0] if back else None, every, span)
         first = frame.filter(frame["period"] == 1)
         people, came_back = total(first["people"]), total(first["back"])

@@ -4,6 +4,7 @@ Errors of the driver quote values ("Duplicate entry 'bob@…'"), so none of thei
 gives the error's number, and words of our own.
 """
 
+import logging
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +15,11 @@ import MySQLdb
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random
+from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_attempt, wait_random
 
 from kmdb_dagster.errors import PermanentError, TransientError
+
+log = logging.getLogger(__name__)
 
 SESSION = (
     "SET SESSION "
@@ -143,6 +146,7 @@ def _was_locked(error: BaseException) -> bool:
     retry=retry_if_exception(_was_locked),
     stop=stop_after_attempt(TRIES_OF_DDL),
     wait=wait_random(1, 3),
+    before_sleep=before_sleep_log(log, logging.WARNING),
     reraise=True,
 )
 def change_schema(engine: Engine, statement: str) -> None:

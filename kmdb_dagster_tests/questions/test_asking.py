@@ -13,6 +13,7 @@ from matplotlib.text import Text
 from sqlalchemy import Engine, text
 
 from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.questions import slices
 from kmdb_dagster.questions.answer import Answer
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.warehouse import Warehouse
@@ -125,6 +126,17 @@ def test_paths_equal_loops_over_everybody(sampled: Warehouse) -> None:
     ways = [by_hand.path_of(events, start, goal, 3600, SINCE + 86_400) for events in people]
     expected = Counter(" → ".join(names[name] for name in way) for way in ways if way)
     assert dict(frame.select("path", "people").iter_rows()) == dict(expected.most_common(12))
+
+
+@pytest.mark.parametrize("question", ["paths", "retention"])
+def test_all_events_of_few_people_are_looked_up_and_of_many_all_are_read_with_one_answer(
+    sampled: Warehouse, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    few = ask(sampled, QUESTIONS[question])
+    monkeypatch.setattr(slices, "MOST_LOOKED_UP", 1)
+    many = parse(QUESTIONS[question]).ask(sampled.engine)
+    assert few.frame.equals(many.frame)
+    assert ["SELECT events.user_id \nFROM" in answer.sql[0] for answer in (few, many)] == [True, False]
 
 
 def test_delays_equal_loops_over_everybody(sampled: Warehouse) -> None:

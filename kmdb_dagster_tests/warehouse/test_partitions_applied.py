@@ -124,7 +124,7 @@ def test_the_bounds_are_days_in_utc(engine: Engine) -> None:
 
 
 def test_who_needs_a_table_that_partitions_wait_for_does_not_wait_until_they_are_made(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(server, "SECONDS_OF_DDL", 1)
     with engine.connect() as load, engine.connect() as tie:
@@ -136,5 +136,6 @@ def test_who_needs_a_table_that_partitions_wait_for_does_not_wait_until_they_are
         assert tie.exec_driver_sql("SELECT COUNT(*) FROM aliases").scalar() == 0
         assert maker.is_alive()
         assert "future" in names(engine, "aliases")[0]
+        wait_until(lambda: "waited too long for a lock" in caplog.text)
     maker.join()
     assert covered(engine) == date(2014, 5, 1)
