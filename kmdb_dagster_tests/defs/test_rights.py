@@ -5,12 +5,13 @@ import os
 import re
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
 import dagster as dg
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, inspect
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
@@ -125,6 +126,18 @@ def _look_as_analyst(rights: Rights) -> None:
     for statement in ("SELECT 1 FROM rejected_lines", "SELECT 1 FROM revisions", "DELETE FROM events WHERE id = 1"):
         with pytest.raises(Exception, match="command denied"):
             rows(analyst, statement)
+    analyst.dispose()
+
+
+def test_a_tool_that_an_analyst_connects_sees_the_columns_of_views(rights: Rights, tmp_path: Path) -> None:
+    Terminal(tmp_path).kmdb("view", "people", DATABASE_URL=rights.as_user("kmdb_admin"))
+    (grant,) = re.findall(r"^GRANT .*;$", section("docs/querying.md", "Connecting"), re.MULTILINE)
+    rights.run(grant.replace("'analyst'", "'kmdb_analyst'"))
+    analyst = create_engine(database_url(rights.as_user("kmdb_analyst")))
+    columns = [column["name"] for column in inspect(analyst).get_columns("people")]
+    assert columns[:2] == ["user_id", "person"]
+    with pytest.raises(Exception, match="command denied"):
+        rows(analyst, "DROP VIEW people")
     analyst.dispose()
 
 
