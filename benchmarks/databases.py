@@ -19,7 +19,7 @@ from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
 NAME = "kmdb_benchmark"
 
 OPTIONS = (
-    # What docs/operations.md recommends.
+    # What docs/setup.md recommends.
     "--innodb-buffer-pool-size=2G",
     "--innodb-log-file-size=2G",
     "--max-allowed-packet=64M",
