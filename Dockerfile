@@ -11,7 +11,7 @@ ENV PATH=/opt/kmdb/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE dagster.yaml workspace.yaml ./
 COPY kmdb_dagster kmdb_dagster
-RUN pip install -c constraints.txt '.[celery]'
+RUN pip install -c constraints.txt '.[analysis,celery]'
 
 FROM python:3.11-slim-bookworm
 RUN apt-get update \

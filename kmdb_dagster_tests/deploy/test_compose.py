@@ -58,7 +58,7 @@ def test_what_is_mounted_or_copied_is_there_and_not_kept_from_docker() -> None:
 
 
 def test_the_image_has_the_versions_that_the_tests_run_with_and_no_root() -> None:
-    assert "pip install -c constraints.txt '.[celery]'" in DOCKERFILE
+    assert "pip install -c constraints.txt '.[analysis,celery]'" in DOCKERFILE
     assert DOCKERFILE.index("USER kmdb") > DOCKERFILE.rindex("RUN ")
 
 
