@@ -13,8 +13,8 @@ from dev.servers import MARIADB, running
 from kmdb_dagster.export.sample import sample_revision
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.migrations import migrate
-from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
 
 NAME = "kmdb_benchmark"
 

@@ -20,9 +20,10 @@ from benchmarks.questions import CASES
 from kmdb_dagster import Event, connect
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse import Warehouse, indexes
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ddl import indexes
+from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.migrations import migrate
-from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.server import autocommit
 
 AT_ONCE = 5_000_000

@@ -19,9 +19,9 @@ from faults.gateway import Gateway, gateway_to
 from kmdb_dagster.export.layout import revision_key
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.migrations import migrate
 from kmdb_dagster.warehouse.models import Base
-from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
 
 NAME = "kmdb_faults"
 BUCKET = "km-faults"

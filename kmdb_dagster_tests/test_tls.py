@@ -14,7 +14,7 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import database_url, load_settings
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.cache import IdCache
+from kmdb_dagster.warehouse.names.cache import IdCache
 from kmdb_dagster_tests.certificates import Authority
 from kmdb_dagster_tests.databases import empty_database, make_tables
 from kmdb_dagster_tests.warehouse.revisions import one

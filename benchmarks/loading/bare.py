@@ -10,7 +10,7 @@ from sqlalchemy import create_engine
 from benchmarks.databases import NAME, connected, pid_of, prepare, processor
 from benchmarks.loading import Bench, Round
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse.infile import as_text
+from kmdb_dagster.warehouse.loading.infile import as_text
 from kmdb_dagster.warehouse.models import row_id
 
 TABLES = {

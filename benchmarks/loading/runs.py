@@ -18,8 +18,9 @@ from benchmarks.loading.bare import shares
 from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
 from kmdb_dagster.defs.revisions import register
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse import Warehouse, indexes
-from kmdb_dagster.warehouse.people import move_facts
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ddl import indexes
+from kmdb_dagster.warehouse.people.user_map import move_facts
 
 ROOT = Path(__file__).parents[2]
 HISTORY = "kmdb_benchmark_history"

@@ -80,7 +80,7 @@ def partition(*, dry_run: bool, drop_before: datetime | None, yes: bool) -> None
 
 
 def _add(opened: Warehouse, settings: Settings, *, dry_run: bool) -> None:
-    from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
+    from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
 
     plans = plan_all(
         opened.engine,
@@ -100,7 +100,7 @@ def _add(opened: Warehouse, settings: Settings, *, dry_run: bool) -> None:
 
 
 def _drop(opened: Warehouse, before: date, *, dry_run: bool, yes: bool) -> None:
-    from kmdb_dagster.warehouse.dropping import apply_drop, read_drop
+    from kmdb_dagster.warehouse.ddl.dropping import apply_drop, read_drop
 
     drop = read_drop(opened.engine, before)
     for statement in drop.statements() if dry_run else ():
@@ -138,7 +138,7 @@ def drop() -> None:
     Example:
         kmdb index drop
     """
-    from kmdb_dagster.warehouse.indexes import drop as run
+    from kmdb_dagster.warehouse.ddl.indexes import drop as run
 
     with warehouse(load_settings()) as opened:
         run(opened.engine)
@@ -153,8 +153,8 @@ def build() -> None:
     Example:
         kmdb index build
     """
-    from kmdb_dagster.warehouse.indexes import build as run
-    from kmdb_dagster.warehouse.people import move_facts
+    from kmdb_dagster.warehouse.ddl.indexes import build as run
+    from kmdb_dagster.warehouse.people.user_map import move_facts
 
     with warehouse(load_settings()) as opened:
         run(opened.engine)
@@ -173,7 +173,7 @@ def realias() -> None:
     Example:
         kmdb realias
     """
-    from kmdb_dagster.warehouse.realias import realias as run
+    from kmdb_dagster.warehouse.people.realias import realias as run
 
     settings = load_settings()
     with warehouse(settings) as opened, progress_reports("waiting for the map") as report:
@@ -190,7 +190,7 @@ def flush(*, yes: bool) -> None:
     Example:
         kmdb flush --yes
     """
-    from kmdb_dagster.warehouse.flush import flush as run
+    from kmdb_dagster.warehouse.ddl.flush import flush as run
 
     with warehouse(load_settings()) as opened:
         if not yes:

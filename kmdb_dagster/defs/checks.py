@@ -12,10 +12,11 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import registered
 from kmdb_dagster.export.layout import ranges_in_words
 from kmdb_dagster.pipeline.watch import untouched
-from kmdb_dagster.warehouse import checks, ledger
-from kmdb_dagster.warehouse.indexes import indexes_wait
-from kmdb_dagster.warehouse.partitions import covered_until, overflowing, read_partitions
-from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
+from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.warehouse.ddl.indexes import indexes_wait
+from kmdb_dagster.warehouse.ddl.partitions import covered_until, overflowing, read_partitions
+from kmdb_dagster.warehouse.people import checks
+from kmdb_dagster.warehouse.people.rules import RULE_WAITS, rule_waits
 from kmdb_dagster.warehouse.server import transaction
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN

@@ -14,9 +14,9 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.export.layout import HIGHEST_REVISION
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline.forgetting import forget_people
-from kmdb_dagster.warehouse import indexes
-from kmdb_dagster.warehouse.people import move_facts
-from kmdb_dagster.warehouse.realias import realias
+from kmdb_dagster.warehouse.ddl import indexes
+from kmdb_dagster.warehouse.people.realias import realias
+from kmdb_dagster.warehouse.people.user_map import move_facts
 
 SECONDS_BETWEEN_LINES = 10.0
 

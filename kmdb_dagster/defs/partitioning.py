@@ -10,8 +10,8 @@ from kmdb_dagster.defs.failures import plainly
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import Settings, missing
-from kmdb_dagster.warehouse.dropping import apply_drop, read_drop
-from kmdb_dagster.warehouse.partitions import TABLES, Partition, apply_plans, plan_all
+from kmdb_dagster.warehouse.ddl.dropping import apply_drop, read_drop
+from kmdb_dagster.warehouse.ddl.partitions import TABLES, Partition, apply_plans, plan_all
 
 # What changes tables waits for what else changes tables.
 DDL_TAGS = {"kmdb/ddl": "true"}

@@ -12,9 +12,9 @@ from kmdb_dagster.defs.partitioning import partition_map, today
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.report.figures import Run, lag, people_over_time, per_day, share_per_day, speed, times_of
 from kmdb_dagster.warehouse import ledger
-from kmdb_dagster.warehouse.dropping import read_drop
+from kmdb_dagster.warehouse.ddl.dropping import read_drop
+from kmdb_dagster.warehouse.ddl.partitions import read_partitions
 from kmdb_dagster.warehouse.history import FirstSeen, History, read_first_seen, read_history
-from kmdb_dagster.warehouse.partitions import read_partitions
 from kmdb_dagster.warehouse.server import transaction
 
 MOST_RUNS = 300

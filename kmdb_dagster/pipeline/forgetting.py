@@ -20,8 +20,8 @@ from kmdb_dagster.lake.files import disk
 from kmdb_dagster.pipeline.steps import patiently
 from kmdb_dagster.source.folder import CHUNK
 from kmdb_dagster.warehouse import Warehouse, forget
-from kmdb_dagster.warehouse.indexes import INDEXES_WAIT, indexes_wait
-from kmdb_dagster.warehouse.people import Report, move_facts
+from kmdb_dagster.warehouse.ddl.indexes import INDEXES_WAIT, indexes_wait
+from kmdb_dagster.warehouse.people.user_map import Report, move_facts
 
 A_DAY = 24 * 3600.0
 """No file is written for longer."""

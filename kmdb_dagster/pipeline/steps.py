@@ -15,9 +15,9 @@ from kmdb_dagster.pipeline.guard import Guard
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.source.folder import CHUNK
 from kmdb_dagster.warehouse import Warehouse, ledger
-from kmdb_dagster.warehouse.loading import load_revision
-from kmdb_dagster.warehouse.people import move_facts
-from kmdb_dagster.warehouse.tying import tie_revision
+from kmdb_dagster.warehouse.loading.revision import load_revision
+from kmdb_dagster.warehouse.people.tying import tie_revision
+from kmdb_dagster.warehouse.people.user_map import move_facts
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, text
 
+from kmdb_dagster.warehouse.people.spans import WEEK
 from kmdb_dagster.warehouse.server import transaction
-from kmdb_dagster.warehouse.spans import WEEK
 
 Numbers: TypeAlias = NDArray[np.int64]
 Times: TypeAlias = NDArray[np.datetime64]

@@ -239,7 +239,7 @@ class PlaceholderIdentity(Base):
 
 
 class WarehouseState(Base):
-    """One row. Its lock keeps ids in force: see `warehouse.map_lock`."""
+    """One row. Its lock keeps ids in force: see `warehouse.people.map_lock`."""
 
     __tablename__ = "warehouse_state"
 
@@ -251,7 +251,7 @@ class WarehouseState(Base):
 
 
 class MapState(Base):
-    """One row. Its lock is the lock on the user map: see `warehouse.map_lock`."""
+    """One row. Its lock is the lock on the user map: see `warehouse.people.map_lock`."""
 
     __tablename__ = "map_state"
 

@@ -7,10 +7,10 @@ from sqlalchemy.engine import URL
 
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.export.forgotten import Forgotten
-from kmdb_dagster.warehouse.cache import IdCache
-from kmdb_dagster.warehouse.flush import FLUSHING
+from kmdb_dagster.warehouse.ddl.flush import FLUSHING
 from kmdb_dagster.warehouse.forgotten import forget_tied, read_forgotten
-from kmdb_dagster.warehouse.interning import Interner
+from kmdb_dagster.warehouse.names.cache import IdCache
+from kmdb_dagster.warehouse.names.interning import Interner
 from kmdb_dagster.warehouse.server import connect, transaction
 
 

@@ -12,7 +12,7 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.export.sample import sample_bucket
 from kmdb_dagster.warehouse import Warehouse, ledger
-from kmdb_dagster.warehouse.loading import load_revision
+from kmdb_dagster.warehouse.loading.revision import load_revision
 from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event, line
 from kmdb_dagster_tests.defs.runs import failure_of, import_range
 from kmdb_dagster_tests.warehouse.revisions import wait_until

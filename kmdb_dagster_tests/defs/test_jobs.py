@@ -14,7 +14,7 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import NAME, register
 from kmdb_dagster.defs.schedules import cover_the_future
 from kmdb_dagster.warehouse import Warehouse, ledger
-from kmdb_dagster.warehouse.partitions import read_partitions
+from kmdb_dagster.warehouse.ddl.partitions import read_partitions
 from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event
 from kmdb_dagster_tests.defs.runs import failure_of, import_range, leave_a_run, run_job
 

@@ -17,7 +17,8 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.pipeline import load, parse, tie
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse import Warehouse, flush, overview
+from kmdb_dagster.warehouse import Warehouse, overview
+from kmdb_dagster.warehouse.ddl import flush
 from kmdb_dagster.warehouse.forgotten import ask_to_forget
 from kmdb_dagster_tests import databases
 from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event

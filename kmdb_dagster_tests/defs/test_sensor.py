@@ -13,7 +13,7 @@ from kmdb_dagster.defs.revisions import NAME, register
 from kmdb_dagster.defs.sensors import MOST_RUNS
 from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse, ledger
-from kmdb_dagster.warehouse.flush import flush
+from kmdb_dagster.warehouse.ddl.flush import flush
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.defs.runs import leave_a_run
 from kmdb_dagster_tests.defs.watching import CountingBucket, HugeBucket, Watch, range_of

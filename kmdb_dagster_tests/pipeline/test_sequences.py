@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
 from kmdb_dagster.warehouse import ledger
-from kmdb_dagster.warehouse.flush import flush
+from kmdb_dagster.warehouse.ddl.flush import flush
 from kmdb_dagster_tests.buckets import FolderOfRevisions
 from kmdb_dagster_tests.warehouse.revisions import content, misplaced, people, rows
 

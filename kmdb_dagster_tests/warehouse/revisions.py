@@ -14,10 +14,10 @@ from kmdb_dagster.lake import ParsedFile, RawFile, write_parsed
 from kmdb_dagster.lake.parsed import SCHEMA
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import Entry
-from kmdb_dagster.warehouse.loading import load_revision
+from kmdb_dagster.warehouse.loading.revision import load_revision
 from kmdb_dagster.warehouse.models import Base
-from kmdb_dagster.warehouse.people import move_facts
-from kmdb_dagster.warehouse.tying import Tied, tie_revision
+from kmdb_dagster.warehouse.people.tying import Tied, tie_revision
+from kmdb_dagster.warehouse.people.user_map import move_facts
 
 BATCH = 100
 PATIENCE = 30.0

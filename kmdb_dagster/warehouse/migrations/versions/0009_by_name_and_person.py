@@ -11,7 +11,7 @@ COLUMNS = (
     "SELECT COUNT(*) FROM INFORMATION_SCHEMA.STATISTICS WHERE TABLE_SCHEMA = DATABASE() "
     "AND TABLE_NAME = 'events' AND INDEX_NAME = 'by_name'"
 )
-"""None: the indexes are away (`warehouse.indexes`), and will come back as they should be."""
+"""None: the indexes are away (`warehouse.ddl.indexes`), and will come back as they should be."""
 
 
 def upgrade() -> None:

@@ -13,8 +13,8 @@ from sqlalchemy import Engine, create_engine
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse import infile
-from kmdb_dagster.warehouse.infile import _file_of, send
+from kmdb_dagster.warehouse.loading import infile
+from kmdb_dagster.warehouse.loading.infile import _file_of, send
 from kmdb_dagster.warehouse.server import transaction
 from kmdb_dagster_tests.buckets import T, event, line, property_set
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, one, rows
@@ -159,7 +159,7 @@ def test_many_pieces_of_a_revision_come_in_as_one(
         for number in range(40)
     ]
     entry, whole = revisions.load(1, *lines), content(engine)
-    monkeypatch.setattr("kmdb_dagster.warehouse.facts.pieces.__defaults__", (3,))
+    monkeypatch.setattr("kmdb_dagster.warehouse.loading.facts.pieces.__defaults__", (3,))
     assert revisions.load(1, *lines) == entry
     assert content(engine) == whole
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.export.forgotten import digest
-from kmdb_dagster.warehouse.cache import IdCache, Kind
 from kmdb_dagster.warehouse.forgotten import MEANWHILE, read_forgotten
+from kmdb_dagster.warehouse.names.cache import IdCache, Kind
 from kmdb_dagster.warehouse.server import insert, named_lock, transaction
 
 NAMES_PER_STATEMENT = 1000

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
+from kmdb_dagster.warehouse.ddl.partitions import Partition, read_partitions
 from kmdb_dagster.warehouse.models import ORDINAL_BITS, id_range
-from kmdb_dagster.warehouse.partitions import Partition, read_partitions
-from kmdb_dagster.warehouse.people import FACTS
+from kmdb_dagster.warehouse.people.user_map import FACTS
 from kmdb_dagster.warehouse.server import autocommit, change_schema, transaction
 
 log = logging.getLogger(__name__)

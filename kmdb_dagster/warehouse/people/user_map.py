@@ -8,7 +8,7 @@ whatever runs at once and wherever a process is killed:
   (``pending_moves``), or spans of time that are to be looked through (``pending_spans``). What is done is crossed out
   in the transaction that did it.
 * Whoever puts facts under persons, to load or to move them, looks when it commits whether the map is still the one
-  that it read (`warehouse.map_lock`), and puts right what it did if it is not.
+  that it read (`warehouse.people.map_lock`), and puts right what it did if it is not.
 """
 
 import json
@@ -21,11 +21,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, text
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.warehouse.indexes import indexes_wait
-from kmdb_dagster.warehouse.map_lock import count_change, hold_map, map_version
+from kmdb_dagster.warehouse.ddl.indexes import indexes_wait
 from kmdb_dagster.warehouse.models import id_range
+from kmdb_dagster.warehouse.people.map_lock import count_change, hold_map, map_version
+from kmdb_dagster.warehouse.people.spans import spans_of
 from kmdb_dagster.warehouse.server import in_parts, number_rows, transaction
-from kmdb_dagster.warehouse.spans import spans_of
 
 FACTS = ("events", "properties")
 MOVES_PER_TRANSACTION = 1000
@@ -101,7 +101,7 @@ def move_facts(engine: Engine, report: Report = lambda *_: None) -> int:
     """Let all facts follow that are written down, and look through the spans of time that are.
 
     May be killed anywhere and run by several at once: they share the work. Does nothing while indexes are away
-    (`warehouse.indexes`).
+    (`warehouse.ddl.indexes`).
 
     Returns:
         Of how many identities facts were moved.

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from kmdb_dagster.warehouse.filters import Filters
+from kmdb_dagster.warehouse.loading.filters import Filters
 from kmdb_dagster.warehouse.models import LINE_BITS, ORDINAL_BITS
 
 Column: TypeAlias = Any

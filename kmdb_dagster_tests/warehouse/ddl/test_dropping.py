@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.warehouse.counting import Counts, Wrong, wrong_among, wrong_anywhere
-from kmdb_dagster.warehouse.dropping import Drop, apply_drop, plan_drop, read_drop
-from kmdb_dagster.warehouse.partitions import Partition, apply_plans, plan_all
+from kmdb_dagster.warehouse.ddl.dropping import Drop, apply_drop, plan_drop, read_drop
+from kmdb_dagster.warehouse.ddl.partitions import Partition, apply_plans, plan_all
 from kmdb_dagster_tests.buckets import alias, event, property_set
 from kmdb_dagster_tests.warehouse.revisions import (
     Revisions,

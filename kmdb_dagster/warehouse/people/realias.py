@@ -16,12 +16,12 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.export.people import Numbers, Ties
-from kmdb_dagster.warehouse import people
-from kmdb_dagster.warehouse.graph import people_of, without
-from kmdb_dagster.warehouse.map_lock import count_change, own_map
-from kmdb_dagster.warehouse.partitions import Partition, read_partitions
-from kmdb_dagster.warehouse.people import Report
-from kmdb_dagster.warehouse.rules import Rule, ids_of, put_in_force, rule_asked_for
+from kmdb_dagster.warehouse.ddl.partitions import Partition, read_partitions
+from kmdb_dagster.warehouse.people import user_map
+from kmdb_dagster.warehouse.people.graph import people_of, without
+from kmdb_dagster.warehouse.people.map_lock import count_change, own_map
+from kmdb_dagster.warehouse.people.rules import Rule, ids_of, put_in_force, rule_asked_for
+from kmdb_dagster.warehouse.people.user_map import Report
 from kmdb_dagster.warehouse.server import insert, transaction
 from kmdb_dagster.warehouse.streams import numbers, stream
 
@@ -50,7 +50,7 @@ def realias(
         put_in_force(connection, rule)
         changed = _rebuild(connection, rule, report)
         insert(connection, SPAN, _spans(connection))
-    return Realiased(changed, people.move_facts(engine, report))
+    return Realiased(changed, user_map.move_facts(engine, report))
 
 
 def _rebuild(connection: Connection, rule: Rule, report: Report) -> int:
@@ -118,9 +118,9 @@ def _before(connection: Connection, identities: Numbers, report: Report) -> Numb
 
 
 def _write(connection: Connection, identities: Numbers, person: Numbers, report: Report) -> None:
-    for start in range(0, len(identities), people.MAPPED_PER_STATEMENT):
-        part = slice(start, start + people.MAPPED_PER_STATEMENT)
-        people.rewrite_map(connection, list(zip(identities[part].tolist(), person[part].tolist(), strict=True)))
+    for start in range(0, len(identities), user_map.MAPPED_PER_STATEMENT):
+        part = slice(start, start + user_map.MAPPED_PER_STATEMENT)
+        user_map.rewrite_map(connection, list(zip(identities[part].tolist(), person[part].tolist(), strict=True)))
         report("writing the map", min(part.stop, len(identities)), len(identities))
 
 
@@ -129,7 +129,7 @@ def _spans(connection: Connection) -> list[tuple[str, datetime, datetime]]:
     found = read_partitions(connection)
     return [
         (table, *span)
-        for table in people.FACTS
+        for table in user_map.FACTS
         for span in _between([partition for partition in found if partition.table == table])
     ]
 

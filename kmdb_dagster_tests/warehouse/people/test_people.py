@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from kmdb_dagster.warehouse.models import row_id
-from kmdb_dagster.warehouse.people import MOVES_PER_TRANSACTION, move_facts
+from kmdb_dagster.warehouse.people.user_map import MOVES_PER_TRANSACTION, move_facts
 from kmdb_dagster.warehouse.server import IDS_PER_STATEMENT
 from kmdb_dagster_tests.buckets import T, alias, property_set
 from kmdb_dagster_tests.buckets import event as came

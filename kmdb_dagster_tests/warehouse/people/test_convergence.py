@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kmdb_dagster.export.people import rank
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.people import move_facts
+from kmdb_dagster.warehouse.people.user_map import move_facts
 from kmdb_dagster_tests.buckets import alias, event, property_set
 from kmdb_dagster_tests.warehouse.revisions import Revisions, content, emptied, misplaced, people
 

@@ -6,8 +6,8 @@ import numpy as np
 from sqlalchemy import Engine
 
 from kmdb_dagster.warehouse.migrations import migrate
-from kmdb_dagster.warehouse.people import move_facts
-from kmdb_dagster.warehouse.spans import WEEK, spans_of, widen
+from kmdb_dagster.warehouse.people.spans import WEEK, spans_of, widen
+from kmdb_dagster.warehouse.people.user_map import move_facts
 from kmdb_dagster_tests.buckets import T, alias, event, property_set
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, misplaced, one, rows
 

@@ -14,9 +14,9 @@ from dev.servers import REDIS, Server, running, start, stop
 from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse import cache as module
-from kmdb_dagster.warehouse.cache import IdCache
-from kmdb_dagster.warehouse.flush import flush
+from kmdb_dagster.warehouse.ddl.flush import flush
+from kmdb_dagster.warehouse.names import cache as module
+from kmdb_dagster.warehouse.names.cache import IdCache
 from kmdb_dagster_tests.warehouse.revisions import rows
 
 NAMES = ["anna@example.com", "bob@example.com", "carl@example.com"]

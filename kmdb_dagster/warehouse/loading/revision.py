@@ -15,17 +15,27 @@ from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.lake import Blotter, ParsedFile
-from kmdb_dagster.warehouse import ledger, people
-from kmdb_dagster.warehouse.aliases import count_aliases
-from kmdb_dagster.warehouse.facts import Facts, Numbers, Records, choose, event_rows, ids_of, pieces, property_rows
-from kmdb_dagster.warehouse.filters import Filters, read_filters
+from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.forgotten import being_forgotten, read_forgotten
-from kmdb_dagster.warehouse.infile import send
-from kmdb_dagster.warehouse.interning import Interner
-from kmdb_dagster.warehouse.map_lock import hold_generation, map_version
+from kmdb_dagster.warehouse.loading.facts import (
+    Facts,
+    Numbers,
+    Records,
+    choose,
+    event_rows,
+    ids_of,
+    pieces,
+    property_rows,
+)
+from kmdb_dagster.warehouse.loading.filters import Filters, read_filters
+from kmdb_dagster.warehouse.loading.infile import send
 from kmdb_dagster.warehouse.models import MAX_LINE, row_id
+from kmdb_dagster.warehouse.names.interning import Interner
+from kmdb_dagster.warehouse.people import user_map
+from kmdb_dagster.warehouse.people.aliases import count_aliases
+from kmdb_dagster.warehouse.people.map_lock import hold_generation, map_version
+from kmdb_dagster.warehouse.people.spans import widen
 from kmdb_dagster.warehouse.server import insert, transaction
-from kmdb_dagster.warehouse.spans import widen
 
 COUNTS = ledger.Entry._fields[: ledger.Entry._fields.index("bytes")]
 REJECTED = "INSERT INTO rejected_lines (revision, line, reason, raw) VALUES (%s, %s, %s, %s)"
@@ -55,7 +65,7 @@ def load_revision(
         entry = loading.account.entry(parsed)
         ledger.record(connection, revision, entry)
         if entry.t_min and entry.t_max:
-            people.settle(connection, version, loading.used, revision, (entry.t_min, entry.t_max))
+            user_map.settle(connection, version, loading.used, revision, (entry.t_min, entry.t_max))
     return entry
 
 
@@ -65,7 +75,7 @@ def _delete(connection: Connection, revision: int, span: ledger.Span) -> None:
     if span.t_min is None:
         return
     where = {"first": row_id(revision, 0), "last": row_id(revision + 1, 0) - 1, **span._asdict()}
-    for table in people.FACTS:
+    for table in user_map.FACTS:
         connection.execute(
             text(f"DELETE FROM {table} WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"),  # noqa: S608
             where,
@@ -82,7 +92,7 @@ class _Loading:
         self._filters = filters
         self.account = Account()
         self.used: set[tuple[int, int]] = set()
-        """Identities with the persons that were read for them; not all, if more than `people.MOST_COMPARED`."""
+        """Identities with the persons that were read for them; not all, if more than `user_map.MOST_COMPARED`."""
 
     def load(self, piece: pa.RecordBatch) -> None:
         """Insert a piece."""
@@ -122,8 +132,8 @@ class _Loading:
 
     def _persons(self, identities: Numbers) -> Numbers:
         distinct, place = np.unique(identities, return_inverse=True)
-        person = people.persons(self._connection, distinct.tolist())
-        if len(self.used) <= people.MOST_COMPARED:
+        person = user_map.persons(self._connection, distinct.tolist())
+        if len(self.used) <= user_map.MOST_COMPARED:
             self.used.update(person.items())
         return np.array([person[identity] for identity in distinct.tolist()], np.int64)[place]
 

@@ -11,11 +11,12 @@ from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline.forgetting import forget_people
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse import Warehouse, indexes
-from kmdb_dagster.warehouse.checks import Misplaced, misplaced_facts
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ddl import indexes
 from kmdb_dagster.warehouse.forgotten import ask_to_forget
-from kmdb_dagster.warehouse.people import move_facts
-from kmdb_dagster.warehouse.realias import realias
+from kmdb_dagster.warehouse.people.checks import Misplaced, misplaced_facts
+from kmdb_dagster.warehouse.people.realias import realias
+from kmdb_dagster.warehouse.people.user_map import move_facts
 from kmdb_dagster_tests.buckets import alias, event, property_set
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, emptied, rows
 

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from kmdb_dagster.errors import SettingsError
 from kmdb_dagster.warehouse import server
-from kmdb_dagster.warehouse.partitions import TABLES, apply_plans, covered_until, plan_all, read_partitions
+from kmdb_dagster.warehouse.ddl.partitions import TABLES, apply_plans, covered_until, plan_all, read_partitions
 from kmdb_dagster_tests.buckets import alias, event
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, one, wait_until
 

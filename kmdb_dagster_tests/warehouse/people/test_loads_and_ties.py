@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 from kmdb_dagster.lake import ParsedFile
 from kmdb_dagster.pipeline.steps import patiently
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.map_lock import count_change, own_map
-from kmdb_dagster.warehouse.people import move_facts
+from kmdb_dagster.warehouse.people.map_lock import count_change, own_map
+from kmdb_dagster.warehouse.people.user_map import move_facts
 from kmdb_dagster_tests.buckets import alias, event, property_set
 from kmdb_dagster_tests.warehouse.revisions import (
     PATIENCE,

@@ -8,12 +8,12 @@ from sqlalchemy import Engine
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse import flush as module
-from kmdb_dagster.warehouse.aliases import Tie, replace_aliases
-from kmdb_dagster.warehouse.flush import EMPTIED, flush
-from kmdb_dagster.warehouse.loading import load_revision
+from kmdb_dagster.warehouse.ddl import flush as module
+from kmdb_dagster.warehouse.ddl.flush import EMPTIED, flush
+from kmdb_dagster.warehouse.loading.revision import load_revision
 from kmdb_dagster.warehouse.models import Base, row_id
-from kmdb_dagster.warehouse.people import move_facts
+from kmdb_dagster.warehouse.people.aliases import Tie, replace_aliases
+from kmdb_dagster.warehouse.people.user_map import move_facts
 from kmdb_dagster_tests.buckets import alias, event
 from kmdb_dagster_tests.warehouse.revisions import BATCH, Revisions, change, content, locks_waited_for, one, wait_until
 

@@ -13,8 +13,8 @@ from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.pipeline.steps import patiently
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.cache import IdCache
-from kmdb_dagster.warehouse.interning import Interner
+from kmdb_dagster.warehouse.names.cache import IdCache
+from kmdb_dagster.warehouse.names.interning import Interner
 from kmdb_dagster_tests.warehouse.revisions import change, one, people, rows
 
 MANY = [f"user{number}@example.com" for number in range(5000)]

@@ -5,11 +5,11 @@ from typing import Any, cast
 
 from sqlalchemy import Engine, event
 
+from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.migrations import migrate
-from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
 from kmdb_dagster_tests.buckets import T, alias
+from kmdb_dagster_tests.warehouse.ddl.test_indexes import explained
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, one, rows
-from kmdb_dagster_tests.warehouse.test_indexes import explained
 
 WEEK = 7 * 24 * 3600
 SPANS = "SELECT revision, t_min, t_max FROM alias_spans ORDER BY revision"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmdb_dagster.errors import SettingsError
-from kmdb_dagster.warehouse.partitions import MOST_PARTITIONS, TABLES, Partition, Plan, covered_until, plan_table
+from kmdb_dagster.warehouse.ddl.partitions import MOST_PARTITIONS, TABLES, Partition, Plan, covered_until, plan_table
 
 DAYS = st.dates(date(2008, 1, 1), date(2030, 1, 1))
 SPANS = st.tuples(st.integers(1, 1000), st.integers(1, 1000))

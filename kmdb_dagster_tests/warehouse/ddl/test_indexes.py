@@ -12,13 +12,13 @@ from sqlalchemy import Engine, text
 from kmdb_dagster.export.sample import sample_revision
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.server import server_of
 from kmdb_dagster_tests.buckets import event
 from kmdb_dagster_tests.databases import empty_database, make_tables
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "data-model.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "data-model.md"
 FACTS = {"e", "p", "a", "b"}
 """The names that the queries give to events and properties."""
 MOST_PARTITIONS = 4

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kmdb_dagster.lake import Blotter, ParsedFile
-from kmdb_dagster.warehouse.aliases import Tie, replace_aliases
 from kmdb_dagster.warehouse.models import row_id
+from kmdb_dagster.warehouse.people.aliases import Tie, replace_aliases
 from kmdb_dagster.warehouse.warehouse import Warehouse
 
 COLUMNS = ["line", "kind", "t", "identity", "name", "alias", "properties"]

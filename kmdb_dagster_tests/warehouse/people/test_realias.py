@@ -7,9 +7,9 @@ from sqlalchemy import Engine
 
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.flush import flush
-from kmdb_dagster.warehouse.partitions import apply_plans, plan_all
-from kmdb_dagster.warehouse.realias import realias
+from kmdb_dagster.warehouse.ddl.flush import flush
+from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.people.realias import realias
 from kmdb_dagster_tests.buckets import T, alias, event, property_set
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, misplaced, one, people
 
@@ -96,7 +96,7 @@ def test_realias_that_is_killed_after_the_map_is_finished_by_the_next_import(
     before = content(engine)["events"]
     change(engine, "UPDATE events SET user_id = 99", "UPDATE user_map SET user_id = identity_id")
     with monkeypatch.context() as patch:
-        patch.setattr("kmdb_dagster.warehouse.people.move_facts", lambda *_: 1 / 0)
+        patch.setattr("kmdb_dagster.warehouse.people.user_map.move_facts", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             realias(engine, warehouse.generation())
     assert misplaced(engine) > 0

@@ -1,0 +1,1 @@
+"""The facts of a revision on their way into the tables."""
