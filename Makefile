@@ -21,9 +21,9 @@ ui: bootstrap ## Dagster's UI on the demo, until Ctrl-C
 stop: ## end everything that demo and ui started; the data stays
 	@if [ -x $(PYTHON_HERE) ]; then $(PYTHON_HERE) -m dev.stop; fi
 
-# A process for each core, each with servers of its own.
+# A process for each core and one more, each with servers of its own: some tests mostly wait for Dagster's daemon.
 test: bootstrap ## all tests, against servers of their own (ARGS='-k aliases -x')
-	@$(PYTHON_HERE) -m pytest -n auto --dist loadgroup $(ARGS)
+	@$(PYTHON_HERE) -m pytest -n $$(($$(nproc) + 1)) --dist loadgroup $(ARGS)
 
 # Playwright's own browsers are not needed: it drives Debian's.
 browser: bootstrap ## the UI in a real browser, as an operator uses it
