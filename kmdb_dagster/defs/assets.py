@@ -24,7 +24,7 @@ from kmdb_dagster.defs.storage import connection_kept
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.pipeline import Pipeline, patiently
 from kmdb_dagster.warehouse import ledger
-from kmdb_dagster.warehouse.people.rules import RULE_WAITS, rule_waits
+from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 
 OWNERS = ["team:data"]
 

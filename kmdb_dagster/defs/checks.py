@@ -16,7 +16,7 @@ from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.ddl.indexes import indexes_wait
 from kmdb_dagster.warehouse.ddl.partitions import covered_until, overflowing, read_partitions
 from kmdb_dagster.warehouse.people import checks
-from kmdb_dagster.warehouse.people.rules import RULE_WAITS, rule_waits
+from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 from kmdb_dagster.warehouse.server import transaction
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN

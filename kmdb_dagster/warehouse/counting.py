@@ -12,8 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.warehouse.ddl.partitions import read_partitions
-from kmdb_dagster.warehouse.models import LINE_BITS, ORDINAL_BITS, id_range
-from kmdb_dagster.warehouse.people.user_map import FACTS
+from kmdb_dagster.warehouse.models import FACTS, LINE_BITS, ORDINAL_BITS, id_range
 from kmdb_dagster.warehouse.server import transaction
 
 EVER = datetime(1000, 1, 1), datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - as the server has it

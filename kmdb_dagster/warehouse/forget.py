@@ -20,10 +20,10 @@ from kmdb_dagster.errors import TransientError
 from kmdb_dagster.export.forgotten import Forgotten
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.forgotten import read_forgotten
-from kmdb_dagster.warehouse.models import LINE_BITS, MAX_ORDINAL, ORDINAL_BITS, id_range
+from kmdb_dagster.warehouse.models import FACTS, LINE_BITS, MAX_ORDINAL, ORDINAL_BITS, id_range
 from kmdb_dagster.warehouse.names.interning import LOCK_SECONDS, USERS
 from kmdb_dagster.warehouse.people.map_lock import hold_generation, own_generation, own_map
-from kmdb_dagster.warehouse.people.user_map import FACTS, persons
+from kmdb_dagster.warehouse.people.user_map import persons
 from kmdb_dagster.warehouse.server import in_parts, named_lock, transaction, translated
 
 MEMBERS = "SELECT user_id, identity_id FROM user_map WHERE user_id IN :ids"

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.export.forgotten import Forgotten, digest
-from kmdb_dagster.warehouse.people.rules import rule_to_follow
+from kmdb_dagster.warehouse.rules import rule_to_follow
 from kmdb_dagster.warehouse.server import insert, transaction
 
 MEANWHILE = "Somebody was forgotten meanwhile. The revision will be taken anew."

@@ -8,6 +8,9 @@ from datetime import datetime
 from sqlalchemy import BINARY, BigInteger, DateTime, Integer, LargeBinary, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+FACTS = ("events", "properties")
+"""The tables of facts, which are replaced, moved and dropped alike."""
+
 LINE_BITS = 24
 ORDINAL_BITS = 16
 MAX_LINE = 2**LINE_BITS - 1

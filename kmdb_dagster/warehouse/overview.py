@@ -11,7 +11,7 @@ from kmdb_dagster.warehouse.ddl.dropping import facts_from
 from kmdb_dagster.warehouse.ddl.indexes import INDEXES_WAIT, missing
 from kmdb_dagster.warehouse.ddl.partitions import covered_until, read_partitions
 from kmdb_dagster.warehouse.forgotten import being_forgotten
-from kmdb_dagster.warehouse.people.rules import RULE_WAITS, rule_waits
+from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 from kmdb_dagster.warehouse.server import server_of, transaction
 
 

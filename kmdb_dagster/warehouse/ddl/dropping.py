@@ -12,8 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.warehouse.ddl.partitions import Partition, read_partitions
-from kmdb_dagster.warehouse.models import ORDINAL_BITS, id_range
-from kmdb_dagster.warehouse.people.user_map import FACTS
+from kmdb_dagster.warehouse.models import FACTS, ORDINAL_BITS, id_range
 from kmdb_dagster.warehouse.server import autocommit, change_schema, transaction
 
 log = logging.getLogger(__name__)

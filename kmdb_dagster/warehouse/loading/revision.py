@@ -29,7 +29,7 @@ from kmdb_dagster.warehouse.loading.facts import (
 )
 from kmdb_dagster.warehouse.loading.filters import Filters, read_filters
 from kmdb_dagster.warehouse.loading.infile import send
-from kmdb_dagster.warehouse.models import MAX_LINE, row_id
+from kmdb_dagster.warehouse.models import FACTS, MAX_LINE, row_id
 from kmdb_dagster.warehouse.names.interning import Interner
 from kmdb_dagster.warehouse.people import user_map
 from kmdb_dagster.warehouse.people.aliases import count_aliases
@@ -75,7 +75,7 @@ def _delete(connection: Connection, revision: int, span: ledger.Span) -> None:
     if span.t_min is None:
         return
     where = {"first": row_id(revision, 0), "last": row_id(revision + 1, 0) - 1, **span._asdict()}
-    for table in user_map.FACTS:
+    for table in FACTS:
         connection.execute(
             text(f"DELETE FROM {table} WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"),  # noqa: S608
             where,

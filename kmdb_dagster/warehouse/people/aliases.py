@@ -19,8 +19,8 @@ from kmdb_dagster.warehouse.forgotten import MEANWHILE, read_forgotten
 from kmdb_dagster.warehouse.models import id_range
 from kmdb_dagster.warehouse.people.graph import people_of
 from kmdb_dagster.warehouse.people.map_lock import own_map
-from kmdb_dagster.warehouse.people.rules import Rule, ids_of, settled_rule
 from kmdb_dagster.warehouse.people.user_map import assign, persons
+from kmdb_dagster.warehouse.rules import Rule, ids_of, settled_rule
 from kmdb_dagster.warehouse.server import in_parts, insert, transaction
 
 OF_REVISION = "FROM aliases WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"
@@ -55,7 +55,7 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
         generation: that of the ids in ``ties``.
         revision: its number.
         ties: all of its alias lines, in order.
-        numeric_apart: what KMDB_NUMERIC_APART says; it counts only where there is no alias yet (`people.rules`).
+        numeric_apart: what KMDB_NUMERIC_APART says; it counts only where there is no alias yet (`warehouse.rules`).
         forgotten: whose aliases were left out of ``ties``.
 
     Returns:

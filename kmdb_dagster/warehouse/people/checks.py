@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine, text
 
-from kmdb_dagster.warehouse.people.user_map import FACTS
+from kmdb_dagster.warehouse.models import FACTS
 from kmdb_dagster.warehouse.server import transaction
 
 MISPLACED = (

@@ -17,11 +17,12 @@ from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.export.people import Numbers, Ties
 from kmdb_dagster.warehouse.ddl.partitions import Partition, read_partitions
+from kmdb_dagster.warehouse.models import FACTS
 from kmdb_dagster.warehouse.people import user_map
 from kmdb_dagster.warehouse.people.graph import people_of, without
 from kmdb_dagster.warehouse.people.map_lock import count_change, own_map
-from kmdb_dagster.warehouse.people.rules import Rule, ids_of, put_in_force, rule_asked_for
 from kmdb_dagster.warehouse.people.user_map import Report
+from kmdb_dagster.warehouse.rules import Rule, ids_of, put_in_force, rule_asked_for
 from kmdb_dagster.warehouse.server import insert, transaction
 from kmdb_dagster.warehouse.streams import numbers, stream
 
@@ -129,7 +130,7 @@ def _spans(connection: Connection) -> list[tuple[str, datetime, datetime]]:
     found = read_partitions(connection)
     return [
         (table, *span)
-        for table in user_map.FACTS
+        for table in FACTS
         for span in _between([partition for partition in found if partition.table == table])
     ]
 

@@ -22,12 +22,11 @@ from sqlalchemy import Connection, Engine, Row, text
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse.ddl.indexes import indexes_wait
-from kmdb_dagster.warehouse.models import id_range
+from kmdb_dagster.warehouse.models import FACTS, id_range
 from kmdb_dagster.warehouse.people.map_lock import count_change, hold_map, map_version
 from kmdb_dagster.warehouse.people.spans import spans_of
 from kmdb_dagster.warehouse.server import in_parts, number_rows, transaction
 
-FACTS = ("events", "properties")
 MOVES_PER_TRANSACTION = 1000
 MAPPED_PER_STATEMENT = 20_000
 MOST_COMPARED = 100_000
