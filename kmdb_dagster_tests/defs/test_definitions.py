@@ -172,6 +172,15 @@ def test_folders_know_only_those_below_them(folder: str, below: set[str]) -> Non
     assert set(re.findall(r"^\s*(?:from|import) kmdb_dagster\.(\w+)", text, re.MULTILINE)) <= below
 
 
+@pytest.mark.parametrize(
+    ("folder", "others"),
+    [("ddl", {"people", "names", "loading"}), ("names", {"people", "loading"}), ("people", {"loading"})],
+)
+def test_folders_of_the_warehouse_know_none_above_them(folder: str, others: set[str]) -> None:
+    text = "".join(path.read_text() for path in (PACKAGE / "warehouse" / folder).glob("*.py"))
+    assert not set(re.findall(r"from kmdb_dagster\.warehouse\.(\w+)", text)) & others
+
+
 def _imports(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
