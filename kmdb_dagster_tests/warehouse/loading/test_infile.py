@@ -19,6 +19,8 @@ from kmdb_dagster.warehouse.server import transaction
 from kmdb_dagster_tests.buckets import T, event, line, property_set
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, one, rows
 
+pytestmark = pytest.mark.xdist_group("infile")  # some change settings of the server, which the others meet
+
 AT = datetime(2014, 4, 15, 15, 57, 33)  # noqa: DTZ001 - as the server has it
 TROUBLE = "\\\t\n\r\0\x1a\b\"'`,;%NZnrt0b \x7f\x80\u2028\ufeff\uffff\U0001f600\U0010ffff"
 VALUES = st.lists(st.none() | st.text() | st.text(alphabet=TROUBLE), max_size=30)
