@@ -31,3 +31,13 @@ def make_tables(url: str) -> None:
     warehouse = Warehouse(database_url(url))
     migrate(warehouse.engine)
     warehouse.close()
+
+
+@contextmanager
+def new_warehouse(server_url: str) -> Iterator[Warehouse]:
+    """A warehouse of its own, with its tables."""
+    with empty_database(server_url) as url:
+        make_tables(url)
+        opened = Warehouse(database_url(url))
+        yield opened
+        opened.close()

@@ -18,12 +18,11 @@ from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
 from kmdb_dagster.pipeline.forgetting import Done, forget_people
-from kmdb_dagster.settings import database_url
 from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse, ledger
 from kmdb_dagster.warehouse.forgotten import ask_to_forget
 from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event, line, property_set
-from kmdb_dagster_tests.databases import empty_database, make_tables
+from kmdb_dagster_tests.databases import new_warehouse
 from kmdb_dagster_tests.warehouse.revisions import content, emptied, misplaced, one, people, rows
 from kmdb_dagster_tests.warehouse.workers import Worker, at_once, count_moments, killed_at, workers
 
@@ -135,11 +134,8 @@ def everything_in(folder: Path) -> bytes:
 @pytest.fixture(scope="module")
 def plain(server_url: str) -> Iterator[Warehouse]:
     """Another warehouse."""
-    with empty_database(server_url) as url:
-        make_tables(url)
-        opened = Warehouse(database_url(url))
+    with new_warehouse(server_url) as opened:
         yield opened
-        opened.close()
 
 
 REVISIONS = (

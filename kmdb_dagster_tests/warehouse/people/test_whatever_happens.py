@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from kmdb_dagster.export.people import rank
-from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.buckets import alias, event, property_set
-from kmdb_dagster_tests.databases import empty_database, make_tables
+from kmdb_dagster_tests.databases import new_warehouse
 from kmdb_dagster_tests.warehouse.revisions import content, emptied, misplaced, people
 from kmdb_dagster_tests.warehouse.workers import Run, Worker, at_once, count_moments, killed_at, parse, workers
 
@@ -121,11 +120,8 @@ def nearest(name: str, ties: Sequence[Alias], numbers: Sequence[str]) -> str:
 @pytest.fixture(scope="module")
 def plain(server_url: str) -> Iterator[Warehouse]:
     """Where everything is imported in order, by one process, once."""
-    with empty_database(server_url) as url:
-        make_tables(url)
-        opened = Warehouse(database_url(url))
+    with new_warehouse(server_url) as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
