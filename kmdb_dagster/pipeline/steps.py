@@ -67,7 +67,7 @@ def parse(pipeline: Pipeline, revision: int) -> Figures:
     while True:
         forgotten = pipeline.warehouse.forgotten()
         blot = Blotter(forgotten)
-        path, told = pipeline.lake.parsed(revision), read_columns(_chunks(raw))
+        path, told = pipeline.lake.parsed(revision), guard.numbered(read_columns(_chunks(raw)))
         tally = write_parsed(path, revision, raw, told, check=guard, blot=blot)
         pipeline.warehouse.forget_tied(blot.tied, numeric_apart=pipeline.numeric_apart)
         # Looked at once the file is in its place: who forgets looks through the files after he has said whom.

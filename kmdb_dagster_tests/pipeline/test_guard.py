@@ -6,9 +6,10 @@ import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.lake import Lake, ParsedFile
-from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
-from kmdb_dagster.pipeline.guard import SMALL
+from kmdb_dagster.export.records import Blank
+from kmdb_dagster.lake import Lake, ParsedFile, RawFile
+from kmdb_dagster.pipeline import Pipeline, fetch, guard, load, parse, tie
+from kmdb_dagster.pipeline.guard import SMALL, Guard
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.lakes import empty_lake, parse_into
 from kmdb_dagster_tests.warehouse.revisions import content
@@ -46,6 +47,29 @@ def test_as_many_rejected_lines_as_are_allowed_are_let_through_and_one_more_is_n
 def test_a_small_file_is_let_through_whatever_is_on_its_lines(lake: Lake) -> None:
     assert parse_into(lake, 57, BAD * (SMALL - 1), most=0.0)["rejected"] == SMALL - 1
     assert f"{SMALL} of the {SMALL} lines" in refusal(lake, BAD * SMALL, 0.0)
+
+
+@pytest.mark.parametrize("line", [GOOD, BAD, b"\n"])
+def test_a_line_that_row_ids_cannot_number_refuses_the_file_as_soon_as_it_is_read(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, line: bytes
+) -> None:
+    monkeypatch.setattr(guard, "MAX_LINE", 50)
+    assert parse_into(lake, 57, line * 50)["lines"] == 50
+    before = lake.parsed(57).read_bytes()
+    words = refusal(lake, line * 51, 1.0)
+    assert "Revision 57 has more than 50 lines" in words
+    assert "Nothing of the revision was changed" in words
+    assert lake.parsed(57).read_bytes() == before
+
+
+def test_nothing_is_read_beyond_the_line_that_refuses_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "MAX_LINE", 2)
+    lines = iter([Blank(1), Blank(2), Blank(3), Blank(4)])
+    told = Guard(57, RawFile(None, None, 0), 1.0).numbered(lines)
+    assert [next(told), next(told)] == [Blank(1), Blank(2)]
+    with pytest.raises(PermanentError):
+        next(told)
+    assert next(lines) == Blank(4)
 
 
 def test_an_empty_file_is_let_through(lake: Lake) -> None:
