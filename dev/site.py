@@ -131,7 +131,7 @@ def prepare_dagster(settings: Mapping[str, str]) -> None:
     The tables are made before anything of Dagster runs: several processes that find none make them all at once,
     and some of these die of it.
     """
-    DAGSTER_HOME.mkdir(exist_ok=True)
+    DAGSTER_HOME.mkdir(exist_ok=True, mode=0o700)
     shutil.copyfile(ROOT / "deploy" / "mysql" / "dagster.yaml", DAGSTER_HOME / "dagster.yaml")
     done = DAGSTER_HOME / ".migrated"
     constraints = (ROOT / "constraints.txt").read_text()  # another Dagster may want other tables

@@ -22,6 +22,8 @@ def ui(port: int) -> None:
         DAGSTER_HOME=$HOME/kmdb kmdb ui
     """
     load_settings()
+    # Compute logs may hold personal data: files of this process and its children are for this user only.
+    os.umask(0o077)
     home = os.environ.get("DAGSTER_HOME")
     if home:
         # Dagster wants it absolute.
@@ -34,7 +36,7 @@ def ui(port: int) -> None:
 
 def configure(home: Path) -> None:
     """Give a new DAGSTER_HOME the configuration that comes with the package, keeping the history in it."""
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     target = home / "dagster.yaml"
     if not target.exists():
         shipped = _shipped("dagster.yaml").read_text()

@@ -1,5 +1,7 @@
 """The command that carries out runs, one machine of many: ``worker``."""
 
+import os
+
 import click
 
 from kmdb_dagster.errors import SettingsError
@@ -26,6 +28,8 @@ def worker(runs: int) -> None:
         raise SettingsError("Celery is not installed: pip install 'kmdb-dagster[celery]'.") from None
     from kmdb_dagster.defs.instance import open_instance
 
+    # As in `kmdb ui`: compute logs of runs may hold personal data.
+    os.umask(0o077)
     with open_instance() as instance:
         work(instance, runs)
 

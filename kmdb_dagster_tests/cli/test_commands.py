@@ -1,5 +1,6 @@
 """What holds for every command: help, exit codes, one line for a failure."""
 
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -148,8 +149,22 @@ def test_a_new_dagster_home_keeps_the_history_in_itself_and_an_old_one_is_left_a
     assert configuration.read_text() == "mine"
 
 
+def test_a_new_dagster_home_is_for_this_user_only(tmp_path: Path) -> None:
+    configure(tmp_path / "home")
+    assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700
+
+
+def test_what_the_ui_creates_is_for_this_user_only(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    masks: list[int] = []
+    monkeypatch.setattr("os.umask", masks.append)
+    monkeypatch.setattr("os.execv", lambda *_: None)
+    assert terminal.kmdb("ui").code == 0
+    assert masks == [0o077]
+
+
 def test_the_ui_listens_on_this_machine_only(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
+    monkeypatch.setattr("os.umask", lambda _: None)
     monkeypatch.setattr("os.execv", lambda _, arguments: started.append(arguments))
     assert terminal.kmdb("ui", "--port", "3999").code == 0
     ((*_, host_option, host, _, port),) = started
