@@ -234,7 +234,7 @@ def main() -> None:
     """Both histories, one after another, on a MariaDB of our own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--partitions", type=int, default=100_000)
-    parser.add_argument("--no-browser", action="store_true", help="without Playwright and chromium (`make browser`)")
+    parser.add_argument("--no-browser", action="store_true", help="without chromium (dev/test --browser installs it)")
     parser.add_argument("--history", choices=("sqlite", "mysql"), action="append", help="only this one")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, server_of(None, Path(name)) as server:

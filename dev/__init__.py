@@ -7,5 +7,5 @@ Not part of the installed package, and imported by nothing in it.
 * ``fleet``: the processes that outlive a command, remembered in a file.
 * ``site``: the demo's place: its folder, its settings, its servers, bucket, databases and daemon.
 * ``report``: the demo's answers.
-* ``demo``, ``ui``, ``stop``: the commands behind ``make demo``, ``make ui`` and ``make stop``.
+* ``demo``, ``ui``, ``stop``: the commands behind ``dev/demo``, ``dev/ui`` and ``dev/stop``.
 """

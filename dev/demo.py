@@ -1,4 +1,4 @@
-"""`make demo`: a sample bucket, imported through Dagster into a private MariaDB, and questions asked of it.
+"""`dev/demo`: a sample bucket, imported through Dagster into a private MariaDB, and questions asked of it.
 
 Here is the order of the steps and what is said about them; the steps themselves are in ``site``. Run again, it
 picks up whatever is there: servers that answer, data that is in.
@@ -41,10 +41,10 @@ def main() -> int:
         _demo(console)
     except DevError as error:
         console.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
-        console.print(f"What was done stays. Logs: {site.FOLDER}. To start over: make clean demo")
+        console.print(f"What was done stays. Logs: {site.FOLDER}. To start over: dev/clean; dev/demo")
         return 1
     except KeyboardInterrupt:
-        console.print("\nThe import goes on without you: [bold]make stop[/bold] ends it.")
+        console.print("\nThe import goes on without you: [bold]dev/stop[/bold] ends it.")
         return 130
     return 0
 
@@ -58,7 +58,7 @@ def _demo(console: Console) -> None:
     report.show(prepared.engine, console)
     old = len(prepared.before & wanted)
     console.print(f"\nImported {len(wanted) - old} new revisions; {old} were in already.")
-    console.print("Next: [bold]make ui[/bold] shows all this in Dagster, [bold]make stop[/bold] ends the servers.")
+    console.print("Next: [bold]dev/ui[/bold] shows all this in Dagster, [bold]dev/stop[/bold] ends the servers.")
 
 
 def prepare(console: Console) -> Prepared:

@@ -1,6 +1,6 @@
 """`python -m dev.pictures`: asks the demo every question of docs/questions.md anew, for its output and its picture.
 
-Needs the servers of `make demo`.
+Needs the servers of `dev/demo`.
 """
 
 import os

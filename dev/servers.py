@@ -1,4 +1,4 @@
-"""Private servers on free ports of 127.0.0.1: MariaDB, Redis, and an S3 that lives in memory (moto).
+"""Private servers on free ports of 127.0.0.1: MariaDB, MySQL, Redis, and an S3 that lives in memory (moto).
 
     with running(MARIADB, tmp_path / "mariadb") as server:
         create_engine(f"{server.url}/test")
@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from dev import mysql
 from dev.processes import DevError, Process, alive, end, find_program, free_port, spawn, tail, wait_until
 
 HOST = "127.0.0.1"
@@ -171,13 +173,46 @@ def _mariadb_command(folder: Path, port: int) -> list[str]:
     ]
 
 
-def _mariadb_answers(port: int) -> bool:
+def _database_answers(port: int) -> bool:
     try:
         connection = MySQLdb.connect(host=HOST, port=port, user="root", connect_timeout=2)
     except MySQLdb.OperationalError:
         return False
     connection.close()
     return True
+
+
+def _prepare_mysql(folder: Path) -> None:
+    if (folder / "data").exists():
+        return
+    fresh = folder / "data.new"  # becomes data when it is whole
+    shutil.rmtree(fresh, ignore_errors=True)
+    command = [*mysql.mysqld(), *_as_root(), f"--datadir={fresh}", "--secure-file-priv=", "--initialize-insecure"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DevError(f"mysqld --initialize-insecure failed in {folder}:\n{done.stderr[-2000:]}")
+    fresh.rename(folder / "data")
+
+
+def _mysql_command(folder: Path, port: int) -> list[str]:
+    return [
+        *mysql.mysqld(),
+        *_as_root(),
+        f"--datadir={folder / 'data'}",
+        f"--port={port}",
+        f"--bind-address={HOST}",  # root has no password
+        # A socket's path may not be longer than 107 bytes, and folders of tests are.
+        f"--socket={tempfile.gettempdir()}/kmdb-mysql-{port}.sock",
+        "--secure-file-priv=",  # its default is a folder that only the installed package has
+        f"--pid-file={folder / 'pid'}",
+        "--mysqlx=OFF",
+        "--local-infile=ON",
+        "--max-connections=500",
+        "--innodb-buffer-pool-size=512M",
+        "--innodb-redo-log-capacity=256M",
+        "--innodb-flush-log-at-trx-commit=2",
+        "--skip-log-bin",
+    ]
 
 
 def _redis_command(folder: Path, port: int) -> list[str]:
@@ -209,7 +244,8 @@ def _s3_answers(port: int) -> bool:
         connection.close()
 
 
-MARIADB = Kind("MariaDB", "mysql://root@127.0.0.1:{port}", _mariadb_command, _mariadb_answers, _prepare_mariadb)
+MARIADB = Kind("MariaDB", "mysql://root@127.0.0.1:{port}", _mariadb_command, _database_answers, _prepare_mariadb)
+MYSQL = Kind("MySQL", "mysql://root@127.0.0.1:{port}", _mysql_command, _database_answers, _prepare_mysql)
 REDIS = Kind("Redis", "redis://127.0.0.1:{port}/0", _redis_command, _redis_answers)
 S3 = Kind("S3", "http://127.0.0.1:{port}", _s3_command, _s3_answers)
-KINDS = {kind.name: kind for kind in (MARIADB, REDIS, S3)}
+KINDS = {kind.name: kind for kind in (MARIADB, MYSQL, REDIS, S3)}

@@ -1,4 +1,4 @@
-"""`make stop`: ends everything that the demo and its UI started. The data stays."""
+"""`dev/stop`: ends everything that the demo and its UI started. The data stays."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`make ui`: Dagster's UI on the demo, in the foreground. What the demo needs is started if it does not run."""
+"""`dev/ui`: Dagster's UI on the demo, in the foreground. What the demo needs is started if it does not run."""
 
 import http.client
 import signal
@@ -30,7 +30,7 @@ def main() -> int:
         console.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        console.print("\nThe UI has ended. The servers and Dagster's daemon go on: [bold]make stop[/bold] ends them.")
+        console.print("\nThe UI has ended. The servers and Dagster's daemon go on: [bold]dev/stop[/bold] ends them.")
     return 0
 
 

@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from dev.servers import MARIADB, MYSQL
 from faults import in_dagster, in_the_database, in_the_files, rounds, site
 from faults.database import given, own
 from faults.imports import HungError
@@ -23,7 +24,8 @@ def main() -> int:
     database = given(options.server, options.again) if options.server else None
     with tempfile.TemporaryDirectory(prefix="kmdb_faults_") as folder:
         work = Path(folder)
-        with database or own(work / "mariadb") as opened, site.opened(opened, work) as place:
+        database = database or own(MYSQL if options.mysql else MARIADB, work / "database")
+        with database as opened, site.opened(opened, work) as place:
             server = str(opened.server())
             starts = rounds.undisturbed(place)
             lines = []
@@ -68,6 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1, help="of each kind")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="kinds with this in their name")
+    parser.add_argument("--mysql", action="store_true", help="on a MySQL of our own instead of MariaDB")
     parser.add_argument("--server", help="mysql://root@127.0.0.1:PORT, in place of a MariaDB of our own")
     parser.add_argument("--again", default="", help="the command that starts that server when it was killed")
     parser.add_argument("--short", action="store_true", help="of what happens to Dagster's processes, only the worst")

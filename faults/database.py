@@ -1,4 +1,4 @@
-"""The database server that is to be killed: a MariaDB of our own, or one that is given with how to start it again."""
+"""The database server that is to be killed: one of our own, or one that is given with how to start it again."""
 
 import os
 import shlex
@@ -12,7 +12,7 @@ import MySQLdb
 from sqlalchemy import text
 
 from dev.processes import DevError, wait_until
-from dev.servers import HOST, MARIADB, start, stop
+from dev.servers import HOST, Kind, start, stop
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse.server import Server, autocommit, connect, server_of
 
@@ -64,11 +64,11 @@ class Database:
 
 
 @contextmanager
-def own(folder: Path) -> Iterator[Database]:
-    """A MariaDB for as long as the block lasts."""
-    started = [start(MARIADB, folder)]
+def own(kind: Kind, folder: Path) -> Iterator[Database]:
+    """A MariaDB or MySQL for as long as the block lasts."""
+    started = [start(kind, folder)]
     try:
-        yield Database(started[0].url, lambda: started.append(start(MARIADB, folder, started[0].port)))
+        yield Database(started[0].url, lambda: started.append(start(kind, folder, started[0].port)))
     finally:
         stop(started[-1])
 

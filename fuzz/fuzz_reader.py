@@ -1,6 +1,6 @@
 """Feeds any bytes to the reader: whatever they are, each line must be accounted for, and both paths must agree.
 
-    make fuzz SECONDS=120
+    dev/fuzz 120
     .venv/bin/python -m fuzz.fuzz_reader var/fuzz/crash-…    one input again
 
 An input is a revision file as it is, so `kmdb inspect` reads it too. Arguments are libFuzzer's. What guides it is the

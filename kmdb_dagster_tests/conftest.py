@@ -1,7 +1,8 @@
 """What every test may ask for: real servers, started once; a fresh database, folder bucket and environment for each.
 
-With KMDB_TEST_SERVER_URL (``mysql://root@127.0.0.1:3306``) the tests marked ``database`` use that server instead of
-starting MariaDB. The mark comes by itself to every test that needs a database.
+``KMDB_TEST_SERVER=mysql`` starts MySQL instead of MariaDB. With KMDB_TEST_SERVER_URL
+(``mysql://root@127.0.0.1:3306``) the tests use that server and start none. Every test that needs a database gets the
+mark ``database``.
 """
 
 import os
@@ -13,7 +14,7 @@ import dagster as dg
 import hypothesis
 import pytest
 
-from dev.servers import MARIADB, REDIS, S3, running
+from dev.servers import MARIADB, MYSQL, REDIS, S3, running
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.settings import Settings, database_url
 from kmdb_dagster.warehouse import Warehouse
@@ -27,6 +28,8 @@ hypothesis.settings.register_profile("untimed", hypothesis.settings.default, dea
 hypothesis.settings.load_profile("untimed")
 
 SERVER_VARIABLE = "KMDB_TEST_SERVER_URL"
+KIND_VARIABLE = "KMDB_TEST_SERVER"
+SERVERS = {"mariadb": MARIADB, "mysql": MYSQL}
 BROWSER = "browser"
 
 
@@ -36,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """What needs a browser runs where it is asked for by name: `make browser`."""
+    """What needs a browser runs where it is asked for by name: `dev/test --browser`."""
     asked = any(Path(argument).name == BROWSER for argument in config.args)
     return True if collection_path.name == BROWSER and not asked else None
 
@@ -65,7 +68,8 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given:
         yield given.rstrip("/")
         return
-    with running(MARIADB, tmp_path_factory.mktemp("mariadb")) as server:
+    kind = SERVERS[os.environ.get(KIND_VARIABLE, "mariadb")]
+    with running(kind, tmp_path_factory.mktemp("database")) as server:
         yield server.url
 
 

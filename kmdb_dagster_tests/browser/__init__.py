@@ -1,1 +1,1 @@
-"""The UI as an operator uses it, in a real browser: `make browser`. It needs Debian's chromium and Playwright."""
+"""The UI as an operator uses it, in a real browser: `dev/test --browser`. It needs Debian's chromium and Playwright."""
