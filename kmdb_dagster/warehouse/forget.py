@@ -23,10 +23,12 @@ from kmdb_dagster.warehouse.forgotten import read_forgotten
 from kmdb_dagster.warehouse.models import FACTS, LINE_BITS, MAX_ORDINAL, ORDINAL_BITS, id_range
 from kmdb_dagster.warehouse.names.interning import LOCK_SECONDS, USERS
 from kmdb_dagster.warehouse.people.map_lock import hold_generation, own_generation, own_map
-from kmdb_dagster.warehouse.people.user_map import persons
 from kmdb_dagster.warehouse.server import in_parts, named_lock, transaction, translated
 
-MEMBERS = "SELECT user_id, identity_id FROM user_map WHERE user_id IN :ids"
+MEMBERS = (
+    "SELECT m.user_id, m.identity_id, u.digest FROM user_map m LEFT JOIN users u ON u.id = m.identity_id "
+    "WHERE m.user_id IN :ids"
+)
 OF_PERSON = "FORCE INDEX (by_user) WHERE user_id = {person} AND identity_id IN :ids"
 EVENTS = f"SELECT id, t FROM events {OF_PERSON}"  # noqa: S608 - ours
 PROPERTIES = f"SELECT id, t, event_id IS NULL FROM properties {OF_PERSON}"  # noqa: S608 - ours
@@ -48,10 +50,10 @@ Report = Callable[[str, int, int], object]
 
 
 class Person(NamedTuple):
-    """A person that is in."""
+    """A person that is in. Ids can change hands, so ``identities`` maps each to the digest it had when it was read."""
 
     id: int
-    identities: frozenset[int]
+    identities: dict[int, bytes | None]
 
 
 class Marked(NamedTuple):
@@ -80,10 +82,14 @@ def people_of(connection: Connection, forgotten: Forgotten) -> list[Person]:
         part = ", ".join(digests[start : start + 1000])
         named = f"SELECT m.user_id FROM users u JOIN user_map m ON m.identity_id = u.id WHERE u.digest IN ({part})"  # noqa: S608
         found.update(connection.exec_driver_sql(named).scalars())
-    members: dict[int, set[int]] = {person: set() for person in found}
-    for person, identity in in_parts(connection, MEMBERS, sorted(found)):
-        members[person].add(identity)
-    return [Person(person, frozenset(identities)) for person, identities in sorted(members.items())]
+    return [Person(person, members) for person, members in sorted(_members(connection, found).items())]
+
+
+def _members(connection: Connection, people: Collection[int]) -> dict[int, dict[int, bytes | None]]:
+    members: dict[int, dict[int, bytes | None]] = {person: {} for person in people}
+    for person, identity, digest in in_parts(connection, MEMBERS, sorted(people)):
+        members[person][identity] = digest
+    return members
 
 
 def size_of(engine: Engine, people: Iterable[Person]) -> Removed:
@@ -137,7 +143,7 @@ def remove_person(engine: Engine, generation: str, person: Person) -> Removed:
     """Remove a person that is marked: facts, aliases, identities.
 
     Raises:
-        TransientError: the person changed meanwhile.
+        TransientError: the person changed meanwhile, or its ids belong to other identities by now.
     """
     with transaction(engine) as connection:
         hold_generation(connection, generation)
@@ -150,6 +156,8 @@ def remove_person(engine: Engine, generation: str, person: Person) -> Removed:
         aliases = sorted(set(in_parts(connection, ALIASES, person.identities)))
         if not _unchanged(connection, person) or not _revisions((events, properties), aliases) <= spans.keys():
             raise TransientError("A person that is to be forgotten changed meanwhile.")
+        # Again: a server that lost commits after `mark_people` would let the person back in.
+        _mark(connection, person.identities)
         for table, which in OF_IDENTITIES.items():
             _in_parts(connection, f"DELETE FROM {table} WHERE {which}", person.identities)  # noqa: S608 - ours
         _put_ledger_right(connection, spans, events, properties, aliases)
@@ -169,10 +177,11 @@ def _revisions(facts: Iterable[list[Row]], aliases: Iterable[Row]) -> set[int]:
 
 
 def _unchanged(connection: Connection, person: Person) -> bool:
-    """Whether the map, which is held alone, has these identities under this person, and no fact is elsewhere."""
-    if set(persons(connection, person.identities).values()) != {person.id}:
-        return False
-    members = {identity for _, identity in in_parts(connection, MEMBERS, [person.id])}
+    """Whether the map, which is held alone, has these identities under this person, and no fact is elsewhere.
+
+    Digests are compared too: a server that lost commits hands the same ids out again, to other identities.
+    """
+    members = _members(connection, [person.id])[person.id]
     moves = in_parts(connection, "SELECT id FROM pending_moves WHERE identity_id IN :ids", person.identities)
     spans = connection.execute(text("SELECT 1 FROM pending_spans LIMIT 1")).scalar()
     return members == person.identities and not moves and not spans

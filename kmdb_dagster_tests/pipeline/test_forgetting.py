@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.export.forgotten import digest
@@ -19,11 +19,11 @@ from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
 from kmdb_dagster.pipeline.forgetting import Done, forget_people
 from kmdb_dagster.source import FolderBucket
-from kmdb_dagster.warehouse import Warehouse, ledger
+from kmdb_dagster.warehouse import Warehouse, forget, ledger
 from kmdb_dagster.warehouse.forgotten import ask_to_forget
 from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event, line, property_set
 from kmdb_dagster_tests.databases import new_warehouse
-from kmdb_dagster_tests.warehouse.revisions import content, emptied, misplaced, one, people, rows
+from kmdb_dagster_tests.warehouse.revisions import change, content, emptied, misplaced, one, people, rows
 from kmdb_dagster_tests.warehouse.workers import Worker, at_once, count_moments, killed_at, workers
 
 NAMES = ("bob", "bób", "7", "007", "anna", "carl")
@@ -283,6 +283,42 @@ def test_a_person_of_very_many_identities_waits_for_a_decision(warehouse: Wareho
     assert len(people(warehouse.engine)) == 6
     assert forget_people(warehouse, Lake(place.lake), numeric_apart=False, most_identities=None).identities == 6
     assert people(warehouse.engine) == {}
+
+
+def exchange_ids(engine: Engine, one: str, other: str) -> None:
+    """Give two identities each other's id, as a server does that lost commits and hands ids out again."""
+    with engine.begin() as connection:
+        ids = {str(name): int(number) for name, number in connection.execute(text("SELECT name, id FROM users"))}
+        for name, number in ((one, 999), (other, ids[one]), (one, ids[other])):
+            connection.execute(text("UPDATE users SET id = :id WHERE name = :name"), {"id": number, "name": name})
+
+
+def test_nothing_is_removed_by_ids_that_belong_to_another_person_by_now(warehouse: Warehouse, tmp_path: Path) -> None:
+    engine = warehouse.engine
+    place = Place(warehouse, tmp_path, [[event("came", "bob"), event("went", "anna")]])
+    place.bring_in(1)
+    ask_to_forget(engine, [digest("bob")])
+    generation = warehouse.generation()
+    (bob,) = forget.mark_people(engine, generation, None).people
+    exchange_ids(engine, "bob", "anna")
+    before = content(engine)
+    with pytest.raises(TransientError, match="changed meanwhile"):
+        forget.remove_person(engine, generation, bob)
+    assert content(engine) == before
+
+
+def test_a_person_stays_out_although_the_server_lost_the_commit_that_said_so(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    engine = warehouse.engine
+    place = Place(warehouse, tmp_path, [[event("came", "bob"), alias("bob", "b2")]])
+    place.bring_in(1)
+    ask_to_forget(engine, [digest("bob")])
+    generation = warehouse.generation()
+    (bob,) = forget.mark_people(engine, generation, None).people
+    change(engine, "DELETE FROM forgotten_identities")
+    forget.remove_person(engine, generation, bob)
+    assert warehouse.forgotten().digests == {digest("bob"), digest("b2")}
 
 
 def test_whoever_was_forgotten_since_a_run_looked_is_not_interned(warehouse: Warehouse) -> None:
