@@ -11,6 +11,7 @@ from kmdb_dagster.warehouse.ddl.flush import FLUSHING
 from kmdb_dagster.warehouse.forgotten import forget_tied, read_forgotten
 from kmdb_dagster.warehouse.names.cache import IdCache
 from kmdb_dagster.warehouse.names.interning import Interner
+from kmdb_dagster.warehouse.schema_version import check_connections
 from kmdb_dagster.warehouse.server import connect, transaction
 
 
@@ -19,6 +20,7 @@ class Warehouse:
 
     def __init__(self, url: URL, redis_url: str | None = None) -> None:
         self.engine = connect(url)
+        check_connections(self.engine)
         self._redis_url = redis_url
         self._interner: Interner | None = None
 

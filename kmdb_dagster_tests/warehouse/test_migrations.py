@@ -8,10 +8,11 @@ from sqlalchemy import Engine, inspect
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse import Warehouse, migrations
+from kmdb_dagster.warehouse import Warehouse, ledger, migrations
 from kmdb_dagster.warehouse.migrations import migrate
 from kmdb_dagster.warehouse.models import Base
-from kmdb_dagster.warehouse.server import named_lock, server_of
+from kmdb_dagster.warehouse.schema_version import known_versions
+from kmdb_dagster.warehouse.server import connect, named_lock, server_of
 from kmdb_dagster_tests.warehouse.revisions import change, one, rows
 
 HEAD = "0009"
@@ -19,6 +20,8 @@ COLUMNS = """
     SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE = 'YES' FROM INFORMATION_SCHEMA.COLUMNS
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME <> 'alembic_version'
 """
+
+OLDER = {"0008": "UPDATE alembic_version SET version_num = '0008'", None: "DELETE FROM alembic_version"}
 
 
 class Saying:
@@ -111,6 +114,41 @@ def test_an_index_by_name_is_made_anew_with_the_person_unless_it_is_away(engine:
     migrate(engine)
     found = [row[4] for row in rows(engine, "SHOW INDEX FROM events WHERE Key_name = 'by_name'")]
     assert found == ([] if dropped else ["n", "t", "user_id"])
+
+
+def test_a_schema_of_a_newer_program_is_refused_in_words_by_every_use_and_by_migrate(database: str) -> None:
+    opened = Warehouse(database_url(database))
+    change(opened.engine, "UPDATE alembic_version SET version_num = '9999'")
+    opened.close()
+    refused = rf"schema version 9999; this kmdb_dagster knows up to {HEAD}\. .*Upgrade this installation"
+    for use in (opened.generation, opened.interner, lambda: ledger.statuses(opened.engine), opened.forgotten):
+        with pytest.raises(PermanentError, match=refused):
+            use()
+    with pytest.raises(PermanentError, match=refused):
+        migrate(opened.engine)
+    assert one(connect(opened.engine.url), "SELECT version_num FROM alembic_version") == "9999"
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_an_older_schema_is_refused_with_the_command_that_migrates_it(database: str, version: str | None) -> None:
+    opened = Warehouse(database_url(database))
+    change(opened.engine, OLDER[version])
+    opened.close()
+    with pytest.raises(PermanentError, match=rf"version {version or 'none'}; .* needs {HEAD}: run `kmdb migrate`"):
+        opened.generation()
+    migrate(opened.engine)
+    assert opened.generation()
+    opened.close()
+
+
+def test_a_connection_whose_schema_was_looked_at_has_no_open_transaction(warehouse: Warehouse) -> None:
+    with warehouse.engine.connect() as connection:
+        mine = "SELECT COUNT(*) FROM INFORMATION_SCHEMA.INNODB_TRX WHERE trx_mysql_thread_id = CONNECTION_ID()"
+        assert connection.exec_driver_sql(mine).scalar() == 0
+
+
+def test_the_version_that_is_needed_is_that_of_the_newest_migration() -> None:
+    assert known_versions() == tuple(f"{number:04}" for number in range(1, int(HEAD) + 1))
 
 
 def test_two_that_migrate_at_once_both_find_it_done(empty_database: str) -> None:

@@ -4,7 +4,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 
-from kmdb_dagster.warehouse.server import named_lock, server_of
+from kmdb_dagster.warehouse.schema_version import require_known
+from kmdb_dagster.warehouse.server import connect, named_lock, server_of
 
 LOCK_SECONDS = 60
 
@@ -16,12 +17,22 @@ def migrate(engine: Engine) -> tuple[str | None, str | None]:
         The schema's version before and after.
 
     Raises:
-        PermanentError: the server is too old, or this user may not change the schema.
+        PermanentError: the server is too old, this user may not change the schema, or a newer program has changed it.
         TransientError: somebody else has been migrating for a minute.
     """
+    # Connections of its own: those of a warehouse refuse a schema that is not the current one.
+    own = connect(engine.url)
+    try:
+        return _migrate(own)
+    finally:
+        own.dispose()
+
+
+def _migrate(engine: Engine) -> tuple[str | None, str | None]:
     with named_lock(engine, "migrate", LOCK_SECONDS) as connection:
         server_of(connection)
         before = _version(connection)
+        require_known(engine.url.database, before)
         configuration = Config()
         configuration.set_main_option("script_location", "kmdb_dagster.warehouse:migrations")
         configuration.attributes["connection"] = connection
