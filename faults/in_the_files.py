@@ -91,6 +91,17 @@ class Truncated(WhileRead):
         return forward()._replace(cut=self.cut)
 
 
+class Damaged(WhileRead):
+    """One bit of the body arrives flipped."""
+
+    name = "S3: one bit of a body flipped"
+
+    def act(self, forward: Callable[[], Answer]) -> Answer:
+        answer = forward()
+        flipped = bytes([answer.body[self.cut] ^ 1])
+        return answer._replace(body=answer.body[: self.cut] + flipped + answer.body[self.cut + 1 :])
+
+
 class Changed(WhileRead):
     """The object is replaced while it is read."""
 
@@ -139,4 +150,4 @@ class DiskFull(Fault):
         return not outcome.success
 
 
-KINDS: list[type[Fault]] = [InternalError, SlowDown, Truncated, Changed, Vanished, AccessDenied, DiskFull]
+KINDS: list[type[Fault]] = [InternalError, SlowDown, Truncated, Damaged, Changed, Vanished, AccessDenied, DiskFull]

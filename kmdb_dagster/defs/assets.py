@@ -21,8 +21,9 @@ from kmdb_dagster.defs.failures import Failed, in_words, raise_for
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import REVISIONS, revisions_of
 from kmdb_dagster.defs.storage import connection_kept
-from kmdb_dagster.errors import TransientError
+from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.pipeline import Pipeline, patiently
+from kmdb_dagster.source import BucketUnusableError
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 
@@ -216,6 +217,11 @@ class _Record:
             raise TransientError(
                 f"Revision {revision}, {stage.name}: {error} That did not pass in time, so the run ends here. What it "
                 "had done is kept, and Dagster starts it again, twice at the most."
+            ) from error
+        except BucketUnusableError as error:
+            raise PermanentError(
+                f"Revision {revision}, {stage.name}: {error} No other revision can be read either, so the run ends "
+                "here. What it had done is kept. Materialize the rest when this is fixed."
             ) from error
         except Exception as error:  # noqa: BLE001 - one bad revision, or a defect that it meets, stops no other
             self.failed[revision] = Failed(stage.name, in_words(error))

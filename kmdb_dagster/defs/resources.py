@@ -10,9 +10,10 @@ from botocore.config import Config
 from dagster_aws.s3 import S3Resource
 
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.pipeline import Pipeline
+from kmdb_dagster.pipeline import Pipeline, patiently
 from kmdb_dagster.settings import Settings, load_settings, missing, revealed
 from kmdb_dagster.source import Bucket, FolderBucket, S3Bucket
+from kmdb_dagster.source.s3_errors import translate_s3_errors
 from kmdb_dagster.warehouse import Warehouse
 
 S3 = Config(retries={"total_max_attempts": 9}, connect_timeout=5, read_timeout=10)
@@ -52,19 +53,23 @@ class Kmdb(dg.ConfigurableResource[None]):
 
         Raises:
             SettingsError: neither AWS_BUCKET nor KMDB_LOCAL_BUCKET is set.
+            TransientError: the credentials of a role cannot be fetched now.
         """
         settings = self.settings()
         if settings.local_bucket is not None:
             return FolderBucket(settings.local_bucket)
         if settings.bucket is None:
             raise missing("AWS_BUCKET")
-        client = PatientS3(
+        s3 = PatientS3(
             region_name=settings.region,
             endpoint_url=settings.endpoint_url,
             aws_access_key_id=settings.access_key_id,
             aws_secret_access_key=revealed(settings.secret_access_key),
             aws_session_token=revealed(settings.session_token),
-        ).get_client()
+        )
+        # boto3 fetches the credentials of a role here.
+        with translate_s3_errors(f"s3://{settings.bucket}"):
+            client = s3.get_client()
         return S3Bucket(client, settings.bucket)
 
     @contextmanager
@@ -89,7 +94,7 @@ class Kmdb(dg.ConfigurableResource[None]):
         lake.prepare()
         with self.warehouse() as warehouse:
             yield Pipeline(
-                self.bucket(),
+                patiently(self.bucket)(),
                 lake,
                 warehouse,
                 batch_size=settings.batch_size,

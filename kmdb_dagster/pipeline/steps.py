@@ -12,7 +12,7 @@ from kmdb_dagster.export.reader import read_columns
 from kmdb_dagster.lake import Blotter, Lake, ParsedFile, RawFile, write_parsed
 from kmdb_dagster.lake.files import disk
 from kmdb_dagster.pipeline.guard import Guard
-from kmdb_dagster.source import Bucket
+from kmdb_dagster.source import Bucket, ObjectDamagedError, StoredObject
 from kmdb_dagster.source.folder import CHUNK
 from kmdb_dagster.warehouse import Warehouse, ledger
 from kmdb_dagster.warehouse.loading.revision import load_revision
@@ -20,6 +20,9 @@ from kmdb_dagster.warehouse.people.tying import tie_revision
 from kmdb_dagster.warehouse.people.user_map import move_facts
 
 log = logging.getLogger(__name__)
+
+MAX_READS = 3
+"""Reads of an object whose bytes arrive damaged. Damage by the network does not come at the same byte twice."""
 
 Figures = dict[str, int | str]
 """What a step has to say of a revision. Never anything of a person."""
@@ -108,7 +111,21 @@ def _fetch(pipeline: Pipeline, revision: int) -> RawFile:
                 "What was imported of it is kept. Put the file back, or leave the revision out."
             )
         return pipeline.lake.mark_absent(revision)
-    return pipeline.lake.store_raw(revision, found.etag, pipeline.bucket.read(found))
+    return _stored(pipeline, revision, found)
+
+
+def _stored(pipeline: Pipeline, revision: int, found: StoredObject) -> RawFile:
+    """Copy an object. If its bytes do not match its checksum, read it again from byte 0."""
+    for attempt in range(1, MAX_READS + 1):
+        try:
+            return pipeline.lake.store_raw(revision, found.etag, pipeline.bucket.read(found))
+        except ObjectDamagedError as error:
+            damage = str(error)
+            log.warning("%s Reading it again (read %d of %d).", damage, min(attempt + 1, MAX_READS), MAX_READS)
+    raise PermanentError(
+        f"{damage} That was so in each of {MAX_READS} reads, so revision {revision} is not imported. Check the network "
+        f"and any proxy before S3, and the object itself. Then run `kmdb import {revision}`."
+    )
 
 
 def _chunks(raw: RawFile) -> Iterable[bytes]:

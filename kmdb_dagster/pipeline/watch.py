@@ -12,7 +12,7 @@ from kmdb_dagster.export.layout import (
     read_listing,
     revision_key,
 )
-from kmdb_dagster.source import Bucket
+from kmdb_dagster.source import Bucket, ObjectUnreadableError, plain_etag
 from kmdb_dagster.warehouse.ledger import Status
 
 STATUS_CSV = "status.csv"
@@ -51,17 +51,30 @@ def look_ahead(bucket: Bucket, last: int, lookahead: int) -> Sighting:
     for number in range(last + 1, last + 1 + MOST_LOOKS):
         if number > latest + lookahead:
             break
-        found = bucket.find(revision_key(number))
-        if found is not None:
-            etags[number] = found.etag
+        etag = _etag(bucket, number)
+        if etag is not None:
+            etags[number] = etag
             latest = number
     return Sighting(etags, None, None)
+
+
+def _etag(bucket: Bucket, number: int) -> str | None:
+    """Return the ETag of a revision; empty for one that is there and cannot be read, so that a run says why."""
+    try:
+        found = bucket.find(revision_key(number))
+    except ObjectUnreadableError:
+        return ""
+    return found.etag if found else None
 
 
 def changed(sighting: Sighting, statuses: Mapping[int, Status]) -> list[int]:
     """Revisions that are in with another content than the bucket has now, or that came late into a gap."""
     known = ((number, statuses[number], etag) for number, etag in sighting.etags.items() if number in statuses)
-    return sorted(number for number, status, etag in known if status.imported and status.etag != etag)
+    return sorted(number for number, status, etag in known if status.imported and not _same(status.etag, etag))
+
+
+def _same(one: str | None, other: str) -> bool:
+    return one is not None and plain_etag(one) == plain_etag(other)
 
 
 def vanished(sighting: Sighting, statuses: Mapping[int, Status]) -> list[int]:

@@ -1,44 +1,32 @@
 """A bucket on S3, or on anything that speaks its API.
 
 boto3 retries throttling and refused connections by itself (the client is made with ``retries``); a body that
-breaks off in the middle is our part: the read goes on at the byte where it stopped, pinned to the ETag.
+breaks off in the middle is our part: the read goes on at the byte where it stopped, pinned to the ETag. Then all
+bytes together are compared with the object's checksum.
 """
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError, SSLError
+from botocore.exceptions import ClientError, FlexibleChecksumError
+from botocore.response import StreamingBody
 
-from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.source.bucket import ObjectChangedError, StoredObject
+from kmdb_dagster.errors import TransientError
+from kmdb_dagster.source.bucket import ObjectChangedError, ObjectDamagedError, StoredObject, plain_etag
+from kmdb_dagster.source.checksums import Checksum
+from kmdb_dagster.source.s3_errors import NotFoundError, code_of, translate_s3_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 CHUNK = 1024 * 1024
 MOST_BREAKS = 6
 """Breaks in a row, without one byte between them, after which a read gives up: about 16 seconds."""
 
-NO_BUCKET = "there is no such bucket: see AWS_BUCKET and AWS_ENDPOINT_URL"
-DENIED = "access denied: the credentials need s3:ListBucket on the bucket and s3:GetObject on its objects"
-ELSEWHERE = "the bucket is in another region: see AWS_DEFAULT_REGION"
-
-REMEDIES = {
-    "NoSuchBucket": NO_BUCKET,
-    "AccessDenied": DENIED,
-    "403": DENIED,
-    "InvalidAccessKeyId": "S3 does not know this AWS_ACCESS_KEY_ID",
-    "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not belong to AWS_ACCESS_KEY_ID",
-    "ExpiredToken": "the credentials have expired: get new ones",
-    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
-    "PermanentRedirect": ELSEWHERE,
-    "301": ELSEWHERE,
-    "AuthorizationHeaderMalformed": ELSEWHERE,
-    "InvalidObjectState": "it is in an archive (Glacier): restore it there first",
-}
-"""What a person can do, by S3's error code. The answer to a HEAD has no code but its status."""
+CODES_OF_HEAD = {"400", "401", "403", "405"}
+"""Statuses of the answer to a HEAD behind which there are several error codes."""
 
 
 class S3Bucket:
@@ -48,6 +36,7 @@ class S3Bucket:
         self._client = client
         self._name = name
         self._seen = False
+        self._has_weak_etags = False
 
     @property
     def url(self) -> str:
@@ -57,90 +46,92 @@ class S3Bucket:
     def objects(self) -> Iterator[StoredObject]:
         """All objects, a page of 1,000 a request."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name)
-        with self._translated(""):
+        with translate_s3_errors(self.url):
             for page in pages:
                 for item in page.get("Contents", []):
-                    yield StoredObject(item["Key"], item["ETag"].strip('"'), item["Size"])
+                    yield self._stored(item["Key"], item["ETag"], item["Size"])
 
     def find(self, key: str) -> StoredObject | None:
         """The object as it is now: one request."""
         try:
-            with self._translated(key):
-                head = self._client.head_object(Bucket=self._name, Key=key)
-        except _NotFoundError:
+            with translate_s3_errors(self.url, key):
+                head = self._head(key)
+                return self._stored(key, head["ETag"], head["ContentLength"])
+        except NotFoundError:
             self._check_bucket()
             return None
-        return StoredObject(key, head["ETag"].strip('"'), head["ContentLength"])
 
     def read(self, found: StoredObject) -> Iterator[bytes]:
         """The bytes of exactly this object; goes on where a connection broke."""
         done = breaks = 0
+        checksum = Checksum(self._name)
         while done < found.size:
             try:
-                for chunk in self._chunks(found, done):
+                for chunk in self._chunks(found, done, checksum):
                     done += len(chunk)
                     breaks = 0
                     yield chunk
-            except _NotFoundError:
-                raise ObjectChangedError(f"{self.url}/{found.key}") from None
-            except ObjectChangedError:
+            except (ObjectChangedError, ObjectDamagedError):
                 raise
             except TransientError:
                 breaks += 1
                 if breaks == MOST_BREAKS:
                     raise
                 time.sleep(2.0**breaks / 4)
+        if not checksum.matches():
+            raise ObjectDamagedError(f"{self.url}/{found.key}", checksum.name)
+
+    def _head(self, key: str) -> "HeadObjectOutputTypeDef | GetObjectOutputTypeDef":
+        """Ask for an object without its bytes. S3 gives no error code with this answer, only with that to a GET."""
+        try:
+            return self._client.head_object(Bucket=self._name, Key=key)
+        except ClientError as error:
+            if code_of(error) not in CODES_OF_HEAD:
+                raise
+        got = self._client.get_object(Bucket=self._name, Key=key)
+        got["Body"].close()
+        return got
 
     def _check_bucket(self) -> None:
         """S3 answers a HEAD alike for a missing object and a missing bucket, whose objects are not just absent."""
         if self._seen:
             return
-        with self._translated(""):
+        with translate_s3_errors(self.url):
             # Not a HEAD: this one is sure to need no more than s3:ListBucket, and says which of the two is missing.
             self._client.list_objects_v2(Bucket=self._name, MaxKeys=1)
         self._seen = True
 
-    def _chunks(self, found: StoredObject, start: int) -> Iterator[bytes]:
-        with self._translated(found.key):
-            got = self._client.get_object(Bucket=self._name, Key=found.key, IfMatch=found.etag, Range=f"bytes={start}-")
-            if got["ContentLength"] != found.size - start:
-                raise ObjectChangedError(f"{self.url}/{found.key}")
-            # botocore raises IncompleteReadError (a BotoCoreError) for a body shorter than its Content-Length.
-            yield from got["Body"].iter_chunks(CHUNK)
-
-    @contextmanager
-    def _translated(self, key: str) -> Iterator[None]:
-        """Failures of S3 as our own: what a person must mend, or what passes."""
-        place = f"{self.url}/{key}"
+    def _chunks(self, found: StoredObject, start: int, checksum: Checksum) -> Iterator[bytes]:
+        """Yield the bytes from ``start`` on."""
+        place = f"{self.url}/{found.key}"
         try:
-            yield
-        except ClientError as error:
-            raise _meaning(error, place) from error
-        except NoCredentialsError:
-            raise PermanentError(f"{place}: no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.") from None
-        except ParamValidationError:
-            raise PermanentError(f"{place}: S3 allows no such name. See AWS_BUCKET.") from None
-        except SSLError:
-            raise PermanentError(
-                f"{place}: the certificate is not to be trusted. AWS_CA_BUNDLE names a file of those to trust."
-            ) from None
-        except BotoCoreError as error:
-            raise TransientError(
-                f"{place}: the connection to S3 failed ({type(error).__name__}). If that lasts, look at the "
-                "network and at AWS_ENDPOINT_URL."
-            ) from error
+            with translate_s3_errors(self.url, found.key):
+                got = self._client.get_object(Bucket=self._name, Key=found.key, **self._pinned(found, start))
+                if got["ContentLength"] != found.size - start or plain_etag(got["ETag"]) != found.etag:
+                    raise ObjectChangedError(place)
+                if start == 0:
+                    checksum.start(got["ResponseMetadata"]["HTTPHeaders"])
+                for chunk in _verified(got["Body"], place, is_whole=start == 0):
+                    checksum.update(chunk)
+                    yield chunk
+        except NotFoundError:
+            raise ObjectChangedError(place) from None
+
+    def _pinned(self, found: StoredObject, start: int) -> dict[str, Any]:
+        # Without Range, S3 adds the checksum of the whole object. If-Match never matches a weak ETag (RFC 9110).
+        range_ = {"Range": f"bytes={start}-"} if start else {}
+        return range_ if self._has_weak_etags else {**range_, "IfMatch": found.etag}
+
+    def _stored(self, key: str, etag: str, size: int) -> StoredObject:
+        self._has_weak_etags |= etag.startswith("W/")
+        return StoredObject(key, plain_etag(etag), size)
 
 
-class _NotFoundError(PermanentError):
-    """There is no such object."""
-
-
-def _meaning(error: ClientError, place: str) -> Exception:
-    code = error.response.get("Error", {}).get("Code", "")
-    if code in {"412", "PreconditionFailed", "416", "InvalidRange"}:
-        return ObjectChangedError(place)
-    if code in {"404", "NoSuchKey"}:
-        return _NotFoundError(f"{place} is not there")
-    if code in REMEDIES:
-        return PermanentError(f"{place}: {REMEDIES[code]}")
-    return TransientError(f"{place}: S3 answered {code}")
+def _verified(body: StreamingBody, place: str, *, is_whole: bool) -> Iterator[bytes]:
+    """Yield a body. boto3 raises at its end if it differs from its checksum, which may be that of the whole object."""
+    try:
+        # botocore raises IncompleteReadError (a BotoCoreError) for a body shorter than its Content-Length.
+        yield from body.iter_chunks(CHUNK)
+    except FlexibleChecksumError:
+        if is_whole:
+            raise ObjectDamagedError(place, "checksum") from None

@@ -34,7 +34,14 @@ class Short(NamedTuple):
     content: bytes
 
 
-Fault = Cut | Refusal | Replaced | Short | None
+class Damaged(NamedTuple):
+    """One bit of the body is another one, from this byte of the object on if it is in this answer; or it is cut."""
+
+    byte: int
+    cut: int | None = None
+
+
+Fault = Cut | Refusal | Replaced | Short | Damaged | None
 
 
 @dataclass
@@ -44,11 +51,18 @@ class FaultyS3:
     content: bytes
     faults: Iterator[Fault] = field(default_factory=lambda: repeat(None))
     ranges: list[str | None] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    head: Refusal | None = None
+    fixed_etag: str | None = None
 
     @property
     def etag(self) -> str:
         """Another one for another content."""
-        return f'"{hash(self.content):x}"'
+        return self.fixed_etag or f'"{hash(self.content):x}"'
+
+    def damaged(self, byte: int) -> bytes:
+        """The content with one bit flipped."""
+        return self.content[:byte] + bytes([self.content[byte] ^ 1]) + self.content[byte + 1 :]
 
 
 @contextmanager
@@ -78,6 +92,9 @@ class _Handler(BaseHTTPRequestHandler):
     s3: FaultyS3
 
     def do_HEAD(self) -> None:
+        if self.s3.head:
+            self._send(self.s3.head.status, b"", '""', body=False)
+            return
         self._send(200, self.s3.content, self.s3.etag, body=False)
 
     def do_GET(self) -> None:
@@ -89,18 +106,22 @@ class _Handler(BaseHTTPRequestHandler):
                 self._object(after)
             case Short(content):
                 self._send(206, content, self.s3.etag)
+            case Damaged(byte, cut):
+                self._object(cut, self.s3.damaged(byte))
             case Replaced(content):
                 self.s3.content = content
                 self._object(None)
             case None:
                 self._object(None)
 
-    def _object(self, cut: int | None) -> None:
-        start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
-        if self.headers["If-Match"] not in {self.s3.etag, self.s3.etag.strip('"')}:
+    def _object(self, cut: int | None, content: bytes | None = None) -> None:
+        range_ = self.headers["Range"]
+        start = int(range_.removeprefix("bytes=").removesuffix("-")) if range_ else 0
+        if self.headers["If-Match"] not in {None, self.s3.etag, self.s3.etag.strip('"')}:
             self._refuse(412, "PreconditionFailed")
         else:
-            self._send(206, self.s3.content[start:], self.s3.etag, cut=cut)
+            sent = (self.s3.content if content is None else content)[start:]
+            self._send(206 if range_ else 200, sent, self.s3.etag, cut=cut)
 
     def _refuse(self, status: int, code: str) -> None:
         self._send(status, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode(), '""')
@@ -109,6 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("ETag", etag)
+        for name, value in self.s3.headers.items() if status < 300 else ():
+            self.send_header(name, value)
         self.send_header("Connection", "close")
         self.end_headers()
         if body:
