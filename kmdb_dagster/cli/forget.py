@@ -1,14 +1,25 @@
 """The command that forgets people: ``forget``. An identity never is an argument: those are seen by all of a machine."""
 
-from collections.abc import Iterable
-from typing import BinaryIO
+from collections.abc import Sequence
+from typing import BinaryIO, NamedTuple
 
 import click
 
 from kmdb_dagster.cli.database import progress_reports, warehouse
+from kmdb_dagster.cli.identity_list import Named, parse_identities
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import Settings, load_settings
 from kmdb_dagster.warehouse import Warehouse
+
+MAX_LINES_NAMED = 20
+
+
+class Asked(NamedTuple):
+    """Who is asked for: the digests to erase, and the lines of the list whose identity the database does not have."""
+
+    named: int
+    digests: set[bytes]
+    not_found: list[int]
 
 
 @click.command()
@@ -27,45 +38,75 @@ def forget(  # noqa: PLR0913 - a file and five options
     identities, aliases, rejected lines, and what is in the files of KMDB_DATA_DIR. The bucket is not touched. Broken
     off, `kmdb forget --finish` goes on.
 
+    A line is looked for as it stands, then without blanks and quotes around it. Lines that are not found are named by
+    their number, and the exit code is 1. Later imports leave these out, too.
+
     \b
     Example:
         kmdb forget
         kmdb forget --dry-run people.txt
     """
-    from kmdb_dagster.export.forgotten import digest
     from kmdb_dagster.warehouse.forgotten import ask_to_forget
 
     settings = load_settings()
     settings.required_database()
-    asked = {digest(name) for name in _identities(file)} if not finish else set()
+    named = [] if finish else _named(file)
     with warehouse(settings) as opened:
-        if asked:
-            _say_how_much(opened, asked)
+        asked = _look_up(opened, named)
+        if named:
+            _say_who(asked)
+            _say_how_much(opened, asked.digests)
         if dry_run:
+            _refuse_not_found(asked)
             return
-        if asked and not yes:
+        if named and not yes:
             click.confirm("Forget them? This cannot be undone.", abort=True)
-        ask_to_forget(opened.engine, asked)
+        ask_to_forget(opened.engine, asked.digests)
         if later:
             click.echo("Asked for. The job `forget` in Dagster's UI removes them.")
-            return
-        _remove(opened, settings, None if large else settings.most_identities)
+        else:
+            _remove(opened, settings, None if large else settings.most_identities)
+        _refuse_not_found(asked)
 
 
-def _identities(file: BinaryIO | None) -> Iterable[str]:
-    text = click.prompt("Identity", type=str, err=True) if file is None else _text(file)
-    names = [name.removesuffix("\r") for name in text.split("\n")]
-    found = [name for name in names if name]
-    if not found:
-        raise PermanentError("There is no identity to forget. Give one on each line.")
-    return found
+def _named(file: BinaryIO | None) -> list[Named]:
+    return parse_identities(click.prompt("Identity", type=str, err=True).encode() if file is None else file.read())
 
 
-def _text(file: BinaryIO) -> str:
-    try:
-        return file.read().decode()
-    except UnicodeDecodeError:
-        raise PermanentError("The identities are no UTF-8 text.") from None
+def _look_up(opened: Warehouse, named: Sequence[Named]) -> Asked:
+    """The first form of each line that the database has; all forms of a line of which it has none."""
+    from kmdb_dagster.export.forgotten import digest
+    from kmdb_dagster.warehouse.forgotten import present
+
+    forms = {item.line: [digest(form) for form in item.forms] for item in named}
+    there = present(opened.engine, {form for line in forms.values() for form in line})
+    found = {line: next((form for form in of if form in there), None) for line, of in forms.items()}
+    not_found = [line for line, form in found.items() if form is None]
+    return Asked(
+        len(named), {form for form in found.values() if form}.union(*(forms[line] for line in not_found)), not_found
+    )
+
+
+def _say_who(asked: Asked) -> None:
+    missing = f" ({_lines(asked)})" if asked.not_found else ""
+    click.echo(
+        f"{asked.named:,} named, {asked.named - len(asked.not_found):,} found, {len(asked.not_found):,} not found"
+        f"{missing}"
+    )
+
+
+def _refuse_not_found(asked: Asked) -> None:
+    if asked.not_found:
+        raise PermanentError(
+            f"{len(asked.not_found):,} of {asked.named:,} identities are not in the database: {_lines(asked)}. Compare "
+            "their spelling with the table `users`. An identity that was erased before is not found either."
+        )
+
+
+def _lines(asked: Asked) -> str:
+    numbers = ", ".join(map(str, asked.not_found[:MAX_LINES_NAMED]))
+    more = ", …" if len(asked.not_found) > MAX_LINES_NAMED else ""
+    return f"line{'s' if len(asked.not_found) > 1 else ''} {numbers}{more}"
 
 
 def _say_how_much(opened: Warehouse, asked: set[bytes]) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.export.forgotten import Forgotten, digest
 from kmdb_dagster.warehouse.rules import rule_to_follow
-from kmdb_dagster.warehouse.server import insert, transaction
+from kmdb_dagster.warehouse.server import IDS_PER_STATEMENT, insert, transaction
 
 MEANWHILE = "Somebody was forgotten meanwhile. The revision will be taken anew."
 
@@ -27,6 +27,18 @@ def ask_to_forget(engine: Engine, digests: Collection[bytes]) -> None:
     """Write identities down, from now on to be left out, and to be removed, again if they were before."""
     with transaction(engine) as connection:
         insert(connection, ASK, [(item,) for item in digests])
+
+
+def present(engine: Engine, digests: Collection[bytes]) -> set[bytes]:
+    """The digests of identities that the database has."""
+    found: set[bytes] = set()
+    literals = [f"0x{item.hex()}" for item in sorted(digests)]
+    with transaction(engine) as connection:
+        for start in range(0, len(literals), IDS_PER_STATEMENT):
+            part = ", ".join(literals[start : start + IDS_PER_STATEMENT])
+            statement = f"SELECT digest FROM users WHERE digest IN ({part})"  # noqa: S608 - hexadecimal
+            found.update(map(bytes, connection.exec_driver_sql(statement).scalars()))
+    return found
 
 
 def being_forgotten(connection: Connection) -> int:

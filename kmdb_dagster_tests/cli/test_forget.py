@@ -6,12 +6,16 @@ import dagster as dg
 import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event
 from kmdb_dagster_tests.cli.terminal import Terminal
 from kmdb_dagster_tests.defs.runs import import_range, run_job
 from kmdb_dagster_tests.warehouse.revisions import people
 
+CASES = Path(__file__).parent.parent / "cases"
+
+FOUND = "1 named, 1 found, 0 not found\n"
 SIZE = "1 people with 2 identities, 2 events, 1 property values and 1 aliases are in. "
 
 
@@ -29,9 +33,10 @@ def forget(here: Terminal, database: str, *options: str, told: str = "", **setti
 
 
 def test_it_says_how_much_asks_and_removes(here: Terminal, database: str, warehouse: Warehouse) -> None:
-    assert forget(here, database, "--dry-run", told="b2\n") == (0, SIZE + REST, "Identity: b2\n")
+    assert forget(here, database, "--dry-run", told="b2\n") == (0, FOUND + SIZE + REST, "Identity: b2\n")
     code, out, _ = forget(here, database, "-", "--dry-run", told="nobody\n")
-    assert (code, out) == (0, SIZE.replace("1", "0").replace("2", "0") + REST)
+    not_found = "1 named, 0 found, 1 not found (line 1)\n"
+    assert (code, out) == (1, not_found + SIZE.replace("1", "0").replace("2", "0") + REST)
     refused = forget(here, database, told="b2\nn\n")
     assert refused[0] == 1
     assert set(people(warehouse.engine)) == {"anna", "bob", "b2"}
@@ -67,6 +72,33 @@ def test_a_person_of_too_many_identities_needs_an_option(here: Terminal, databas
     assert "bob" in people(warehouse.engine)
     assert forget(here, database, "--finish", "--large", KMDB_MOST_IDENTITIES="1")[0] == 0
     assert people(warehouse.engine) == {"anna": "anna"}
+
+
+def test_a_list_from_a_spreadsheet_names_each_identity_or_says_which_line_it_does_not_find(
+    here: Terminal, database: str, warehouse: Warehouse, kmdb: Kmdb, bucket: FolderOfRevisions
+) -> None:
+    names = ("ann@example.com", "Bob@Example.com", "anna")
+    bucket.put(2, *(event("came", name) for name in names))
+    with dg.instance_for_test() as other:
+        assert import_range(other, kmdb, 2, 2).success
+    code, out, err = forget(here, database, "--yes", str(CASES / "names-from-a-spreadsheet.csv"))
+    assert (code, out.splitlines()[0]) == (1, "3 named, 2 found, 1 not found (line 3)")
+    assert err.lstrip().startswith("kmdb: 1 of 3 identities are not in the database: line 3. Compare their spelling")
+    assert not any(name in out + err for name in names)
+    assert set(people(warehouse.engine)) == {"anna", "bob", "b2"}
+    # Whichever way it will be written: it stays out.
+    assert {digest("cy@example.com"), digest('"cy@example.com"')} <= warehouse.forgotten().digests
+
+
+def test_an_identity_with_blanks_and_quotes_is_found_as_it_stands_first(
+    here: Terminal, database: str, warehouse: Warehouse, kmdb: Kmdb, bucket: FolderOfRevisions
+) -> None:
+    bucket.put(2, event("came", '"q"'), event("came", "q"), event("came", "w "), event("came", "w"))
+    with dg.instance_for_test() as other:
+        assert import_range(other, kmdb, 2, 2).success
+    code, out, _ = forget(here, database, "-", "--yes", told='"q"\nw \n')
+    assert (code, out.splitlines()[0]) == (0, "2 named, 2 found, 0 not found")
+    assert set(people(warehouse.engine)) == {"anna", "bob", "b2", "q", "w"}
 
 
 @pytest.mark.parametrize(("told", "words"), [(b"\n\n", "There is no identity"), (b"\xff", "are no UTF-8 text")])
