@@ -4,10 +4,11 @@ matplotlib takes half a second to import: that is for the one who draws.
 """
 
 import textwrap
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from kmdb_dagster.questions import style
-from kmdb_dagster.questions.span import rounded
+from kmdb_dagster.questions.span import LATEST, rounded
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 SURELY = 0.05
 """p-values below this are drawn in colour."""
 MOST_COHORTS = 30
+FIRST_YEAR = datetime(1, 1, 1, tzinfo=UTC)
 MOST_WRITTEN = 16
 """Periods up to which there is room to write each share down."""
 
@@ -257,8 +259,11 @@ def _quiet(axes: "Axes", what: str, *, vertical: bool = False) -> None:
 
 
 def _dates(axes: "Axes") -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
+    # matplotlib draws no year after 9999, and its margins may reach there.
+    low, high = axes.get_xlim()
+    axes.set_xlim(max(low, date2num(FIRST_YEAR)), min(high, date2num(LATEST)))  # type: ignore[no-untyped-call]  # matplotlib's
     places = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]  # matplotlib's
     axes.xaxis.get_offset_text().set(size=style.SMALL, color=style.GREY)
     axes.xaxis.set_major_locator(places)

@@ -1,7 +1,6 @@
 """Time to convert: how long people take from one event to another."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -10,7 +9,7 @@ from kmdb_dagster.questions import charts
 from kmdb_dagster.questions.answer import Answer, percent, total, unripe
 from kmdb_dagster.questions.duck import NONE, Way, fold, frame_of, go
 from kmdb_dagster.questions.slices import opened, span_of
-from kmdb_dagster.questions.span import RECENTLY, When, in_words, rounded
+from kmdb_dagster.questions.span import RECENTLY, When, in_words, rounded, shifted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,7 +32,7 @@ class Delay:
     def ask(self, engine: Engine) -> Answer:
         """Ask the database."""
         span = span_of(engine, self.when)
-        last = span.until + timedelta(seconds=self.within)
+        last = shifted(span.until, self.within)
         with opened(engine) as found:
             start, goal = found.keys([self.start, self.goal])
             found.take_events([start, goal], span.since, last)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -12,7 +11,7 @@ from kmdb_dagster.questions.answer import Answer, unripe
 from kmdb_dagster.questions.duck import NONE, Way, band, fold, frame_of, go
 from kmdb_dagster.questions.logistic import CONFIDENCE, Fitted, fit
 from kmdb_dagster.questions.slices import opened, span_of
-from kmdb_dagster.questions.span import RECENTLY, When, in_words
+from kmdb_dagster.questions.span import RECENTLY, When, in_words, shifted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,7 +35,7 @@ class Drivers:
     def ask(self, engine: Engine) -> Answer:
         """Ask the database."""
         span = span_of(engine, self.when)
-        last = span.until + timedelta(seconds=self.within)
+        last = shifted(span.until, self.within)
         with opened(engine) as found:
             start, goal = found.keys([self.start, self.goal])
             found.take_events([start, goal], span.since, last)

@@ -1,7 +1,6 @@
 """A/B comparison: whether people with one value of a property convert more often than those with another."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
@@ -11,7 +10,7 @@ from kmdb_dagster.questions import charts
 from kmdb_dagster.questions.answer import Answer, in_p, unripe
 from kmdb_dagster.questions.duck import AFTER, frame_of
 from kmdb_dagster.questions.slices import opened, span_of
-from kmdb_dagster.questions.span import RECENTLY, When, in_words
+from kmdb_dagster.questions.span import RECENTLY, When, in_words, shifted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,7 +41,7 @@ class Experiment:
         with opened(engine) as found:
             (goal,) = found.keys([self.goal])
             found.take_labels(self.variant, span.since, span.until)
-            found.take_events([goal], span.since, span.until + timedelta(seconds=self.within))
+            found.take_events([goal], span.since, shifted(span.until, self.within))
             counts = outcomes(found.duck, goal, self.within)
             strays = changed_sides(found.duck)
         frame = compare(counts, self.control)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -11,7 +10,7 @@ from kmdb_dagster.questions import charts
 from kmdb_dagster.questions.answer import Answer, percent, total, unripe
 from kmdb_dagster.questions.duck import NONE, fold, frame_of
 from kmdb_dagster.questions.slices import opened, span_of
-from kmdb_dagster.questions.span import RECENTLY, When, in_words
+from kmdb_dagster.questions.span import RECENTLY, When, in_words, shifted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,7 +31,7 @@ class Funnel:
     def ask(self, engine: Engine) -> Answer:
         """Ask the database."""
         span = span_of(engine, self.when)
-        last = span.until + timedelta(seconds=self.within)
+        last = shifted(span.until, self.within)
         with opened(engine) as found:
             steps = found.keys(self.steps)
             found.take_events(steps, span.since, last)

@@ -1,7 +1,6 @@
 """Paths: what people do after an event, or on their way from one to another."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -10,7 +9,7 @@ from kmdb_dagster.questions import charts
 from kmdb_dagster.questions.answer import Answer, percent, unripe
 from kmdb_dagster.questions.duck import AFTER, Way, frame_of
 from kmdb_dagster.questions.slices import opened, span_of
-from kmdb_dagster.questions.span import RECENTLY, When
+from kmdb_dagster.questions.span import RECENTLY, When, shifted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,7 +36,7 @@ class Paths:
     def ask(self, engine: Engine) -> Answer:
         """Ask the database."""
         span = span_of(engine, self.when)
-        last = span.until + timedelta(seconds=self.within)
+        last = shifted(span.until, self.within)
         with opened(engine) as found:
             start, *goal = found.keys([self.start, self.goal] if self.goal else [self.start])
             without = found.keys(self.without)

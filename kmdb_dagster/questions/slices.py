@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from sqlalchemy.dialects import mysql
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.export.forgotten import digest
-from kmdb_dagster.questions.span import Span, When
+from kmdb_dagster.questions.span import Span, When, reaches_latest, shifted
 from kmdb_dagster.warehouse.models import Event, Key, Property, Revision
 from kmdb_dagster.warehouse.server import transaction
 from kmdb_dagster.warehouse.streams import numbers, stream
@@ -161,6 +161,11 @@ def bare(t: datetime) -> datetime:
     return t.replace(tzinfo=None)
 
 
+def within(t: SQLColumnExpression[datetime], start: datetime, end: datetime) -> tuple[ColumnElement[bool], ...]:
+    """The conditions that a time is in a span, for the server to prune partitions by."""
+    return t >= bare(start), t <= bare(end) if reaches_latest(end) else t < bare(end)
+
+
 def bounded(
     statement: Select[*tuple[Any, ...]],
     table: type[Event | Property],
@@ -169,7 +174,7 @@ def bounded(
     names: Collection[int],
 ) -> Select[*tuple[Any, ...]]:
     """A statement bounded to a span of time, so to its time partitions, and to some names."""
-    narrowed = statement.where(table.t >= bare(start), table.t < bare(end))
+    narrowed = statement.where(*within(table.t, start, end))
     name = Event.n if table is Event else Property.key
     return narrowed.where(name.in_(sorted(set(names)))) if names else narrowed
 
@@ -204,11 +209,11 @@ def span_of(engine: Engine, when: When) -> Span:
     with transaction(engine) as connection:
         newest = connection.execute(select(func.max(Revision.t_max)).where(Revision.imported_at.is_not(None))).scalar()
     now = datetime.now(UTC).replace(microsecond=0)
-    known = min(newest.replace(tzinfo=UTC), now) + timedelta(seconds=1) if newest else None
+    known = shifted(min(newest.replace(tzinfo=UTC), now), 1) if newest else None
     until = when.until or known
     if until is None:
         raise PermanentError("Nothing is imported yet, so there is nothing to ask about.")
-    since = when.since or (until - timedelta(seconds=when.last)).replace(hour=0, minute=0, second=0)
+    since = when.since or shifted(until, -when.last).replace(hour=0, minute=0, second=0)
     return Span(since, until, known)
 
 

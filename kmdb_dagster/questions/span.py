@@ -11,6 +11,8 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 """Seconds of the units in which lengths of time are written: ``30m``, ``7d``."""
 WORDS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""The last second that a fact can have. A span until then includes it: there is no later moment to name."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Span:
     @property
     def end(self) -> int:
         """The first second after it, since 1970."""
-        return seconds(self.until)
+        return seconds(self.until) + reaches_latest(self.until)
 
     def known_end(self) -> int:
         """Up to which second, since 1970, everything is known that the span speaks of."""
@@ -73,6 +75,19 @@ def seconds(t: datetime) -> int:
     return int((t - EPOCH).total_seconds())
 
 
+def reaches_latest(until: datetime) -> bool:
+    """Whether a span until then holds all that comes after its start."""
+    return until >= LATEST
+
+
+def shifted(t: datetime, length: int) -> datetime:
+    """A time so many seconds later, or earlier if negative, within the time that facts can have: 1970 to 9999."""
+    try:
+        return min(max(t + timedelta(seconds=length), EPOCH), LATEST)
+    except OverflowError:
+        return LATEST if length > 0 else EPOCH
+
+
 def moment(second: int) -> datetime:
     """The other way round."""
     return EPOCH + timedelta(seconds=second)
@@ -85,7 +100,10 @@ def parse_moment(text: str) -> datetime:
         ValueError: it is none.
     """
     found = datetime.fromisoformat(text)
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    try:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} is outside the years 1 to 9999 in UTC") from None
 
 
 def parse_length(text: str) -> int:

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, Integer, Select, SQLColumnExpression, Text, and_,
 from kmdb_dagster.questions import charts
 from kmdb_dagster.questions.answer import Answer, total
 from kmdb_dagster.questions.duck import MOST_GROUPS, NONE, OTHER, frame_of
-from kmdb_dagster.questions.slices import LONGEST_LABEL, Slice, bare, bounded, opened, second, span_of
+from kmdb_dagster.questions.slices import LONGEST_LABEL, Slice, bounded, opened, second, span_of, within
 from kmdb_dagster.questions.span import RECENTLY, UNITS, Span, When, in_words
 from kmdb_dagster.warehouse.models import Event, Property
 
@@ -76,7 +76,7 @@ class Trend:
             (key,) = found.keys([self.by])
             its = and_(Property.event_id == Event.id, Property.t == Event.t, Property.key == key)
             # Bounds of its own: from those of the events, the server would not know which partitions it needs.
-            its &= and_(Property.t >= bare(span.since), Property.t < bare(span.until))
+            its &= and_(*within(Property.t, span.since, span.until))
             counted = counted.select_from(Event).outerjoin(Property, its)
         narrowed = bounded(counted, Event, span.since, span.until, found.keys(self.events))
         return narrowed.group_by(piece, group)

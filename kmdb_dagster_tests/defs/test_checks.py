@@ -138,7 +138,7 @@ def test_the_night_finds_what_is_wrong_with_all_that_is_in_and_reports_how_it_we
     change(
         warehouse.engine,
         "DELETE FROM properties LIMIT 1",
-        "INSERT INTO events VALUES (1, '2037-01-01', 1, 1, 99)",
+        "INSERT INTO events VALUES (1, '2015-01-01', 1, 1, 99)",
         "UPDATE revisions SET imported = 0, t_max = '2037-01-01' WHERE revision = 1",
     )
     found = evaluations(run_job(instance, "check_everything"))

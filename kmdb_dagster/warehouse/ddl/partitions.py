@@ -91,7 +91,8 @@ def _bounds(last: date | None, min_date: date | None, max_date: date, days: int)
         yield Bound(BEFORE, min_date)
         last = min_date
     while last < max_date:
-        following = last + timedelta(days=days)
+        # The calendar ends with the year 9999: the last partition is shorter.
+        following = last + min(timedelta(days=days), date.max - last)
         yield Bound(f"p{last:%Y%m%d}", following)
         last = following
 
@@ -105,10 +106,14 @@ def covered_until(existing: Iterable[Partition]) -> date | None:
     return min(last.values()) if len(last) == len(TABLES) else None
 
 
-def overflowing(connection: Connection) -> list[str]:
-    """The tables that have rows later than their last bound."""
-    looked = {table: f"SELECT 1 FROM {table} PARTITION ({OVERFLOW}) LIMIT 1" for table in TABLES}  # noqa: S608 - ours
-    return [table for table, statement in looked.items() if connection.execute(text(statement)).first()]
+def overflowing(connection: Connection, before: date) -> list[str]:
+    """The tables that have rows later than their last bound, and earlier than a day.
+
+    Later rows come from visitors whose clocks are wrong. No partition is made for them.
+    """
+    found = "SELECT 1 FROM {table} PARTITION ({overflow}) WHERE t < :before LIMIT 1"
+    looked = {table: text(found.format(table=table, overflow=OVERFLOW)) for table in TABLES}
+    return [table for table, statement in looked.items() if connection.execute(statement, {"before": before}).first()]
 
 
 def read_partitions(connection: Connection) -> list[Partition]:

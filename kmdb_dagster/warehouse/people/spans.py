@@ -17,6 +17,8 @@ WEEK = 7 * 24 * 3600
 """Seconds. Coarse, so that a span rarely has to grow."""
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - as the server has it
+LATEST = datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - as above
+"""The last second that DATETIME can hold. It lies within a week, so the end of that week has no date."""
 
 SPANS = "SELECT identity_id, first_week, last_week FROM identity_spans WHERE identity_id IN :ids"
 GROW = (
@@ -47,12 +49,13 @@ def widen(engine: Engine, identities: Numbers, times: Numbers) -> None:
 def spans_of(connection: Connection, identities: Collection[int]) -> dict[int, tuple[datetime, datetime]]:
     """The span of each of these that ever had a fact: from its first second to its last."""
     found = in_parts(connection, SPANS, identities)
-    return {identity: (_start(first), _start(last + 1) - timedelta(seconds=1)) for identity, first, last in found}
+    return {identity: (_moment(first * WEEK), _moment((last + 1) * WEEK - 1)) for identity, first, last in found}
 
 
 def _holds(span: tuple[int, int] | None, first: int, last: int) -> bool:
     return span is not None and span[0] <= first and last <= span[1]
 
 
-def _start(week: int) -> datetime:
-    return EPOCH + timedelta(seconds=week * WEEK)
+def _moment(second: int) -> datetime:
+    """The time of a second since 1970, or the latest one possible."""
+    return min(timedelta(seconds=second), LATEST - EPOCH) + EPOCH

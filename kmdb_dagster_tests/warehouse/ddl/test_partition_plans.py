@@ -102,6 +102,12 @@ def test_as_many_partitions_as_are_allowed_may_be_made_and_not_one_more() -> Non
         planned([FUTURE], start, most + timedelta(days=1), 1)
 
 
+@pytest.mark.parametrize("days", [7, 366, 3660])
+def test_partitions_may_reach_the_end_of_the_calendar(days: int) -> None:
+    bounds = planned([FUTURE], date(9950, 1, 1), date.max, days).bounds
+    assert bounds[-1].before == date.max
+
+
 def test_what_exists_counts_against_the_limit() -> None:
     start = date(2000, 1, 1)
     first = existing(planned([FUTURE], start, start + timedelta(days=7000), 1), [FUTURE])

@@ -1,8 +1,10 @@
 """When the facts of an identity are."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from kmdb_dagster.warehouse.migrations import migrate
@@ -28,6 +30,16 @@ def test_a_span_never_shrinks(engine: Engine) -> None:
     with engine.connect() as connection:
         found = spans_of(connection, [5, 6])
     assert found == {5: (datetime(1970, 1, 1), datetime(1970, 3, 4, 23, 59, 59))}  # noqa: DTZ001 - as the server has it
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(second=st.sampled_from([1, WEEK - 1, WEEK, LATEST - 2 * 86_400, LATEST]) | st.integers(1, LATEST))
+def test_the_span_of_an_identity_holds_any_second_that_a_fact_can_have(engine: Engine, second: int) -> None:
+    change(engine, "DELETE FROM identity_spans")
+    widen(engine, np.array([5]), np.array([second]))
+    with engine.connect() as connection:
+        first, last = spans_of(connection, [5])[5]
+    assert first <= datetime(1970, 1, 1) + timedelta(seconds=second) <= last  # noqa: DTZ001 - as the server has it
 
 
 def test_an_identity_without_facts_has_none_to_follow(engine: Engine, revisions: Revisions) -> None:
