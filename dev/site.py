@@ -152,7 +152,7 @@ def start_webserver(group: Fleet, settings: Mapping[str, str]) -> tuple[Process,
     entry = group.running(WEBSERVER)
     port = entry.port if entry else free_port(3000)
     where = ["-h", HOST, "-p", str(port), "-w", str(WORKSPACE)]
-    command = _there([_tool(WEBSERVER), *where])
+    command = _there([_tool("kmdb"), "webserver", *where])
     return group.program(WEBSERVER, command, environment(settings), stamp=_stamp(settings), port=port), port
 
 

@@ -177,7 +177,15 @@ class Settings(BaseSettings):
         "`signups = 'trend \"signed up\" --last 30d'`.",
     )
     ui_url: str = Field(
-        "http://127.0.0.1:3000", alias="KMDB_UI_URL", description="Dagster's UI, for the links in alerts."
+        "http://127.0.0.1:3000",
+        alias="KMDB_UI_URL",
+        description="Dagster's UI as browsers reach it: for the links in alerts, and a name that the UI answers to.",
+    )
+    ui_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        alias="KMDB_UI_HOSTS",
+        description="More names that the UI answers to, separated by blanks, e.g. `kmdb.internal 10.0.0.5:3000`. "
+        "Requests for any other name are refused, except for this machine's own.",
     )
 
     @model_validator(mode="before")
@@ -187,10 +195,17 @@ class Settings(BaseSettings):
         bare = {name: _unquoted(value) if isinstance(value, str) else value for name, value in given.items()}
         return {name: value for name, value in bare.items() if value != ""}
 
-    @field_validator("alert_urls", mode="before")
+    @field_validator("alert_urls", "ui_hosts", mode="before")
     @classmethod
-    def _split_alert_urls(cls, value: object) -> object:
+    def _split_at_blanks(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("ui_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?", host) for host in value):
+            raise ValueError("expected HOST or HOST:PORT, separated by blanks")
+        return value
 
     @field_validator("database_url")
     @classmethod

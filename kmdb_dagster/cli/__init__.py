@@ -9,8 +9,8 @@ from dotenv import load_dotenv
 
 from kmdb_dagster import __version__
 from kmdb_dagster.cli import ask, database, files, forget, imports, ui, views, worker
-from kmdb_dagster.cli.words import harmless
 from kmdb_dagster.errors import KmdbError, SettingsError
+from kmdb_dagster.escaping import for_terminal
 
 
 class Commands(click.Group):
@@ -21,7 +21,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KmdbError as error:
-            click.echo(harmless(f"kmdb: {error}"), err=True)
+            click.echo(for_terminal(f"kmdb: {error}"), err=True)
             ctx.exit(2 if isinstance(error, SettingsError) else 1)
 
 

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from kmdb_dagster.cli.words import harmless
+from kmdb_dagster.escaping import for_terminal
 from kmdb_dagster.export.outcomes import as_json
 from kmdb_dagster.export.reader import read_lines
 from kmdb_dagster.export.records import Event, PropertySet, Reason, Record, Rejected
@@ -44,7 +44,7 @@ def inspect(file: BinaryIO, *, as_lines: bool) -> None:
     records = read_lines(_chunks(file))
     if as_lines:
         for record in records:
-            click.echo(harmless(json.dumps(as_json(record), ensure_ascii=False)))
+            click.echo(for_terminal(json.dumps(as_json(record), ensure_ascii=False)))
     else:
         _summarize(records)
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kmdb_dagster.cli.database import warehouse
-from kmdb_dagster.cli.words import harmless
 from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.escaping import for_terminal
 from kmdb_dagster.export.layout import HIGHEST_REVISION, parse_range
 from kmdb_dagster.settings import load_settings
 from kmdb_dagster.warehouse import Warehouse, ledger, overview
@@ -75,7 +75,7 @@ def _say_how_it_ended(opened: Warehouse, revisions: list[int], outcome: str) -> 
     everywhere = ledger.failures(opened.engine, most=HIGHEST_REVISION)
     failed = [(number, why) for number, why in everywhere if number in wanted]
     for number, why in failed[:MOST_NAMED]:
-        click.echo(harmless(f"revision {number}, {why}"), err=True)
+        click.echo(for_terminal(f"revision {number}, {why}"), err=True)
     if len(failed) > MOST_NAMED:
         click.echo(f"… and {len(failed) - MOST_NAMED} more", err=True)
     if outcome != "COMPLETED_SUCCESS":
@@ -98,11 +98,11 @@ def status(*, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(found.as_dict(), default=str))
             return
-        click.echo(harmless(opened.name))
+        click.echo(for_terminal(opened.name))
         for name, value in found.as_lines():
             click.echo(f"  {name:<22} {value}")
         for revision, why in found.failures:
-            click.echo(harmless(f"  failed: revision {revision}, {why}"))
+            click.echo(for_terminal(f"  failed: revision {revision}, {why}"))
 
 
 COMMANDS = (import_, status)

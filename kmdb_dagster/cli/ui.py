@@ -1,4 +1,4 @@
-"""The command that opens Dagster's UI: ``ui``."""
+"""The commands that serve Dagster's UI: ``ui`` with all that it needs, ``webserver`` alone."""
 
 import os
 import sys
@@ -15,7 +15,8 @@ from kmdb_dagster.settings import load_settings
 def ui(port: int) -> None:
     """Open Dagster's UI, with the daemon that runs imports. Ctrl-C ends both.
 
-    It listens on this machine only: Dagster has no log-in of its own.
+    It listens on this machine only: Dagster has no log-in of its own. Requests that pages of other sites send are
+    refused.
 
     \b
     Example:
@@ -30,8 +31,34 @@ def ui(port: int) -> None:
         os.environ["DAGSTER_HOME"] = str(Path(home).resolve())
         configure(Path(home))
     click.echo(f"Dagster's UI: http://127.0.0.1:{port}")
-    arguments = ["dagster", "dev", "-w", str(_shipped("workspace.yaml")), "-h", "127.0.0.1", "-p", str(port)]
+    arguments = [
+        "kmdb_dagster.defs.webserver",
+        "dev",
+        "-w",
+        str(_shipped("workspace.yaml")),
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     os.execv(sys.executable, [sys.executable, "-m", *arguments])  # noqa: S606 - our own arguments
+
+
+# `-h` is the host, as in `dagster-webserver`.
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF dagster-webserver]")
+def webserver(options: tuple[str, ...]) -> None:
+    """Serve Dagster's UI alone, with the OPTIONS of `dagster-webserver`. Use it wherever that is documented.
+
+    Requests that pages of other sites send are refused, and so are names other than KMDB_UI_URL and KMDB_UI_HOSTS.
+
+    \b
+    Example:
+        kmdb webserver -h 127.0.0.1 -p 3000 -w workspace.yaml
+    """
+    from kmdb_dagster.defs.webserver import serve
+
+    serve(options)
 
 
 def configure(home: Path) -> None:
@@ -49,4 +76,4 @@ def _shipped(name: str) -> Path:
     return next(path for path in (package / name, package.parent / name) if path.exists())
 
 
-COMMANDS = (ui,)
+COMMANDS = (ui, webserver)

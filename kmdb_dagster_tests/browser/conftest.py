@@ -69,7 +69,8 @@ def page(site: Site) -> Iterator[Page]:
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         # No sandbox: it cannot be had by root or in a container, and only our own pages are opened.
-        browser = playwright.chromium.launch(executable_path=find_program("chromium"), args=["--no-sandbox"])
+        arguments = ["--no-sandbox", "--host-resolver-rules=MAP *.example 127.0.0.1"]
+        browser = playwright.chromium.launch(executable_path=find_program("chromium"), args=arguments)
         opened = browser.new_page(base_url=site.url, viewport={"width": 1500, "height": 950})
         opened.set_default_timeout(PATIENCE_MS)
         yield opened

@@ -28,6 +28,7 @@ COMMANDS = [
     "status",
     "ui",
     "view",
+    "webserver",
     "worker",
 ]
 ON_THE_DATABASE = [

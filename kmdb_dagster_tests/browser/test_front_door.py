@@ -1,0 +1,126 @@
+"""What a page of another site can do to the UI of an operator who opens it: nothing."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote, urlsplit
+
+import pytest
+from playwright.sync_api import Page
+
+from dev.processes import wait_until
+from kmdb_dagster_tests.browser.conftest import Site
+from kmdb_dagster_tests.browser.test_operating import answers
+
+pytestmark = pytest.mark.timeout(600)
+
+JOB = "drop_partitions"
+CONFIG = json.dumps({"ops": {"drop_old_partitions": {"config": {"before": "1971-01-01", "dry_run": False}}}})
+LAUNCH = (
+    "mutation { launchRun(executionParams: {selector: {repositoryLocationName: "
+    f'"kmdb_dagster", repositoryName: "__repository__", jobName: "{JOB}"}}, '
+    f"runConfigData: {json.dumps(CONFIG)}}}) {{ __typename }} }}"
+)
+RUNS = f'{{ runsOrError(filter: {{pipelineName: "{JOB}"}}) {{ ... on Runs {{ results {{ runId }} }} }} }}'
+
+ATTACK = """<!doctype html><title>attack</title>
+<img src="UI/graphql?query=QUERY">
+<iframe name="sink"></iframe><iframe id="frame" src="UI/runs"></iframe>
+<form method="post" enctype="text/plain" target="sink" action="UI/graphql?query=QUERY">
+<input name='BODY' value=''></form>
+<form method="get" target="sink" action="UI/graphql"><input name="query" value='MUTATION'></form>
+<script>
+async function attack() {
+  const body = JSON.stringify({query: MUTATION_JSON});
+  const send = (options) => fetch("UI/graphql", options).then((r) => "answered " + r.type, () => "refused");
+  for (const form of document.forms) form.submit();
+  navigator.sendBeacon("UI/graphql", body);
+  const done = [
+    await send({method: "POST", mode: "no-cors", headers: {"Content-Type": "text/plain; application/json"}, body}),
+    await send({method: "POST", headers: {"Content-Type": "application/json"}, body}),
+    await send({method: "POST", mode: "no-cors", credentials: "include", body}),
+  ];
+  done.push(await new Promise((resolve) => {
+    const socket = new WebSocket("UI/graphql".replace("http", "ws"), "graphql-ws");
+    socket.onopen = () => resolve("opened");
+    socket.onerror = () => resolve("refused");
+  }));
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  return done;
+}
+</script>"""
+
+
+@contextmanager
+def foreign_page(ui: str) -> Iterator[int]:
+    """A web server of somebody else on this machine, and its port."""
+    replaced = {
+        "UI": ui,
+        "QUERY": quote(LAUNCH),
+        "MUTATION_JSON": json.dumps(LAUNCH),
+        "MUTATION": LAUNCH.replace("'", "&#39;"),
+        "BODY": json.dumps({"query": LAUNCH}).replace("'", "&#39;"),
+    }
+    page = ATTACK
+    for word, meaning in replaced.items():
+        page = page.replace(word, meaning)
+
+    class Foreign(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that it has there
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Foreign) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def graphql(ui: str, query: str) -> str:
+    """Ask as a script does, which may."""
+    connection = http.client.HTTPConnection(urlsplit(ui).netloc, timeout=60)
+    connection.request("POST", "/graphql", json.dumps({"query": query}), {"Content-Type": "application/json"})
+    return connection.getresponse().read().decode()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
+def test_a_foreign_page_launches_no_job(page: Page, site: Site, host: str) -> None:
+    assert wait_until(lambda: answers(site.url), 240), "the UI did not start"
+    before = json.loads(graphql(site.url, RUNS))
+    with foreign_page(site.url) as port:
+        page.goto(f"http://{host}:{port}/")
+        done = page.evaluate("attack()")
+        assert json.loads(graphql(site.url, RUNS)) == before
+        # An answer to `no-cors` is opaque: that nothing came of it is asked above.
+        assert done == ["answered opaque", "refused", "answered opaque", "refused"]
+        framed = [frame.url for frame in page.frames if frame.url.startswith(site.url)]
+        assert not any("Overview" in frame.content() for frame in page.frames[1:]), framed
+
+
+def test_a_foreign_name_for_this_machine_shows_no_ui(page: Page, site: Site) -> None:
+    answer = page.goto(site.url.replace("127.0.0.1", "rebound.example"))
+    assert answer is not None
+    assert answer.status == HTTPStatus.MISDIRECTED_REQUEST
+    assert "KMDB_UI_HOSTS" in answer.text()
+
+
+def test_a_link_on_a_foreign_page_opens_the_ui(page: Page, site: Site) -> None:
+    with foreign_page(site.url) as port:
+        page.goto(f"http://evil.example:{port}/")
+        page.evaluate(f"location.href = '{site.url}/runs'")
+        page.wait_for_url(f"{site.url}/runs")
+    assert "Dagster" in page.content()
+
+
+def test_the_same_job_is_launched_by_who_may(site: Site) -> None:
+    assert "LaunchRunSuccess" in graphql(site.url, LAUNCH)
+    assert "runId" in graphql(site.url, RUNS)
