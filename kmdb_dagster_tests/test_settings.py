@@ -44,6 +44,7 @@ GOOD: dict[str, tuple[str, object]] = {
     "KMDB_ALERT_URLS": (" json://a.example.com  json://b ", (SecretStr("json://a.example.com"), SecretStr("json://b"))),
     "KMDB_QUESTIONS": ("our/questions.toml", Path("our/questions.toml")),
     "KMDB_UI_URL": ("https://dagster.example.com", "https://dagster.example.com"),
+    "KMDB_UI_HOSTS": (" kmdb.internal  10.0.0.5:3000 ", ("kmdb.internal", "10.0.0.5:3000")),
 }
 BAD = {
     "DATABASE_URL": [
@@ -69,6 +70,7 @@ BAD = {
     "KMDB_REVISIONS_PER_RUN": ["0", "1001"],
     "KMDB_RUNS_AHEAD": ["0", "1001"],
     "KMDB_UI_URL": ["localhost:3000", "https://"],
+    "KMDB_UI_HOSTS": ["http://kmdb.internal", "a/b", "*"],
 }
 SECRETS = {"DATABASE_URL", "KMDB_REDIS_URL", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "KMDB_ALERT_URLS"}
 
