@@ -12,7 +12,8 @@ import kmdb_dagster
 from kmdb_dagster.cli import main
 from kmdb_dagster.export.records import Reason
 from kmdb_dagster.export.words import REASONS
-from kmdb_dagster.lake.parsed import SCHEMA, SCHEMA_VERSION
+from kmdb_dagster.lake.parquet_file import SCHEMA_VERSION
+from kmdb_dagster.lake.parsed import SCHEMA
 from kmdb_dagster.warehouse.models import Base
 
 ROOT = Path(kmdb_dagster.__file__).parent.parent

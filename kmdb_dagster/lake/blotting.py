@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.export.forgotten import Forgotten
 from kmdb_dagster.lake.files import disk, whole_file
-from kmdb_dagster.lake.parsed import FORGOTTEN, KIND_CODES, LAYOUT, SCHEMA
+from kmdb_dagster.lake.parquet_file import DamagedParquetError, damage_is_found, open_parquet, parquet_writer
+from kmdb_dagster.lake.parsed import FORGOTTEN, KIND_CODES, SCHEMA
 
 KEPT = {"revision", "line"}
 LOOKED_AT = ["identity", "alias", "raw"]
@@ -81,11 +82,11 @@ def rewrite(path: Path, blotter: Blotter) -> bool:
     """
     with disk(path), _readable(path):
         seen = path.stat()
-        file = pq.ParquetFile(path)
+        file = open_parquet(path)
         if not _holds(file, blotter):
             return False
         with whole_file(path) as temporary:
-            with pq.ParquetWriter(temporary, file.schema_arrow, **LAYOUT) as writer:
+            with parquet_writer(temporary, file.schema_arrow) as writer:
                 for group in range(file.num_row_groups):
                     for batch in file.iter_batches(row_groups=[group]):
                         writer.write_batch(blotter(batch))
@@ -103,8 +104,9 @@ def _holds(file: pq.ParquetFile, blotter: Blotter) -> bool:
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
-        yield
-    except pa.ArrowInvalid:
+        with damage_is_found():
+            yield
+    except DamagedParquetError:
         raise PermanentError(f"{path} is damaged, so whom it names is not known. Delete it and try again.") from None
 
 

@@ -7,19 +7,26 @@ docs/parquet.md and has a number, which stands in every file: change one, change
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.export.columns import Columns, Texts
 from kmdb_dagster.export.records import Alias, Blank, Event, PropertySet, Record, Rejected
-from kmdb_dagster.lake.files import RawFile, whole_file
+from kmdb_dagster.lake.files import RawFile, disk, whole_file
+from kmdb_dagster.lake.parquet_file import (
+    SCHEMA_VERSION,
+    DamagedParquetError,
+    damage_is_found,
+    open_parquet,
+    parquet_writer,
+)
 
-SCHEMA_VERSION = "1"
+READABLE_VERSIONS = {"1", SCHEMA_VERSION}
 
 SCHEMA = pa.schema(
     [
@@ -66,15 +73,6 @@ COUNTED_AS = {
 }
 """The kinds, as Tally names them."""
 
-LAYOUT: dict[str, Any] = {
-    "compression": "zstd",
-    "compression_level": 1,
-    # Where the same few values come again; in the other columns a dictionary would be filled and then given up.
-    "use_dictionary": ["revision", "kind", "name", "properties.key_value.key", "reason"],
-    "write_statistics": ["line", "t"],
-}
-"""Two thirds of the time of pyarrow's defaults, and files 2 % larger (measured on sample lines)."""
-
 
 class Tally(NamedTuple):
     """What became of the lines of a revision. ``properties`` counts values, the others count lines or records."""
@@ -114,7 +112,7 @@ def write_parsed(  # noqa: PLR0913 - the last two are for the pipeline alone
     }
     counts: Counter[str] = Counter()
     with whole_file(path) as temporary:
-        with pq.ParquetWriter(temporary, SCHEMA.with_metadata(origin), **LAYOUT) as writer:
+        with parquet_writer(temporary, SCHEMA.with_metadata(origin)) as writer:
             for group in _groups(told, revision):
                 batch = blot(group.batch())
                 counts.update(_counted(batch))
@@ -133,10 +131,15 @@ class ParsedFile:
             raise PermanentError(
                 f"Revision {revision} is not parsed: {path.name} is not there. Materialize parsed_events first."
             )
-        self._file = _opened(path, revision)
+        self._path = path
+        self._damaged = (
+            f"The Parquet of revision {revision} is damaged. Materialize parsed_events of revision {revision} again."
+        )
+        with disk(path), self._damage_in_words():
+            self._file = open_parquet(path)
         origin = self._file.schema_arrow.metadata or {}
         version = origin.get(b"kmdb.schema_version", b"none").decode()
-        if version != SCHEMA_VERSION:
+        if version not in READABLE_VERSIONS:
             raise PermanentError(
                 f"{path.name} has schema version {version}; this program writes {SCHEMA_VERSION}. "
                 f"Materialize parsed_events of revision {revision} again."
@@ -146,17 +149,17 @@ class ParsedFile:
 
     def batches(self, size: int, *, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The records in order, at most ``size`` at a time and not beyond a row group, which is bounded by bytes."""
-        for group in range(self._file.num_row_groups):
-            yield from self._file.iter_batches(batch_size=size, row_groups=[group], columns=columns)
+        with disk(self._path), self._damage_in_words():
+            for group in range(self._file.num_row_groups):
+                yield from self._file.iter_batches(batch_size=size, row_groups=[group], columns=columns)
 
-
-def _opened(path: Path, revision: int) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError):
-        raise PermanentError(
-            f"{path.name} is damaged. Materialize parsed_events of revision {revision} again."
-        ) from None
+    @contextmanager
+    def _damage_in_words(self) -> Iterator[None]:
+        try:
+            with damage_is_found():
+                yield
+        except DamagedParquetError as error:
+            raise PermanentError(self._damaged) from error
 
 
 class _Group:

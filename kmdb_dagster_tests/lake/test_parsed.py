@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.export.records import Alias, Blank, Event, PropertySet, Reason, Record, Rejected, Typed, Value
 from kmdb_dagster.lake import ParsedFile, RawFile, Tally, parsed, write_parsed
-from kmdb_dagster.lake.parsed import GROUP_BYTES, GROUP_RECORDS, SCHEMA, SCHEMA_VERSION
+from kmdb_dagster.lake.parquet_file import SCHEMA_VERSION
+from kmdb_dagster.lake.parsed import GROUP_BYTES, GROUP_RECORDS, SCHEMA
 
 RAW = RawFile(Path("raw"), "an-etag", 123)
 LATEST = 253_402_300_799
@@ -186,7 +187,7 @@ def test_a_revision_that_is_not_parsed_is_named_with_the_remedy(tmp_path: Path) 
         ParsedFile(tmp_path / "57.parquet", 57)
 
 
-@pytest.mark.parametrize("metadata", [{}, {"kmdb.schema_version": "0"}])
+@pytest.mark.parametrize("metadata", [{}, {"kmdb.schema_version": "0"}, {"kmdb.schema_version": "3"}])
 def test_another_schema_is_refused_with_the_remedy(tmp_path: Path, metadata: dict[str, str]) -> None:
     pq.write_table(SCHEMA.with_metadata(metadata).empty_table(), tmp_path / "57.parquet")
     with pytest.raises(PermanentError, match=r"schema version .*Materialize parsed_events of revision 57 again"):

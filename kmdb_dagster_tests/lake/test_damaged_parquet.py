@@ -1,0 +1,131 @@
+"""One flipped bit in a Parquet of the lake is found, wherever it is, before a row of the file is used."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.export.forgotten import Forgotten, digest
+from kmdb_dagster.export.reader import read_columns
+from kmdb_dagster.export.sample import sample_bucket
+from kmdb_dagster.lake import Blotter, ParsedFile, RawFile, write_parsed
+from kmdb_dagster.lake.blotting import rewrite
+from kmdb_dagster.lake.parquet_file import CRC_KEY, LAYOUT
+from kmdb_dagster.lake.parsed import SCHEMA
+from kmdb_dagster.pipeline import fetch, load, parse, tie
+from kmdb_dagster_tests.buckets import FolderOfRevisions, event
+from kmdb_dagster_tests.warehouse.revisions import content
+
+FLIPS = 400
+SEED = 20261128
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def rows(path: Path) -> list[dict[str, object]]:
+    return [row for batch in ParsedFile(path, 57).batches(100) for row in batch.to_pylist()]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("written") / "57.parquet"
+    lines = dict(sample_bucket(1, 300, seed=1))["revisions/1.json"]
+    write_parsed(path, 57, RawFile(None, "an-etag", len(lines)), read_columns([lines]))
+    assert len(rows(path)) >= 300
+    return path.read_bytes()
+
+
+def test_no_flipped_bit_of_many_is_read_as_if_nothing_were_wrong(written: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "57.parquet"
+    chance = random.Random(SEED)
+    end_of_file = range(len(written) * 8 - 8 * 8, len(written) * 8)
+    crc = written.rindex(CRC_KEY) * 8
+    for bit in [*chance.sample(range(len(written) * 8), FLIPS), *end_of_file, *range(crc, crc + 20 * 8)]:
+        path.write_bytes(flipped(written, bit))
+        with pytest.raises(PermanentError, match=r"^The Parquet of revision 57 is damaged. Materialize parsed_events"):
+            rows(path)
+
+
+@pytest.mark.parametrize("length", [0, 3, 8, 100, -1, -8, -9, -1000])
+def test_a_file_that_is_cut_is_damaged(written: bytes, tmp_path: Path, length: int) -> None:
+    path = tmp_path / "57.parquet"
+    path.write_bytes(written[:length])
+    with pytest.raises(PermanentError, match="The Parquet of revision 57 is damaged"):
+        rows(path)
+
+
+def test_each_page_has_a_checksum_for_other_readers(written: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "57.parquet"
+    path.write_bytes(written)
+    start = pq.ParquetFile(path).metadata.row_group(0).column(4).data_page_offset
+    path.write_bytes(flipped(written, (start + 60) * 8))
+    with pytest.raises(OSError, match="CRC"):
+        pq.ParquetFile(path, page_checksum_verification=True).read()
+
+
+def test_damage_that_comes_while_the_file_is_read_is_found_too(written: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "57.parquet"
+    path.write_bytes(written)
+    start = pq.ParquetFile(path).metadata.row_group(0).column(4).data_page_offset
+    opened = ParsedFile(path, 57)
+    path.write_bytes(flipped(written, (start + 60) * 8))
+    with pytest.raises(PermanentError, match="The Parquet of revision 57 is damaged"):
+        list(opened.batches(100))
+
+
+def test_a_file_of_schema_version_1_which_has_no_checksum_is_read(written: bytes, tmp_path: Path) -> None:
+    (tmp_path / "new.parquet").write_bytes(written)
+    expected = rows(tmp_path / "new.parquet")
+    old = {b"kmdb.schema_version": b"1", b"kmdb.etag": b"an-etag", b"kmdb.bytes": b"7"}
+    table = pa.Table.from_pylist(expected, schema=SCHEMA.with_metadata(old))
+    pq.write_table(table, tmp_path / "old.parquet", **{**LAYOUT, "write_page_checksum": False})
+    assert rows(tmp_path / "old.parquet") == expected
+
+
+def test_what_erasure_rewrites_has_its_checksums_and_is_not_made_of_a_damaged_file(
+    written: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "57.parquet"
+    path.write_bytes(written)
+    person = next(str(row["identity"]) for row in rows(path) if row["kind"] == "event")
+    blotter = Blotter(Forgotten(frozenset({digest(person)})))
+    path.write_bytes(flipped(written, 8 * 200))
+    with pytest.raises(PermanentError, match="is damaged"):
+        rewrite(path, blotter)
+    path.write_bytes(written)
+    assert rewrite(path, blotter)
+    rewritten = path.read_bytes()
+    assert sum(row["kind"] == "forgotten" for row in rows(path)) > 0
+    for bit in random.Random(SEED).sample(range(len(rewritten) * 8), FLIPS // 4):
+        path.write_bytes(flipped(rewritten, bit))
+        with pytest.raises(PermanentError, match="is damaged"):
+            rows(path)
+
+
+@pytest.mark.parametrize("step", [tie, load])
+def test_a_damaged_parquet_fails_its_revision_and_changes_no_row(
+    kmdb: Kmdb, bucket: FolderOfRevisions, step: Callable[..., object]
+) -> None:
+    bucket.put(57, *[event("visited site")] * 3)
+    with kmdb.pipeline() as opened:
+        for earlier in (fetch, parse, tie, load):
+            earlier(opened, 57)
+        before = content(opened.warehouse.engine)
+        path = opened.lake.parsed(57)
+        whole = path.read_bytes()
+        path.write_bytes(flipped(whole, 8 * (len(whole) // 2)))
+        with pytest.raises(PermanentError, match=r"Materialize parsed_events of revision 57 again"):
+            step(opened, 57)
+        assert content(opened.warehouse.engine) == before
+        for later in (parse, tie, load):
+            later(opened, 57)
+        assert content(opened.warehouse.engine) == before
