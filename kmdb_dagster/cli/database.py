@@ -166,8 +166,9 @@ def build() -> None:
 def realias() -> None:
     """Make the user map anew from the table `aliases`, and put every fact under its person.
 
-    Imports keep the map up to date by themselves. This puts other `placeholder_identities` and another
-    KMDB_NUMERIC_APART in force, and mends what was changed by hand. It may be broken off: run again, it goes on.
+    Imports keep the map up to date by themselves. This puts other `placeholder_identities`, other
+    `ignored_users` and another KMDB_NUMERIC_APART in force, and repairs what was changed by hand. It may be broken
+    off: run again, it goes on.
 
     \b
     Example:

@@ -85,8 +85,8 @@ def rebuild_user_map(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
     name="realias",
     tags=DDL_TAGS,
     description="Makes the user map anew from the table `aliases`, and puts every fact under its person. Imports keep "
-    "the map up to date by themselves; this is for other placeholders, another KMDB_NUMERIC_APART, and changes made by "
-    "hand.",
+    "the map up to date by themselves; this is for other placeholders, other ignored users, another "
+    "KMDB_NUMERIC_APART, and changes made by hand.",
 )
 def realias_job() -> None:
     """The user map made anew."""

@@ -50,7 +50,8 @@ def being_forgotten(connection: Connection) -> int:
 def forget_tied(engine: Engine, ties: Iterable[tuple[str, str]], *, numeric_apart: bool) -> None:
     """Alias lines tie identities to forgotten ones: had they come in before, they would be forgotten too.
 
-    Not where aliases do not simply make one person: by a placeholder, or where numeric identities stay apart.
+    Not where aliases do not simply make one person: by a placeholder or an ignored user, or where numeric identities
+    stay apart.
     """
     pairs = list(ties)
     if not pairs:
@@ -59,5 +60,5 @@ def forget_tied(engine: Engine, ties: Iterable[tuple[str, str]], *, numeric_apar
         rule = rule_to_follow(connection, numeric_apart=numeric_apart)
         if rule.apart:
             return
-        others = {other for one, other in pairs if rule.placeholders.isdisjoint((one, other))}
+        others = {other for one, other in pairs if rule.ties(one, other)}
         insert(connection, NOTE, sorted((digest(other),) for other in others))

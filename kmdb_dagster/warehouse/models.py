@@ -195,7 +195,7 @@ class RejectedLine(Base):
 
 
 class IgnoredUser(Base):
-    """An identity whose events and properties stay out."""
+    """An identity whose events and properties stay out, and whose aliases tie nothing."""
 
     __tablename__ = "ignored_users"
 
@@ -265,3 +265,5 @@ class MapState(Base):
     """The rule in force: whether two numeric identities are never one person."""
     placeholders: Mapped[str | None] = mapped_column(Text)
     """The rule in force: a JSON list of the names whose aliases tie nothing. None: none."""
+    ignored: Mapped[str | None] = mapped_column(Text)
+    """The rule in force: a JSON list of the digests of ignored identities, whose aliases tie nothing. None: none."""

@@ -14,34 +14,59 @@ from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.warehouse.server import transaction
 
 RULE_WAITS = (
-    "placeholder_identities or KMDB_NUMERIC_APART ask for another rule than the user map follows: run `kmdb realias`."
+    "placeholder_identities, ignored_users or KMDB_NUMERIC_APART ask for another rule than the user map follows: run "
+    "`kmdb realias`."
 )
 
 
 class Rule(NamedTuple):
-    """Aliases of ``placeholders`` tie nothing; with ``apart`` two numeric identities are never one person."""
+    """Aliases of ``placeholders`` and of ``ignored`` tie nothing; with ``apart`` no person has two numeric identities.
+
+    Ignored identities are digests: they may belong to people, and erasure must not have to look for them here.
+    """
 
     placeholders: frozenset[str]
     apart: bool
+    ignored: frozenset[bytes] = frozenset()
+
+    def ties(self, one: str, other: str) -> bool:
+        """Whether an alias line of these two identities makes them one person."""
+        if not self.placeholders.isdisjoint((one, other)):
+            return False
+        return not self.ignored or self.ignored.isdisjoint((digest(one), digest(other)))
 
 
 def rule_in_force(connection: Connection) -> Rule:
     """The rule that the map follows."""
-    found = connection.execute(text("SELECT placeholders, numeric_apart FROM map_state WHERE id = 1")).one()
-    return Rule(frozenset(json.loads(found.placeholders or "[]")), bool(found.numeric_apart))
+    found = connection.execute(text("SELECT placeholders, numeric_apart, ignored FROM map_state WHERE id = 1")).one()
+    ignored = map(bytes.fromhex, json.loads(found.ignored or "[]"))
+    return Rule(frozenset(json.loads(found.placeholders or "[]")), bool(found.numeric_apart), frozenset(ignored))
 
 
 def rule_asked_for(connection: Connection, *, numeric_apart: bool) -> Rule:
-    """What ``placeholder_identities`` and KMDB_NUMERIC_APART say now."""
+    """What ``placeholder_identities``, ``ignored_users`` and KMDB_NUMERIC_APART say now."""
     names = connection.execute(text("SELECT name FROM placeholder_identities")).scalars()
-    return Rule(frozenset(names), numeric_apart)
+    ignored = frozenset(map(digest, connection.execute(text("SELECT name FROM ignored_users")).scalars()))
+    return Rule(frozenset(names), numeric_apart, ignored | _erased(connection, ignored))
+
+
+def _erased(connection: Connection, ignored: frozenset[bytes]) -> frozenset[bytes]:
+    """Identities that erasure took out of ``ignored_users``: their aliases must not tie the next revision's people."""
+    dropped = rule_in_force(connection).ignored - ignored
+    if not dropped:
+        return dropped
+    return dropped & set(map(bytes, connection.execute(text("SELECT digest FROM forgotten_identities")).scalars()))
 
 
 def put_in_force(connection: Connection, rule: Rule) -> None:
     """From this commit on the map follows this rule. The map must be held alone, and made anew."""
     connection.execute(
-        text("UPDATE map_state SET placeholders = :names, numeric_apart = :apart WHERE id = 1"),
-        {"names": json.dumps(sorted(rule.placeholders)), "apart": rule.apart},
+        text("UPDATE map_state SET placeholders = :names, numeric_apart = :apart, ignored = :ignored WHERE id = 1"),
+        {
+            "names": json.dumps(sorted(rule.placeholders)),
+            "apart": rule.apart,
+            "ignored": json.dumps(sorted(item.hex() for item in rule.ignored)),
+        },
     )
 
 
@@ -78,11 +103,12 @@ def _any_alias(connection: Connection) -> bool:
     return connection.execute(text("SELECT 1 FROM aliases LIMIT 1")).scalar() is not None
 
 
-def ids_of(connection: Connection, names: frozenset[str]) -> set[int]:
-    """``users.id`` of those of these names that were ever met."""
-    if not names:
+def untied_ids(connection: Connection, rule: Rule) -> set[int]:
+    """``users.id`` of the identities whose aliases tie nothing, as far as they were ever met."""
+    digests = sorted(rule.ignored.union(map(digest, rule.placeholders)))
+    if not digests:
         return set()
     statement = text("SELECT id FROM users WHERE digest IN :digests").bindparams(
-        bindparam("digests", [digest(name) for name in names], expanding=True)
+        bindparam("digests", digests, expanding=True)
     )
     return set(connection.execute(statement).scalars())

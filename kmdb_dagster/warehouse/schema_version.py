@@ -3,22 +3,36 @@
 Without Alembic, which takes longer to import than to ask.
 """
 
+import re
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from kmdb_dagster.errors import PermanentError
 
-VERSION_DIGITS = 4
+REVISION = re.compile(r'^revision = "(\w+)"$', re.MULTILINE)
+DOWN_REVISION = re.compile(r'^down_revision = "(\w+)"$', re.MULTILINE)
+
+
+class Versions(NamedTuple):
+    """The versions of the schema that this program can migrate, and the one that it needs."""
+
+    known: frozenset[str]
+    current: str
 
 
 @cache
-def known_versions() -> tuple[str, ...]:
-    """Every version that this program can migrate from or to, ascending. Each is a migration file's first digits."""
-    names = (file.name for file in (files("kmdb_dagster.warehouse.migrations") / "versions").iterdir())
-    return tuple(sorted({name[:VERSION_DIGITS] for name in names if name[:VERSION_DIGITS].isdigit()}))
+def versions() -> Versions:
+    """What the migration files say."""
+    folder = files("kmdb_dagster.warehouse.migrations") / "versions"
+    sources = [file.read_text() for file in folder.iterdir() if file.name.endswith(".py")]
+    known = {found[1] for source in sources if (found := REVISION.search(source))}
+    before = {found[1] for source in sources if (found := DOWN_REVISION.search(source))}
+    (current,) = known - before
+    return Versions(frozenset(known), current)
 
 
 def require_known(database: str | None, version: str | None) -> None:
@@ -27,10 +41,10 @@ def require_known(database: str | None, version: str | None) -> None:
     Raises:
         PermanentError: this program does not know the version.
     """
-    if version is not None and version not in known_versions():
+    if version is not None and version not in versions().known:
         raise PermanentError(
             f"Database {database!r} has schema version {version}; this kmdb_dagster knows up to "
-            f"{known_versions()[-1]}. A newer release has migrated it. Upgrade this installation to that release: see "
+            f"{versions().current}. A newer release has migrated it. Upgrade this installation to that release: see "
             "Upgrading in docs/operations.md."
         )
 
@@ -42,10 +56,10 @@ def require_current(database: str | None, version: str | None) -> None:
         PermanentError: the schema is newer, or has still to be migrated.
     """
     require_known(database, version)
-    if version != known_versions()[-1]:
+    if version != versions().current:
         raise PermanentError(
             f"Database {database!r} has schema version {version or 'none'}; this kmdb_dagster needs "
-            f"{known_versions()[-1]}: run `kmdb migrate`."
+            f"{versions().current}: run `kmdb migrate`."
         )
 
 

@@ -1,8 +1,8 @@
 """What stays out: `ignored_users`, `whitelisted_events`, `blacklisted_properties`, and what is older than what is kept.
 
 Read when a revision is loaded. A change takes effect on revisions loaded after it; load the others again
-(materialize ``events`` and ``properties``) to apply it to them. Aliases are never filtered: who is the same person
-does not depend on what is wanted of them.
+(materialize ``events`` and ``properties``) to apply it to them. Alias lines are stored in any case; those of ignored
+users tie nothing (`warehouse.rules`).
 """
 
 from datetime import datetime

@@ -20,7 +20,7 @@ from kmdb_dagster.warehouse.models import id_range
 from kmdb_dagster.warehouse.people.graph import people_of
 from kmdb_dagster.warehouse.people.map_lock import own_map
 from kmdb_dagster.warehouse.people.user_map import assign, persons
-from kmdb_dagster.warehouse.rules import Rule, ids_of, settled_rule
+from kmdb_dagster.warehouse.rules import Rule, settled_rule, untied_ids
 from kmdb_dagster.warehouse.server import in_parts, insert, transaction
 
 OF_REVISION = "FROM aliases WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"
@@ -128,7 +128,7 @@ def _pairs(ties: Iterable[Tie], rule: Rule) -> set[tuple[int, int]]:
     return {
         (min(tie.identity1, tie.identity2), max(tie.identity1, tie.identity2))
         for tie in ties
-        if rule.placeholders.isdisjoint((tie.name1, tie.name2))
+        if rule.ties(tie.name1, tie.name2)
     }
 
 
@@ -146,7 +146,7 @@ def _recomputed(connection: Connection, pairs: Iterable[tuple[int, int]], rule: 
     """The people that these touch, taken apart and put together anew from all of their alias lines."""
     people = set(persons(connection, {end for pair in pairs for end in pair}).values())
     members = {identity for identity, _ in _identities_of(connection, people)}
-    lines = _lines_around(connection, members, ids_of(connection, rule.placeholders))
+    lines = _lines_around(connection, members, untied_ids(connection, rule))
     others = np.array(sorted(members), dtype=np.int64)
     identities, found = people_of(lines, others, partial(_names, connection), apart=rule.apart)
     return dict(zip(identities.tolist(), found.tolist(), strict=True))
@@ -157,14 +157,14 @@ def _names(connection: Connection, identities: Numbers) -> list[Any]:
     return [pa.array([name[identity] for identity in identities.tolist() if identity in name], pa.large_string())]
 
 
-def _lines_around(connection: Connection, identities: set[int], placeholders: set[int]) -> Ties:
+def _lines_around(connection: Connection, identities: set[int], untied: set[int]) -> Ties:
     """The alias lines that lead on from these, one after another."""
     lines: set[tuple[int, int, int]] = set()
     known: set[int] = set()
     frontier = identities
     while frontier:
         known |= frontier
-        met = {line for line in in_parts(connection, LINES_AT, frontier) if placeholders.isdisjoint(line[:2])}
+        met = {line for line in in_parts(connection, LINES_AT, frontier) if untied.isdisjoint(line[:2])}
         lines |= met
         frontier = {end for one, other, _ in met for end in (one, other)} - known
     return Ties(*np.array(sorted(lines), dtype=np.int64).reshape(-1, 3).T)

@@ -22,7 +22,7 @@ from kmdb_dagster.warehouse.people import user_map
 from kmdb_dagster.warehouse.people.graph import people_of, without
 from kmdb_dagster.warehouse.people.map_lock import count_change, own_map
 from kmdb_dagster.warehouse.people.user_map import Report
-from kmdb_dagster.warehouse.rules import Rule, ids_of, put_in_force, rule_asked_for
+from kmdb_dagster.warehouse.rules import Rule, put_in_force, rule_asked_for, untied_ids
 from kmdb_dagster.warehouse.server import insert, transaction
 from kmdb_dagster.warehouse.streams import numbers, stream
 
@@ -55,7 +55,7 @@ def realias(
 
 
 def _rebuild(connection: Connection, rule: Rule, report: Report) -> int:
-    lines = without(_lines(connection, rule, report), ids_of(connection, rule.placeholders))
+    lines = without(_lines(connection, rule, report), untied_ids(connection, rule))
     names = _Names(connection, report)
     tied, found = people_of(lines, np.empty(0, dtype=np.int64), names, apart=rule.apart)
     identities = np.concatenate(names.identities)

@@ -81,10 +81,11 @@ def test_a_line_that_is_an_alias_and_an_ignored_event_counts_as_imported(
     assert (entry.events, entry.aliases, entry.t_min) == (0, 1, None)
 
 
-def test_aliases_are_never_filtered(engine: Engine, revisions: Revisions) -> None:
-    keep_out(engine, "ignored_users", "bob", "anna")
-    assert fates(revisions.put(1, alias("bob", "anna"))) == (1, 0, 0, 0)
-    assert people(engine)["bob"] == "anna"
+def test_aliases_of_ignored_users_are_imported_and_tie_nothing(engine: Engine, revisions: Revisions) -> None:
+    keep_out(engine, "ignored_users", "bob")
+    assert fates(revisions.put(1, alias("bob", "anna"), alias("anna", "carl"))) == (2, 0, 0, 0)
+    assert people(engine) == {"bob": "bob", "anna": "anna", "carl": "anna"}
+    assert rows(engine, "SELECT COUNT(*) FROM aliases") == [(2,)]
 
 
 def test_a_filter_takes_effect_when_a_revision_is_loaded_again(engine: Engine, revisions: Revisions) -> None:

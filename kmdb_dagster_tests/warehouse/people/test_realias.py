@@ -1,17 +1,25 @@
 """The way back when somebody changed the map, the aliases or the facts by hand."""
 
 from datetime import date
+from itertools import permutations
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.errors import TransientError
+from kmdb_dagster.export.forgotten import digest
+from kmdb_dagster.lake import Lake
+from kmdb_dagster.pipeline.forgetting import forget_people
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ddl.flush import flush
 from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.forgotten import ask_to_forget
 from kmdb_dagster.warehouse.people.realias import realias
+from kmdb_dagster.warehouse.people.tying import tie_revision
+from kmdb_dagster.warehouse.rules import rule_waits
 from kmdb_dagster_tests.buckets import T, alias, event, property_set
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, misplaced, one, people
+from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, misplaced, one, people, rows
 
 LINES = [
     *(event("came", name, plan="pro") for name in "abcdxy"),
@@ -134,6 +142,78 @@ def test_placeholders_take_effect_with_realias_and_on_every_later_tie(
     revisions.put(3)
     assert people(engine)["v"] == "v"
     assert misplaced(engine) == 0
+
+
+def test_aliases_of_an_ignored_user_tie_nothing_from_the_first_import_on(
+    warehouse: Warehouse, revisions: Revisions
+) -> None:
+    engine = warehouse.engine
+    change(engine, "INSERT INTO ignored_users (name) VALUES ('admin')")
+    entry = revisions.put(1, alias("x", "admin"), alias("admin", "y"), alias("Admin", "z"), event("came", "x"))
+    assert people(engine) == {"x": "x", "y": "y", "admin": "admin", "Admin": "Admin", "z": "Admin"}
+    assert (entry.aliases, entry.imported, entry.ignored) == (3, 4, 0)
+    assert one(engine, "SELECT COUNT(*) FROM aliases") == 3
+
+
+REVISIONS_OF_ADMIN = {
+    1: [event("came", "x"), alias("x", "admin")],
+    2: [alias("admin", "y"), event("came", "y"), alias("y", "7")],
+    3: [event("came", "z"), alias("z", "admin"), event("came", "admin")],
+}
+
+
+@pytest.mark.parametrize("order", list(permutations(REVISIONS_OF_ADMIN)))
+@pytest.mark.parametrize("before", range(4))
+def test_whenever_a_user_comes_to_be_ignored_the_map_after_realias_is_the_same(
+    warehouse: Warehouse, revisions: Revisions, order: tuple[int, ...], before: int
+) -> None:
+    engine = warehouse.engine
+    for revision in order[:before]:
+        revisions.put(revision, *REVISIONS_OF_ADMIN[revision])
+    change(engine, "INSERT INTO ignored_users (name) VALUES ('admin')")
+    assert rule_waits(engine, numeric_apart=False) == (before > 0)
+    for revision in order[before:]:
+        revisions.put(revision, *REVISIONS_OF_ADMIN[revision])
+    realias(engine, warehouse.generation())
+    assert not rule_waits(engine, numeric_apart=False)
+    assert people(engine) == {"x": "x", "y": "7", "7": "7", "z": "z", "admin": "admin"}
+    assert misplaced(engine) == 0
+    # No longer ignored: the same as if it never had been.
+    change(engine, "DELETE FROM ignored_users")
+    realias(engine, warehouse.generation())
+    assert set(people(engine).values()) == {"7"}
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_later_file_without_the_alias_of_an_ignored_user_changes_nothing(
+    warehouse: Warehouse, revisions: Revisions, *, apart: bool
+) -> None:
+    engine = warehouse.engine
+    change(engine, "INSERT INTO ignored_users (name) VALUES ('admin')")
+    lines = [alias("7", "x"), alias("x", "y")]
+    for more in ([alias("x", "admin"), alias("admin", "12")], []):
+        tie_revision(warehouse, 1, revisions.parsed(1, *lines, *more), batch_size=100, numeric_apart=apart)
+        found = people(engine)
+        assert [found[name] for name in ("7", "x", "y")] == ["7", "7", "7"]
+
+
+def test_an_ignored_user_who_is_erased_goes_on_to_tie_nothing_and_is_named_nowhere(
+    warehouse: Warehouse, revisions: Revisions, tmp_path: Path
+) -> None:
+    engine = warehouse.engine
+    change(engine, "INSERT INTO ignored_users (name) VALUES ('admin@example.com')")
+    revisions.put(1, alias("x", "admin@example.com"), event("came", "x"), alias("x", "y"))
+    ask_to_forget(engine, [digest("admin@example.com")])
+    lake = Lake(tmp_path / "empty")
+    lake.prepare()
+    forget_people(warehouse, lake, numeric_apart=False, most_identities=10)
+    assert one(engine, "SELECT COUNT(*) FROM ignored_users") == 0
+    assert "admin" not in str(rows(engine, "SELECT * FROM map_state"))
+    assert not rule_waits(engine, numeric_apart=False)
+    realias(engine, warehouse.generation())
+    revisions.put(2, alias("z", "admin@example.com"), event("came", "z"))
+    assert people(engine) == {"x": "x", "y": "x", "z": "z"}
+    assert one(engine, "SELECT COUNT(*) FROM forgotten_identities") == 1
 
 
 def test_numeric_identities_come_apart_with_realias(warehouse: Warehouse, revisions: Revisions) -> None:

@@ -69,7 +69,8 @@ class Way(NamedTuple):
     lines: list[Alias | Fact]
     cuts: list[int]
     shares: tuple[list[list[int]], list[list[int]]]
-    placeholders: bool
+    untied: str | None
+    """The table that has a name whose aliases tie nothing."""
     apart: bool
 
     def revisions(self) -> list[list[bytes]]:
@@ -85,14 +86,14 @@ WAYS = st.builds(
     LINES,
     st.lists(st.integers(0, 16), min_size=REVISIONS - 1, max_size=REVISIONS - 1),
     st.tuples(RANGES, RANGES),
-    st.booleans(),
+    st.sampled_from([None, "placeholder_identities", "ignored_users"]),
     st.booleans(),
 )
 
 
 def persons(way: Way) -> dict[str, str]:
     """Who stands for whom, by the rule read aloud."""
-    ties = [line for line in way.lines if isinstance(line, Alias) and not (way.placeholders and PLACEHOLDER in line)]
+    ties = [line for line in way.lines if isinstance(line, Alias) and not (way.untied and PLACEHOLDER in line)]
     person = {name: name for line in way.lines for name in (line[1:] if isinstance(line, Alias) else line[1:2])}
     for name in person:
         group: set[str] = set()
@@ -131,11 +132,11 @@ def team(database: str) -> Iterator[list[Worker]]:
         yield found
 
 
-def prepared(engine: Engine, *, placeholders: bool) -> None:
+def prepared(engine: Engine, untied: str | None = None) -> None:
     emptied(engine)
-    if placeholders:
+    if untied:
         with engine.begin() as connection:
-            connection.execute(text("INSERT INTO placeholder_identities (name) VALUES (:name)"), {"name": PLACEHOLDER})
+            connection.execute(text(f"INSERT INTO {untied} (name) VALUES (:name)"), {"name": PLACEHOLDER})  # noqa: S608
 
 
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
@@ -147,7 +148,7 @@ def test_two_processes_make_what_one_plain_import_makes(
     for revision, lines in enumerate(way.revisions(), start=1):
         parse(lake, revision, lines)
     for opened in (plain, warehouse):
-        prepared(opened.engine, placeholders=way.placeholders)
+        prepared(opened.engine, way.untied)
     everything = Run(lake, range(1, REVISIONS + 1), way.apart)
     everything(plain)
     asked = {number for share in way.shares for numbers in share for number in numbers}
@@ -174,7 +175,7 @@ def test_two_processes_that_load_and_tie_the_same_people_lose_nothing_and_end_no
     numbers = list(range(1, 31))
     for revision in numbers:
         parse(tmp_path, revision, chains(revision))
-    prepared(plain.engine, placeholders=False)
+    prepared(plain.engine)
     Run(tmp_path, numbers)(plain)
     shares = [numbers[::2], numbers[1::2][::-1]], [numbers[5:15], numbers[10:20]]
     for share in shares:
@@ -196,7 +197,7 @@ def test_killed_at_any_moment_and_run_again_it_is_all_in(
         # Revision 2 loses its aliases: people are taken apart too.
         parse(after, revision, chains(revision)[:16] if revision == 2 else chains(revision + 2))
     first, second = Run(before, [1, 2, 3]), Run(after, [3, 2, 1])
-    prepared(plain.engine, placeholders=False)
+    prepared(plain.engine)
     first(plain)
     counted: list[int] = []
     count_moments(plain.engine, counted.append)
@@ -204,7 +205,7 @@ def test_killed_at_any_moment_and_run_again_it_is_all_in(
     expected = content(plain.engine)
     moments = random.Random(1).sample(range(1, len(counted) + 1), MOMENTS)
     for moment in moments:
-        prepared(warehouse.engine, placeholders=False)
+        prepared(warehouse.engine)
         first(warehouse)
         assert killed_at(database, [second], moment)
         second(warehouse)
