@@ -108,7 +108,7 @@ def news(state: State, now: float) -> Message | None:
         if trouble.over:
             over += [trouble] if trouble.told else []
             del state[key]
-        elif trouble.failures > trouble.told_failures and now - trouble.told >= QUIET_SECONDS:
+        elif trouble.failures > trouble.told_failures and not 0 <= now - trouble.told < QUIET_SECONDS:
             fresh.append(trouble)
             state[key] = trouble._replace(told=now, told_failures=trouble.failures)._asdict()
     return _message(fresh, over) if fresh or over else None

@@ -14,6 +14,7 @@ import dagster as dg
 
 from kmdb_dagster.alerting import troubles
 from kmdb_dagster.alerting.channels import send
+from kmdb_dagster.defs.cursors import EDITED, AlertCursor, past, read_cursor
 from kmdb_dagster.defs.endings import Ending
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.stall import standing_still
@@ -43,10 +44,10 @@ NONE_TOOK_IT = (
 def alerts(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorResult:
     """A look at the runs that ended, their checks, and the sensor that imports."""
     now = time.time()
-    cursor = _cursor(context.cursor, now)
+    cursor, edited = _cursor(context.cursor, now)
     settings = kmdb.settings()
     state: troubles.State = cursor["wrong"]
-    for record in _ended_since(context.instance, cursor):
+    for record in _ended_since(context.instance, cursor, now):
         Ending(context.instance, record, settings.ui_url).note(state)
     if now - cursor["awake_since"] >= AWAKE_SECONDS:
         still = standing_still(context.instance, now, settings.stalled_hours, settings.ui_url)
@@ -63,22 +64,28 @@ def alerts(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorResult:
         if refused:
             words += f" {refused} of {len(settings.alert_urls)} alert channels (KMDB_ALERT_URLS) took no message."
             context.log.error(words)
-    return _result(cursor, words)
+    return _result(cursor, f"{words} {EDITED}" if edited else words)
 
 
-def _cursor(text: str | None, now: float) -> dict[str, Any]:
+def _cursor(text: str | None, now: float) -> tuple[dict[str, Any], bool]:
     """What the tick before left. ``awake_since`` is when Dagster's daemon was last started, or nearly."""
-    new = {"seen_until": now, "seen": [], "wrong": {}, "awake_since": now, "ticked_at": now}
-    cursor: dict[str, Any] = {**new, **json.loads(text or "{}")}
-    slept = now - cursor["ticked_at"] >= AWAKE_SECONDS
-    return {**cursor, "ticked_at": now, "awake_since": now if slept else cursor["awake_since"]}
+    found, edited = read_cursor(AlertCursor, text)
+    slept = now - past(found.ticked_at, now) >= AWAKE_SECONDS
+    cursor = {
+        "seen_until": past(found.seen_until, now) or now,
+        "seen": found.seen,
+        "wrong": {key: trouble._asdict() for key, trouble in found.wrong.items()},
+        "awake_since": now if slept else past(found.awake_since, now) or now,
+        "ticked_at": now,
+    }
+    return cursor, edited
 
 
 def _result(cursor: dict[str, Any], words: str) -> dg.SensorResult:
     return dg.SensorResult(cursor=json.dumps(cursor), skip_reason=dg.SkipReason(words))
 
 
-def _ended_since(instance: dg.DagsterInstance, cursor: dict[str, Any]) -> Iterator[dg.RunRecord]:
+def _ended_since(instance: dg.DagsterInstance, cursor: dict[str, Any], now: float) -> Iterator[dg.RunRecord]:
     """The runs that ended since the tick before, oldest first; notes down which."""
     since = cursor["seen_until"] - OVERLAP_SECONDS
     filters = dg.RunsFilter(statuses=ENDED, updated_after=datetime.fromtimestamp(since, UTC))
@@ -87,7 +94,9 @@ def _ended_since(instance: dg.DagsterInstance, cursor: dict[str, Any]) -> Iterat
     # A run of long ago changes too, when somebody tags it.
     yield from (run for run in records if _short(run) not in seen and (run.end_time or 0) > since)
     if records:
-        cursor["seen_until"] = records[-1].update_timestamp.replace(tzinfo=UTC).timestamp()
+        # Runs that ended while the clock was ahead come last, each time. Only those of now say how far this is.
+        changed = [run.update_timestamp.replace(tzinfo=UTC).timestamp() for run in records]
+        cursor["seen_until"] = max([at for at in changed if at <= now], default=cursor["seen_until"])
         cursor["seen"] = [_short(run) for run in records]
 
 

@@ -23,6 +23,8 @@ from kmdb_dagster.errors import SettingsError
 warnings.filterwarnings("ignore", category=DuplicateTaskNameWarning)
 
 SECONDS_TO_ANSWER = 5.0
+ENDED = {"SUCCESS", "FAILURE", "REVOKED"}
+"""States of a Celery task that no worker works on."""
 
 
 class CeleryLauncher(CeleryRunLauncher):
@@ -35,7 +37,7 @@ class CeleryLauncher(CeleryRunLauncher):
         becomes "success" when the run could not tell Dagster of its end.
         """
         task = self._task(run)
-        if task.state == "STARTED" and self._in_hand(task):
+        if self._in_hand(task):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, f"no worker works on it; its Celery task is {task.state}")
 
@@ -52,9 +54,12 @@ class CeleryLauncher(CeleryRunLauncher):
         return self.celery.AsyncResult(run.tags[DAGSTER_CELERY_TASK_ID_TAG])
 
     def _in_hand(self, task: AsyncResult) -> bool:
-        worker = task.info["hostname"]
-        answers = self.celery.control.inspect([worker], timeout=SECONDS_TO_ANSWER).active() or {}
-        return any(active["id"] == task.id for active in answers.get(worker, ()))
+        if task.state in ENDED:
+            return False
+        # Redis may have lost what it knew of the task, so a task that is not STARTED there may be with any worker.
+        workers = [task.info["hostname"]] if task.state == "STARTED" else None
+        answers = self.celery.control.inspect(workers, timeout=SECONDS_TO_ANSWER).active() or {}
+        return any(active["id"] == task.id for tasks in answers.values() for active in tasks)
 
 
 def work(instance: dg.DagsterInstance, runs: int) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from kmdb_dagster.defs.cursors import EDITED, ImportCursor, past, read_cursor
 from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START, Waiting, waiting
 from kmdb_dagster.defs.jobs import import_revisions
 from kmdb_dagster.defs.resources import Kmdb
@@ -87,8 +88,8 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
         settings.required_database()
     except MissingSettingError as error:
         return dg.SkipReason(str(error))
-    before = json.loads(context.cursor or "{}")
-    listed_at = before.get("listed_at", 0)
+    before, edited = read_cursor(ImportCursor, context.cursor)
+    listed_at = past(before.listed_at, time.time())
     known = registered(context.instance)
     everywhere = not known or time.time() - listed_at >= FULL_LISTING_SECONDS
     sighting = _look(bucket, settings, known, everywhere=everywhere)
@@ -99,7 +100,7 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
             known = registered(context.instance)
         tick = Tick(sighting, known, ledger.statuses(warehouse.engine), under_way)
         requests, broken_off = _requests(context.instance, tick, warehouse.generation(), settings)
-    words = " ".join([f"{bucket.url}:", *tick.words(), *_outcome(requests, broken_off)])
+    words = " ".join([f"{bucket.url}:", *tick.words(), *_outcome(requests, broken_off), *([EDITED] if edited else [])])
     context.log.info(words)
     return dg.SensorResult(
         run_requests=requests,
@@ -113,11 +114,11 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
     )
 
 
-def _progress(before: Mapping[str, int], tick: Tick) -> dict[str, int]:
+def _progress(before: ImportCursor, tick: Tick) -> dict[str, float]:
     """How far the import is, and when it last moved: the sensor `alerts` reads it here."""
     now = {"done": sum(status.imported for status in tick.statuses.values()), "left": tick.left()}
-    moved = not now["left"] or any(before.get(name) != count for name, count in now.items())
-    return {**now, "moved_at": int(time.time()) if moved else before["moved_at"]}
+    moved = not now["left"] or (before.done, before.left) != (now["done"], now["left"])
+    return {**now, "moved_at": (0 if moved else past(before.moved_at, time.time())) or int(time.time())}
 
 
 def _look(bucket: Bucket, settings: Settings, known: Sequence[int], *, everywhere: bool) -> watch.Sighting:

@@ -1,12 +1,12 @@
 """Whether the import stands still, seen from the sensor that drives it: its ticks, and the progress that it noted."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
 from kmdb_dagster.alerting.troubles import Trouble
+from kmdb_dagster.defs.cursors import ImportCursor, read_cursor
 from kmdb_dagster.defs.endings import in_our_words
 
 SENSOR = "new_revisions"
@@ -20,17 +20,24 @@ def standing_still(instance: dg.DagsterInstance, now: float, hours: float, ui_ur
     if sensor is None:
         return None
     since = now - hours * 3600
-    words = _blind(instance, sensor, since, hours) or _still(sensor, since, hours)
+    words = _blind(instance, sensor, since, now, hours) or _still(sensor, since, hours)
     link = f"{ui_url.rstrip('/')}/automation"
     return Trouble("the import", "stands still", words, link, now, []) if words else None
 
 
-def _blind(instance: dg.DagsterInstance, sensor: Any, since: float, hours: float) -> str | None:  # noqa: ANN401 - a private class of Dagster's
+def _blind(
+    instance: dg.DagsterInstance,
+    sensor: Any,  # noqa: ANN401 - a private class of Dagster's
+    since: float,
+    now: float,
+    hours: float,
+) -> str | None:
     """It has not looked at the bucket, although it was there before. One that is new may be about to."""
     ids = sensor.instigator_origin_id, sensor.selector_id
     if not instance.get_ticks(*ids, before=since, limit=1):
         return None
-    ticks = instance.get_ticks(*ids, after=since, limit=MOST_TICKS)
+    # Not those in the future, by a clock that was ahead once: they say nothing of now.
+    ticks = instance.get_ticks(*ids, after=since, before=now, limit=MOST_TICKS)
     if any(tick.status.value in GOOD for tick in ticks):
         return None
     return f"The sensor {SENSOR} has not been able to look at the bucket for {hours:g} hours.{_why(ticks)}"
@@ -45,10 +52,11 @@ def _why(ticks: Sequence[Any]) -> str:
 
 def _still(sensor: Any, since: float, hours: float) -> str | None:  # noqa: ANN401 - as above
     """It has looked, and nothing comes in although something should."""
-    noted = json.loads(getattr(sensor.instigator_data, "cursor", None) or "{}")
-    if not noted.get("left") or noted["moved_at"] >= since:
+    noted, _ = read_cursor(ImportCursor, getattr(sensor.instigator_data, "cursor", None))
+    # No time: the sensor's next tick writes one.
+    if not noted.left or not noted.moved_at or noted.moved_at >= since:
         return None
     return (
-        f"For {hours:g} hours no revision has come in, and {noted['left']} are to come in. Are runs waiting in the "
+        f"For {hours:g} hours no revision has come in, and {noted.left} are to come in. Are runs waiting in the "
         f"queue, or hanging? The latest tick of the sensor {SENSOR} says what it waits for."
     )

@@ -25,8 +25,8 @@ CELERY = CHECKOUT / "deploy" / "celery" / "dagster.yaml"
 
 def test_the_two_files_are_the_same_but_for_their_storage() -> None:
     one, other = (yaml.safe_load(path.read_text()) for path in (SQLITE, MYSQL))
-    assert list(one.pop("storage")) == ["sqlite"]
-    assert list(other.pop("storage")) == ["mysql"]
+    assert list(one["storage"]["custom"].pop("config")) == ["base_dir"]
+    assert list(other["storage"]["custom"].pop("config")) == ["mysql_url"]
     assert one == other
 
 

@@ -27,6 +27,10 @@ class Watch:
         """Let time pass."""
         self._now += 3600
 
+    def edit(self, cursor: str) -> None:
+        """Edit the cursor, as on the sensor's page."""
+        self._cursor = cursor
+
     def tick(self) -> tuple[list[dg.RunRequest], str]:
         """The runs that the sensor asks for, and what it says if there are none."""
         context = dg.build_sensor_context(

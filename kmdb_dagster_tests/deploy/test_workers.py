@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import redis
 from click.testing import CliRunner
 
 from dev.processes import Process, wait_until
@@ -99,6 +100,24 @@ def test_two_workers_of_which_one_is_lost_make_what_one_plain_import_makes(
     assert content(reached.engine) == content(warehouse.engine)
     assert misplaced(reached.engine) == 0
     reached.close()
+
+
+def test_a_run_goes_on_although_redis_lost_what_it_knew_of_the_task(
+    bucket: FolderOfRevisions, services: Composed, redis_url: str
+) -> None:
+    for revision in REVISIONS[:3]:
+        bucket.put(revision, sample_revision(revision, lines=6000))
+    services.run("migrate")
+    services.start("code")
+    services.start("worker", 1)
+    assert wait_until(lambda: services.healthy("code"), PATIENCE)
+    services.start("daemon")
+    with open_instance() as instance, redis.Redis.from_url(redis_url) as server:
+        assert wait_until(lambda: first_at_work(instance), PATIENCE)
+        server.delete(*server.scan_iter("celery-task-meta-*"))
+        assert wait_until(lambda: not runs(instance, dg.DagsterRunStatus.STARTED), PATIENCE)
+        (succeeded,) = instance.get_runs()
+        assert succeeded.status is dg.DagsterRunStatus.SUCCESS
 
 
 def test_a_run_that_is_canceled_says_so_and_its_worker_takes_the_next(

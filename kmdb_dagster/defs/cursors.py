@@ -1,0 +1,67 @@
+"""What the sensors keep in their cursors. A cursor can be edited in Dagster's UI, so it is validated like any input."""
+
+from typing import Annotated, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from kmdb_dagster.alerting.troubles import Trouble
+
+EDITED = "The cursor is not what the sensor wrote, and is treated as none."
+"""For the tick."""
+
+
+Seconds: TypeAlias = Annotated[float, Field(ge=0)]
+"""A time as seconds since 1970; 0 for never."""
+
+
+class Cursor(BaseModel):
+    """A cursor as JSON. Without any of its fields it is that of a sensor that never ticked."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class ImportCursor(Cursor):
+    """How far the import is."""
+
+    listed_at: Seconds = 0
+    """When the whole bucket was listed last."""
+    done: int | None = None
+    left: int | None = None
+    moved_at: Seconds = 0
+    """When ``done`` or ``left`` changed last, or nothing was left."""
+
+
+class AlertCursor(Cursor):
+    """What was told."""
+
+    seen_until: Seconds = 0
+    seen: list[str] = []
+    wrong: dict[str, Trouble] = {}
+    awake_since: Seconds = 0
+    ticked_at: Seconds = 0
+
+    @field_validator("wrong")
+    @classmethod
+    def _are_ranges(cls, wrong: dict[str, Trouble]) -> dict[str, Trouble]:
+        if any(len(pair) != 2 for trouble in wrong.values() for pair in trouble.revisions):
+            raise ValueError("a range has two ends")
+        return wrong
+
+
+C = TypeVar("C", bound=Cursor)
+
+
+def read_cursor(kind: type[C], text: str | None) -> tuple[C, bool]:
+    """Read a cursor. Returns it, and whether it was edited to something else and is replaced by an empty one."""
+    if not text:
+        return kind(), False
+    try:
+        found = kind.model_validate_json(text)
+    except ValidationError:
+        return kind(), True
+    return found, not found.model_fields_set
+
+
+def past(at: float, now: float) -> float:
+    """A time that was written down. One in the future, by a clock that was ahead, counts as never (0)."""
+    return at if at <= now else 0
