@@ -23,7 +23,7 @@ from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.migrations import migrate
-from kmdb_dagster.warehouse.server import error_number
+from kmdb_dagster.warehouse.mysql_errors import error_number
 
 MOST_SECONDS = 300
 """A statement that takes longer is ended."""

@@ -19,7 +19,7 @@ from kmdb_dagster.definitions import definitions
 from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import register
-from kmdb_dagster.warehouse.server import error_number
+from kmdb_dagster.warehouse.mysql_errors import error_number
 
 PATIENCE = 300.0
 """Seconds without a word from a run, after which it hangs."""

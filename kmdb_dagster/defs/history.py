@@ -24,7 +24,7 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from sqlalchemy.exc import DBAPIError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
-from kmdb_dagster.warehouse.server import TRANSIENT, error_number
+from kmdb_dagster.warehouse.mysql_errors import TRANSIENT, error_number
 
 log = logging.getLogger(__name__)
 

@@ -21,9 +21,10 @@ from kmdb_dagster.export.forgotten import Forgotten
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.forgotten import read_forgotten
 from kmdb_dagster.warehouse.models import FACTS, LINE_BITS, MAX_ORDINAL, ORDINAL_BITS, id_range
+from kmdb_dagster.warehouse.mysql_errors import translated
 from kmdb_dagster.warehouse.names.interning import LOCK_SECONDS, USERS
 from kmdb_dagster.warehouse.people.map_lock import hold_generation, own_generation, own_map
-from kmdb_dagster.warehouse.server import in_parts, named_lock, transaction, translated
+from kmdb_dagster.warehouse.server import in_parts, named_lock, transaction
 
 MEMBERS = (
     "SELECT m.user_id, m.identity_id, u.digest FROM user_map m LEFT JOIN users u ON u.id = m.identity_id "

@@ -1,8 +1,4 @@
-"""The connection to the server: how it is opened, what kind of server it is, what its errors mean.
-
-Errors of the driver quote values ("Duplicate entry 'bob@…'"), so none of their text goes further: `translated`
-gives the error's number, and words of our own.
-"""
+"""The connection to the server: how it is opened, and what kind of server it is."""
 
 import logging
 import re
@@ -11,13 +7,13 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-import MySQLdb
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_attempt, wait_random
 
 from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.warehouse.mysql_errors import LOCK_WAIT_TIMEOUT, PACKET_TOO_LARGE, error_number, translated
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +25,8 @@ SESSION = (
     "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
     # Whoever commits facts may have to wait for `kmdb realias`: longer than the server's 50 seconds.
     "innodb_lock_wait_timeout = 300"
+    # A server may limit the time of statements. Each server takes its own comment for code, and skips the other's.
+    "/*M!100100 , max_statement_time = 0 */ /*!80000 , max_execution_time = 0 */"
 )
 
 IDS_PER_STATEMENT = 1000
@@ -37,57 +35,11 @@ SECONDS_OF_DDL = 5
 TRIES_OF_DDL = 40
 """How long, and how often, DDL waits for a table that is in use."""
 
-LOCK_WAIT_TIMEOUT = 1205
-PACKET_TOO_LARGE = 1153
 ROOM_FOR_THE_REST = 1024
 """Bytes of a statement with one row beside its largest value."""
 
 ESCAPED = (b"\\", b"'", b'"', b"\0", b"\n", b"\r", b"\x1a")
 """Each of these is sent as two bytes."""
-
-TRANSIENT = {
-    1020: "the row changed meanwhile",
-    1040: "the server has too many connections",
-    1053: "the server is shutting down",
-    1158: "the connection broke",
-    1159: "the connection timed out",
-    1160: "the connection broke",
-    1161: "the connection timed out",
-    1176: "an index is away: see `kmdb index build`",
-    1203: "this user has too many connections",
-    LOCK_WAIT_TIMEOUT: "waited too long for a lock",
-    1213: "deadlock",
-    1317: "the statement was interrupted",
-    1412: "the table's partitions changed meanwhile",
-    1684: "the table's partitions are being changed",
-    1927: "the connection was killed",
-    2002: "the server cannot be reached",
-    2003: "the server cannot be reached",
-    2005: "the server's name is not known",
-    2006: "the connection is gone",
-    2013: "the connection was lost",
-    2055: "the connection was lost",
-    4031: "the server closed an idle connection",
-}
-"""Errors that pass, by MySQL's number."""
-
-PERMANENT = {
-    1021: "the server's disk is full",
-    1044: "this user may not use this database: see the grants in docs/setup.md",
-    1045: "the server refuses this user or password, or takes TLS only (ssl_ca): see DATABASE_URL",
-    1049: "there is no such database: see DATABASE_URL, or create it",
-    1114: "a table or its disk is full",
-    1142: "this user lacks a right: see the grants in docs/setup.md",
-    1143: "this user lacks a right on a column: see the grants in docs/setup.md",
-    1146: "a table is missing: run `kmdb migrate`",
-    1054: "a column is missing: run `kmdb migrate`",
-    PACKET_TOO_LARGE: "a value is larger than the server's max_allowed_packet: raise it",
-    1227: "this user lacks a right: see the grants in docs/setup.md",
-    2026: "TLS failed: the certificate is not of the ssl_ca in DATABASE_URL, or for another host, or there is no TLS",
-    3159: "the server takes TLS only: name its ssl_ca in DATABASE_URL",
-    1698: "the server refuses this user or password: see DATABASE_URL",
-}
-"""Errors that a person must mend, by MySQL's number."""
 
 
 class Server(NamedTuple):
@@ -166,33 +118,6 @@ def change_schema(engine: Engine, statement: str) -> None:
         finally:
             if not connection.invalidated:
                 connection.exec_driver_sql("SET SESSION lock_wait_timeout = DEFAULT")
-
-
-@contextmanager
-def translated(engine: Engine) -> Iterator[None]:
-    """The driver's errors as our own, without their text.
-
-    Raises:
-        TransientError: it may go well another time.
-        PermanentError: a person must do something, or it is a defect.
-    """
-    try:
-        yield
-    # The driver's own too: SQLAlchemy leaves them as they are when a connection is set up, or changes to autocommit.
-    except (DBAPIError, MySQLdb.Error) as error:
-        number = error_number(error)
-        lost = isinstance(error, DBAPIError) and error.connection_invalidated
-        place = f"Database {engine.url.database!r} on {engine.url.host or 'localhost'}"
-        if number in TRANSIENT or lost:
-            raise TransientError(f"{place}: {TRANSIENT.get(number, 'the connection was lost')} ({number}).") from None
-        words = PERMANENT.get(number, "the server refused a statement")
-        raise PermanentError(f"{place}: {words} (MySQL error {number}).") from None
-
-
-def error_number(error: Exception) -> int:
-    """MySQL's number of an error, the driver's or SQLAlchemy's; 0 if it has none."""
-    arguments = getattr(getattr(error, "orig", error), "args", ())
-    return arguments[0] if arguments and isinstance(arguments[0], int) else 0
 
 
 def in_parts(connection: Connection, statement: str, ids: Collection[int]) -> list[tuple[Any, ...]]:

@@ -1,7 +1,8 @@
 """The driver's errors, as our own and without anything of a person."""
 
+import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import MySQLdb
 import pytest
@@ -10,9 +11,12 @@ from sqlalchemy import Engine, text
 from dev.processes import free_port
 from kmdb_dagster.errors import KmdbError, PermanentError, TransientError
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse.server import autocommit, connect, transaction
+from kmdb_dagster.warehouse.mysql_errors import NOT_PRIMARY, PERMANENT, TRANSIENT
+from kmdb_dagster.warehouse.server import autocommit, connect, server_of, transaction
 from kmdb_dagster.warehouse.streams import stream
-from kmdb_dagster_tests.warehouse.revisions import change
+from kmdb_dagster_tests.warehouse.revisions import change, one
+
+pytestmark = pytest.mark.xdist_group("infile")  # some change settings of the server, which the others meet
 
 MARKED = "marked.person@example.com"
 INSERT = "INSERT INTO users (name, digest) VALUES (:name, :digest)"
@@ -79,7 +83,7 @@ def test_a_server_that_is_not_there_may_come_back(how: Callable[[Engine], "objec
 
 
 def test_an_error_of_the_driver_itself_is_told_like_all_others(engine: Engine) -> None:
-    with pytest.raises(TransientError, match=r"the connection was lost \(2013\)") as caught, transaction(engine):
+    with pytest.raises(TransientError, match=r"the connection was lost, .* \(2013\)") as caught, transaction(engine):
         raise MySQLdb.OperationalError(2013, MARKED)
     assert MARKED not in "".join(traceback.format_exception(caught.value))
 
@@ -96,10 +100,94 @@ def test_a_deadlock_may_go_well_another_time(engine: Engine) -> None:
         connection.execute(text("SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'x'"))
 
 
-@pytest.mark.parametrize("number", [1205, 1317, 1203, 1040])
-def test_what_passes_by_itself_is_told_from_what_does_not(engine: Engine, number: int) -> None:
-    with pytest.raises(TransientError, match=rf"\({number}\)"), transaction(engine) as connection:
-        connection.execute(text(f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = 'x'"))
+SERVER_SENDS = {*TRANSIENT, *PERMANENT} - set(range(2000, 3000))
+"""The numbers from 2000 to 2999 are the client's own."""
+
+
+def signalled(engine: Engine, number: int) -> KmdbError:
+    """The error of a statement that the server answers with this number."""
+    return told(engine, f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = '{MARKED}'")
+
+
+@pytest.mark.parametrize("number", sorted(SERVER_SENDS))
+def test_each_error_of_the_table_is_transient_or_permanent_with_its_words(engine: Engine, number: int) -> None:
+    error = signalled(engine, number)
+    assert isinstance(error, TransientError) == (number in TRANSIENT)
+    assert (TRANSIENT.get(number) or PERMANENT[number]) in str(error)
+    assert str(number) in str(error)
+
+
+def test_an_error_is_in_one_of_the_tables_only() -> None:
+    assert not TRANSIENT.keys() & PERMANENT.keys()
+
+
+def test_an_unknown_error_is_permanent_with_its_number_and_says_that_nothing_was_changed(engine: Engine) -> None:
+    error = signalled(engine, 1999)
+    assert isinstance(error, PermanentError)
+    assert "Nothing was changed by it" in str(error)
+    assert "1999" in str(error)
+
+
+def connection_id(engine: Engine) -> int:
+    with transaction(engine) as connection:
+        return int(connection.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one())
+
+
+@pytest.mark.parametrize("number", sorted(NOT_PRIMARY))
+def test_after_an_answer_of_a_server_that_takes_no_writes_the_next_attempt_connects_again(
+    engine: Engine, number: int
+) -> None:
+    before = connection_id(engine)
+    signalled(engine, number)
+    assert connection_id(engine) != before
+
+
+def test_after_a_deadlock_the_connection_is_kept(engine: Engine) -> None:
+    before = connection_id(engine)
+    signalled(engine, 1213)
+    assert connection_id(engine) == before
+
+
+@pytest.fixture
+def limited(engine: Engine) -> Iterator[Engine]:
+    """Connections of a user with the rights of an import and no more."""
+    user = f"limited_{os.getpid()}"
+    limit = " WITH MAX_STATEMENT_TIME 1" if is_maria(engine) else ""
+    change(engine, f"CREATE USER '{user}'@'%' IDENTIFIED BY 'x'{limit}")
+    change(engine, f"GRANT SELECT, INSERT, UPDATE, DELETE ON `{engine.url.database}`.* TO '{user}'@'%'")
+    opened = connect(engine.url.set(username=user, password="x"))  # noqa: S106 - of a test
+    yield opened
+    opened.dispose()
+    change(engine, f"DROP USER '{user}'@'%'")
+
+
+def is_maria(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return server_of(connection).maria
+
+
+def test_a_server_in_maintenance_is_waited_for(engine: Engine, limited: Engine) -> None:
+    change(engine, "SET GLOBAL read_only = ON")
+    try:
+        error = told(limited, "INSERT INTO user_map VALUES (1, 1)")
+    finally:
+        change(engine, "SET GLOBAL read_only = OFF")
+    assert isinstance(error, TransientError)
+    assert "read-only: in maintenance, or a replica since a failover" in str(error)
+    change(limited, "INSERT INTO user_map VALUES (1, 1)")
+
+
+def test_a_limit_of_the_server_on_the_time_of_statements_does_not_hold_for_ours(
+    engine: Engine, limited: Engine
+) -> None:
+    variable = "max_statement_time" if is_maria(engine) else "max_execution_time"
+    before = one(engine, f"SELECT @@GLOBAL.{variable}")
+    change(engine, f"SET GLOBAL {variable} = 100000")
+    try:
+        assert one(limited, f"SELECT @@SESSION.{variable}") == 0
+        assert one(limited, "SELECT SLEEP(1.5)") == 0
+    finally:
+        change(engine, f"SET GLOBAL {variable} = {before}")
 
 
 def test_what_was_done_before_an_error_is_undone(engine: Engine) -> None:

@@ -18,11 +18,13 @@ from sqlalchemy.exc import DBAPIError
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake.files import disk
-from kmdb_dagster.warehouse.server import error_number, insert
+from kmdb_dagster.warehouse.mysql_errors import NOT_READY, error_number
+from kmdb_dagster.warehouse.server import insert
 
 log = logging.getLogger(__name__)
 
 REFUSED = {
+    NOT_READY,  # ProxySQL, unless mysql-enable_load_data_local_infile is true; a Galera node refuses INSERT as well
     1148,  # MariaDB before 10.5.2, MySQL 5: this command is not allowed
     2068,  # the client's library: rejected
     3948,  # MySQL 8: loading local data is disabled

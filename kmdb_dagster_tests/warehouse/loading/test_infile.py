@@ -1,7 +1,7 @@
 """Rows by LOAD DATA: they arrive as they were, or the revision fails."""
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 
-from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse.loading import infile
 from kmdb_dagster.warehouse.loading.infile import _file_of, send
@@ -119,6 +119,31 @@ def refusing(engine: Engine) -> Iterator[None]:
     engine.dispose()
     yield
     change(engine, "SET GLOBAL local_infile = ON")
+
+
+def answered_with(number: int) -> Callable[..., None]:
+    """In place of LOAD DATA: the server, or a proxy before it, answers with this error."""
+
+    def refused(connection: Connection, *_: object) -> None:
+        connection.exec_driver_sql(f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = 'x'")
+
+    return refused
+
+
+def test_where_a_proxy_refuses_load_data_rows_go_in_by_insert(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(infile, "_load_data", answered_with(1047))
+    with transaction(engine) as connection:
+        send(connection, "properties", properties("a", "b"))
+    assert rows(engine, "SELECT value FROM properties ORDER BY id") == [("a",), ("b",)]
+
+
+def test_a_node_that_is_not_ready_refuses_insert_too_and_is_waited_for(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(infile, "_load_data", answered_with(1047))
+    monkeypatch.setattr(infile, "_insert", answered_with(1047))
+    with pytest.raises(TransientError, match="the node is not ready"), transaction(engine) as connection:
+        send(connection, "properties", properties("a"))
 
 
 @pytest.mark.usefixtures("refusing")
