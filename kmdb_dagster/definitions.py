@@ -12,6 +12,7 @@ from kmdb_dagster.defs.assets import BUCKET, revision_assets  # noqa: E402
 from kmdb_dagster.defs.checks import CHECKS  # noqa: E402
 from kmdb_dagster.defs.jobs import JOBS  # noqa: E402
 from kmdb_dagster.defs.questions import answer_every_morning, answer_questions, ask_job, question_assets  # noqa: E402
+from kmdb_dagster.defs.record_loaded import record_loaded, unrecorded_revisions  # noqa: E402
 from kmdb_dagster.defs.report import import_report  # noqa: E402
 from kmdb_dagster.defs.resources import Kmdb  # noqa: E402
 from kmdb_dagster.defs.schedules import SCHEDULES, check_everything  # noqa: E402
@@ -31,9 +32,9 @@ def definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=[BUCKET, revision_assets(settings.revisions_per_run), import_report, *questions],
         asset_checks=CHECKS,
-        jobs=[*JOBS, check_everything, ask_job, *([answer_questions] if questions else [])],
+        jobs=[*JOBS, record_loaded, check_everything, ask_job, *([answer_questions] if questions else [])],
         schedules=[*SCHEDULES, *([answer_every_morning] if questions else [])],
-        sensors=[*SENSORS, alerts],
+        sensors=[*SENSORS, unrecorded_revisions, alerts],
         resources={"kmdb": Kmdb()},
         # A run is the unit of parallelism; a process for each of its steps would only cost seconds.
         executor=dg.in_process_executor,

@@ -48,6 +48,13 @@ class AlertCursor(Cursor):
         return wrong
 
 
+class LedgerCursor(Cursor):
+    """The ledger when Dagster's history had all of it: how many revisions were in, and when the latest came in."""
+
+    imported: int = -1
+    latest: str = ""
+
+
 C = TypeVar("C", bound=Cursor)
 
 

@@ -4,7 +4,8 @@ import dagster as dg
 
 from kmdb_dagster.alerting import troubles
 from kmdb_dagster.alerting.troubles import Ranges, State, Trouble
-from kmdb_dagster.defs.import_runs import brings_in, range_of
+from kmdb_dagster.defs.import_runs import brings_in, range_of, recorded_by
+from kmdb_dagster.defs.record_loaded import RECORDED
 
 OURS = ("kmdb_dagster.", "dagster.")
 """Errors whose text is made for people."""
@@ -12,6 +13,7 @@ OURS = ("kmdb_dagster.", "dagster.")
 EVENTS = {
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.RUN_FAILURE,
+    dg.DagsterEventType.STEP_OUTPUT,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
 }
 WILL_RETRY = "dagster/will_retry"
@@ -21,6 +23,7 @@ class Ending:
     """A run that ended."""
 
     def __init__(self, instance: dg.DagsterInstance, record: dg.RunRecord, ui_url: str) -> None:
+        self._instance = instance
         self.run = record.dagster_run
         self.at = record.end_time or 0.0
         self._link = f"{ui_url.rstrip('/')}/runs/{self.run.run_id}"
@@ -38,6 +41,7 @@ class Ending:
             troubles.mend(state, came_in)
         elif not failed:
             troubles.end(state, f"job {self.run.job_name}:")
+            troubles.mend(state, self._recorded())
         for event in self._events:
             if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 self._note_check(state, event.asset_check_evaluation_data)
@@ -47,7 +51,7 @@ class Ending:
         if self._range:
             # The job of a backfill is an internal one of Dagster's, which tells nobody anything.
             what, kind = "the import of revisions {}..{}".format(*self._range), "import"
-            revisions = [[number, number] for number in self._failed()] or [[*self._range]]
+            revisions = [[number, number] for number in self._failed()] or self._not_recorded() or [[*self._range]]
         else:
             what, kind, revisions = self.run.job_name, f"job {self.run.job_name}", []
         trouble = Trouble(what, "failed", words, self._link, self.at, revisions)
@@ -80,6 +84,20 @@ class Ending:
             told = data.user_failure_data.metadata.get("failed") if data and data.user_failure_data else None
             if told is not None and isinstance(told.value, list):
                 return [int(str(number)) for number in told.value]
+        return []
+
+    def _not_recorded(self) -> Ranges:
+        """The revisions that a run which was killed had not recorded yet."""
+        recorded = [[number, number] for number in recorded_by(self._instance, self.run)]
+        return troubles.without([[*self._range]], recorded) if self._range else []
+
+    def _recorded(self) -> Ranges:
+        """The revisions that a run of `record_loaded` recorded."""
+        for event in self._events:
+            data = event.step_output_data if event.is_successful_output else None
+            told = data.metadata.get(RECORDED) if data else None
+            if told is not None and isinstance(told.value, list):
+                return [[int(str(first)), int(str(last))] for first, last in told.value]
         return []
 
     def _others(self) -> Ranges:

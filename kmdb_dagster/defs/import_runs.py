@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from kmdb_dagster.defs.assets import EVENTS, KEYS
+from kmdb_dagster.defs.assets import EVENTS, KEYS, PROPERTIES
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -48,3 +48,10 @@ def waiting(instance: dg.DagsterInstance) -> Waiting:
     revisions = {number for first, last in ranges for number in range(first, last + 1)}
     backfills = [backfill for backfill in instance.get_backfills(limit=20) if backfill.status.value == "REQUESTED"]
     return Waiting(len(ranges), revisions, bool(backfills))
+
+
+def recorded_by(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[int]:
+    """The revisions whose facts a run recorded as loaded, whatever became of the run afterwards."""
+    logged = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    events = (entry.dagster_event for entry in logged)
+    return [int(event.partition) for event in events if event and event.partition and event.asset_key == PROPERTIES.key]

@@ -1,13 +1,13 @@
 """The ledger (``revisions``): what is in, what became of each of its lines, and what failed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.errors import TransientError
-from kmdb_dagster.warehouse.server import transaction
+from kmdb_dagster.warehouse.server import in_parts, transaction
 from kmdb_dagster.warehouse.streams import stream
 
 
@@ -153,6 +153,24 @@ def statuses(engine: Engine) -> dict[int, Status]:
         ):
             found.update(zip((row[0] for row in rows), map(Status._make, rows), strict=True))
     return found
+
+
+def imports(engine: Engine) -> tuple[int, datetime | None]:
+    """How many revisions are in, and when the latest of them came in."""
+    with transaction(engine) as connection:
+        row = connection.execute(text("SELECT COUNT(imported_at), MAX(imported_at) FROM revisions")).one()
+    return int(row[0]), row[1]
+
+
+def counts(engine: Engine, revisions: Collection[int]) -> Iterator[tuple[int, dict[str, int]]]:
+    """The counts of those revisions that are in, by name, ascending by revision."""
+    names = Entry._fields[:9]
+    columns = ", ".join(f"`{name}`" for name in names)
+    statement = f"SELECT revision, {columns} FROM revisions WHERE imported_at IS NOT NULL AND revision IN :ids"  # noqa: S608
+    with transaction(engine) as connection:
+        rows = in_parts(connection, statement, revisions)
+    for revision, *values in sorted(rows):
+        yield revision, dict(zip(names, map(int, values), strict=True))
 
 
 def etag_of(engine: Engine, revision: int) -> str | None:

@@ -45,8 +45,13 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
         "import_revisions",
         "partition_tables",
         "realias",
+        "record_loaded",
     ]
-    assert sorted(sensor.name for sensor in repository.sensor_defs) == ["alerts", "new_revisions"]
+    assert sorted(sensor.name for sensor in repository.sensor_defs) == [
+        "alerts",
+        "new_revisions",
+        "unrecorded_revisions",
+    ]
     assert sorted(schedule.name for schedule in repository.schedule_defs) == ["check_every_night", "cover_the_future"]
     assert sorted(key.to_user_string() for key in graph.asset_check_keys) == [
         "events:facts_agree_with_ledger",

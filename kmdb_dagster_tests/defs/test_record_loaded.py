@@ -1,0 +1,212 @@
+"""What is in and not in Dagster's history is recorded there, and alerts of it end."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from kmdb_dagster.defs.assets import KEYS
+from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
+from kmdb_dagster.defs.record_loaded import unrecorded_revisions
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.revisions import NAME, register
+from kmdb_dagster.warehouse import Warehouse, ledger
+from kmdb_dagster_tests.buckets import FolderOfRevisions, event
+from kmdb_dagster_tests.defs.receivers import Hook, serving
+from kmdb_dagster_tests.defs.runs import import_range, leave_a_run, run_job
+from kmdb_dagster_tests.defs.test_alerts import Teller
+from kmdb_dagster_tests.warehouse.revisions import change
+
+EVENTS = dg.AssetKey("events")
+
+
+def look(instance: dg.DagsterInstance, kmdb: Kmdb, cursor: str | None = None) -> tuple[str, str | None]:
+    """What the sensor says, nothing if it asks for a run, and its cursor afterwards."""
+    context = dg.build_sensor_context(
+        instance=instance, cursor=cursor, resources={"kmdb": kmdb}, sensor_name="unrecorded_revisions"
+    )
+    found: Any = unrecorded_revisions(context)
+    if isinstance(found, dg.SkipReason):
+        return str(found.skip_message), cursor
+    return str(found.skip_reason.skip_message) if found.skip_reason else "", found.cursor
+
+
+def asks(instance: dg.DagsterInstance, kmdb: Kmdb) -> bool:
+    """Whether it asks for a run."""
+    return look(instance, kmdb)[0] == ""
+
+
+def fill(bucket: FolderOfRevisions, revisions: Sequence[int]) -> None:
+    for number in revisions:
+        bucket.put(number, event("visited site", number=str(number)), event("visited site"))
+
+
+@pytest.fixture
+def lost(kmdb: Kmdb, bucket: FolderOfRevisions) -> Kmdb:
+    """A warehouse with 2, 3 (which KM never wrote) and 4, imported under a history that was lost."""
+    fill(bucket, [2, 4])
+    with dg.DagsterInstance.ephemeral() as before:
+        assert import_range(before, kmdb, 2, 4).success
+    return kmdb
+
+
+def test_after_the_history_was_lost_every_asset_has_every_revision_again(
+    instance: dg.DagsterInstance, lost: Kmdb
+) -> None:
+    assert asks(instance, lost)
+    assert run_job(instance, "record_loaded").success
+    assert list(instance.get_dynamic_partitions(NAME)) == ["2", "3", "4"]
+    assert [instance.get_materialized_partitions(key) for key in KEYS] == [{"2", "3", "4"}] * len(KEYS)
+    assert not asks(instance, lost)
+
+
+def test_what_is_recorded_has_the_counts_of_the_ledger_and_says_where_they_are_from(
+    instance: dg.DagsterInstance, lost: Kmdb
+) -> None:
+    del lost
+    run_job(instance, "record_loaded")
+    records = instance.fetch_materializations(dg.AssetRecordsFilter(EVENTS, asset_partitions=["4"]), limit=10).records
+    (found,) = [record.asset_materialization for record in records]
+    assert found
+    assert found.description == "Recorded from the ledger: the revision was in, and Dagster's history lacked it."
+    counts = {name: value.value for name, value in found.metadata.items()}
+    assert (counts["lines"], counts["dagster/row_count"], counts["recorded_from"]) == (2, 2, "ledger")
+
+
+def test_only_what_is_missing_is_recorded(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(bucket, [1, 2])
+    import_range(instance, kmdb, 1, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("kmdb_dagster.defs.assets._tell", _killed_before_recording("properties"))
+        import_range(instance, kmdb, 2, 2)
+    assert asks(instance, kmdb)
+    result = run_job(instance, "record_loaded")
+    told = [(event.asset_key, event.partition) for event in result.get_asset_materialization_events()]
+    assert told == [(dg.AssetKey("events"), "2"), (dg.AssetKey("properties"), "2")]
+
+
+def _killed_before_recording(asset: str) -> Any:
+    from kmdb_dagster.defs.assets import _tell  # noqa: PLC0415 - as it is before the test changes it
+
+    def tell(context: Any, stage: Any, *rest: Any) -> None:
+        if asset not in stage.name:
+            _tell(context, stage, *rest)
+
+    return tell
+
+
+def test_what_failed_or_is_under_way_or_lies_below_the_lowest_revision_is_not_recorded(
+    instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.record_failure(warehouse.engine, 5, "raw_revisions: it is broken")
+    monkeypatch.setenv("KMDB_MIN_REVISION", "3")
+    register(instance, warehouse, 2, 5)
+    leave_a_run(instance, dg.DagsterRunStatus.STARTED, {RANGE_START: "4", RANGE_END: "5"})
+    run_job(instance, "record_loaded")
+    assert instance.get_materialized_partitions(EVENTS) == {"3"}
+    assert not asks(instance, lost)
+
+
+def test_a_run_at_a_time(instance: dg.DagsterInstance, lost: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instance, "get_runs", lambda *_, **__: [SimpleNamespace()])
+    assert look(instance, lost)[0] == "A run of record_loaded is under way."
+
+
+def test_without_a_database_it_says_which_setting_is_missing(
+    instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    assert "DATABASE_URL is not set" in look(instance, kmdb)[0]
+
+
+def test_partitions_that_are_missing_are_registered_in_order(
+    instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse
+) -> None:
+    del lost
+    register(instance, warehouse, 4, 5)
+    run_job(instance, "record_loaded")
+    assert list(instance.get_dynamic_partitions(NAME)) == ["2", "3", "4", "5"]
+
+
+def test_the_alert_of_a_run_that_was_killed_before_it_recorded_its_last_revision_ends(
+    instance: dg.DagsterInstance,
+    kmdb: Kmdb,
+    bucket: FolderOfRevisions,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(bucket, [1, 2, 3])
+    hook = Hook()
+    teller = Teller(instance, kmdb, monkeypatch)
+    register(instance, warehouse, 1, 3)
+    with serving(hook):
+        leave_a_run(instance, dg.DagsterRunStatus.STARTED, {RANGE_START: "1", RANGE_END: "3"})
+        (run,) = instance.get_runs()
+        with dg.DagsterInstance.ephemeral() as elsewhere:
+            import_range(elsewhere, kmdb, 1, 3)
+        for key in (dg.AssetKey("events"), dg.AssetKey("properties")):
+            for partition in ("1", "2"):
+                done = dg.AssetMaterialization(key, partition=partition)
+                instance.report_dagster_event(_materialized(run, done), run_id=run.run_id)
+        instance.report_run_failed(run, "Its process is gone.")
+        assert teller.tick(hook.url) == "Told: kmdb: the import of revisions 1..3 failed."
+        run_job(instance, "record_loaded")
+        assert teller.tick(hook.url) == "Told: kmdb: the import of revisions 1..3 recovered."
+
+
+def _materialized(run: dg.DagsterRun, done: dg.AssetMaterialization) -> dg.DagsterEvent:
+    from dagster._core.events import StepMaterializationData  # noqa: PLC0415, TID251 - what a run writes
+
+    return dg.DagsterEvent(
+        dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+        run.job_name,
+        event_specific_data=StepMaterializationData(done),
+        step_key="bring_in_revisions",
+    )
+
+
+def test_more_than_a_run_takes_is_left_to_the_next(
+    instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(warehouse.engine, "INSERT INTO revisions (revision, imported_at) VALUES (9, '2014-01-01')")
+    monkeypatch.setattr("kmdb_dagster.defs.record_loaded.MAX_REVISIONS_PER_RUN", 3)
+    run_job(instance, "record_loaded")
+    assert instance.get_materialized_partitions(EVENTS) == {"2", "3", "4"}
+    run_job(instance, "record_loaded")
+    assert instance.get_materialized_partitions(EVENTS) == {"2", "3", "4", "9"}
+    assert len(instance.get_dynamic_partitions(NAME)) == 8
+    assert not asks(instance, lost)
+
+
+def test_the_history_is_read_only_when_the_ledger_changed(
+    instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_job(instance, "record_loaded")
+    words, cursor = look(instance, lost)
+    assert words == "Dagster's history has all 3 imported revisions."
+    with monkeypatch.context() as patch:
+        patch.setattr(instance, "get_materialized_partitions", None)
+        assert look(instance, lost, cursor) == (words, cursor)
+    change(warehouse.engine, "INSERT INTO revisions (revision, imported_at) VALUES (5, '2014-01-01')")
+    assert look(instance, lost, cursor)[0] == ""
+
+
+def test_what_is_under_way_at_a_look_is_looked_at_later(
+    instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse
+) -> None:
+    register(instance, warehouse, 2, 4)
+    leave_a_run(instance, dg.DagsterRunStatus.STARTED, {RANGE_START: "2", RANGE_END: "4"})
+    _, cursor = look(instance, lost)
+    instance.report_run_failed(instance.get_runs()[0], "Its process is gone.")
+    assert look(instance, lost, cursor)[0] == ""
+
+
+@pytest.mark.parametrize("cursor", ["57", "{}", "null", "no JSON", '{"imported": "3"}'])
+def test_with_an_edited_cursor_both_are_compared(instance: dg.DagsterInstance, lost: Kmdb, cursor: str) -> None:
+    assert look(instance, lost, cursor)[0] == ""
+    run_job(instance, "record_loaded")
+    assert look(instance, lost, cursor)[0].endswith("is treated as none.")
