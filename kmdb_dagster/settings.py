@@ -16,11 +16,9 @@ from redis import Redis
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from kmdb_dagster.database_options import client_options
 from kmdb_dagster.errors import MissingSettingError, SettingsError
 from kmdb_dagster.export.layout import HIGHEST_REVISION
-
-RAILS_OPTIONS = ("encoding", "pool", "reconnect")
-"""In km-db's `mysql2://` URLs; no options of MySQL's own client."""
 
 
 class Settings(BaseSettings):
@@ -39,7 +37,7 @@ class Settings(BaseSettings):
         None,
         alias="DATABASE_URL",
         description="The MySQL or MariaDB database, e.g. `mysql://kmdb:secret@db.example.com/kmdb`. "
-        "km-db's `mysql2://` is understood. `?ssl_ca=/…/ca.pem` at its end requires TLS.",
+        "URLs of Rails (`mysql2://`), JDBC and hosting providers work. `?ssl_ca=/…/ca.pem` requires TLS.",
     )
     redis_url: SecretStr | None = Field(
         None,
@@ -256,18 +254,17 @@ def database_url(text: str) -> URL:
     """
     expected = "expected mysql://USER:PASSWORD@HOST:PORT/DATABASE"
     try:
-        url = make_url(text)
+        url = make_url(text.removeprefix("jdbc:"))
     except (ArgumentError, ValueError):  # SQLAlchemy's words may quote a password
         raise ValueError(expected) from None
     if url.drivername.partition("+")[0] not in {"mysql", "mysql2", "mariadb"} or not url.database:
         raise ValueError(expected)
-    if "ssl_ca" in url.query and "ssl_mode" not in url.query:
-        url = url.update_query_dict({"ssl_mode": "VERIFY_IDENTITY"})
-    # MariaDB's client takes others to mean: if the server likes to.
-    if url.query.get("ssl_mode", "DISABLED") not in {"DISABLED", "VERIFY_CA", "VERIFY_IDENTITY"}:
-        raise ValueError("its ssl_mode requires nothing. Name ssl_ca, which does: TLS, and the right certificate")
-    understood = url.difference_update_query(RAILS_OPTIONS).update_query_dict({"charset": "utf8mb4"})
-    return understood.set(drivername="mysql+mysqldb")
+    if "@" in text.partition("?")[2]:
+        raise ValueError(f"{expected}, the password URL-encoded (? is %3F)")
+    options = {**client_options(url.query), "charset": "utf8mb4"}
+    # The client takes `localhost` for its socket, whatever the port.
+    host = "127.0.0.1" if url.host == "localhost" and url.port else url.host
+    return url.set(drivername="mysql+mysqldb", host=host, query=options)
 
 
 def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - whatever the fields accept

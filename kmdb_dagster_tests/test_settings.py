@@ -54,6 +54,9 @@ BAD = {
         "mysql://u:hidden@h:hidden/d",
         "mysql://",
         "mysql://u:hidden@h/d?ssl_mode=REQUIRED",
+        "mysql://u:hidden@h/d?socketTimeout=hidden",
+        "mysql://u:1?hidden=x@h/d",
+        "mysql://u:12/w?hidden=x@h/d",
     ],
     "KMDB_REDIS_URL": ["hidden", "http://:hidden@h", "redis://:hid/den@h", "redis:hidden", "redis://h:hidden"],
     "KMDB_MIN_DATE": ["yesterday", "2014-02-30", "01.01.2014"],
@@ -185,6 +188,63 @@ def test_a_database_may_be_named_as_in_kmdb_and_elsewhere(scheme: str) -> None:
 def test_options_of_rails_in_a_url_of_kmdb_do_not_reach_the_client() -> None:
     url = database_url("mysql2://u@h/kmdb?encoding=utf8&pool=5&reconnect=true&ssl_ca=/ca.pem&charset=latin1")
     assert url.query == {"charset": "utf8mb4", "ssl_ca": "/ca.pem", "ssl_mode": "VERIFY_IDENTITY"}
+
+
+CA = "/etc/ssl/certs/ca-certificates.crt"
+VERIFIED = {"ssl_ca": CA, "ssl_mode": "VERIFY_IDENTITY"}
+
+
+@pytest.mark.parametrize(
+    ("options", "meant"),
+    [
+        ("timeout=5000", {}),
+        ("useSSL=false&serverTimezone=UTC", {}),
+        ("useSSL=false&useUnicode=true&characterEncoding=utf8&allowPublicKeyRetrieval=true", {}),
+        ("connection_limit=5&pool_timeout=2", {}),
+        ("charset=latin1&collation=utf8mb4_bin", {}),
+        (f"sslca={CA}", VERIFIED),
+        (f"ssl-ca={CA}&ssl-mode=REQUIRED", VERIFIED),
+        (f"ssl_ca={CA}&sslmode=verify-ca", {"ssl_ca": CA, "ssl_mode": "VERIFY_CA"}),
+        (f"sslca={CA}&sslverify=true&useSSL=true", VERIFIED),
+        (f"ssl_ca={CA}&ssl_verify_cert=true&ssl_verify_identity=true", VERIFIED),
+        (f"sslMode=VERIFY_IDENTITY&sslca={CA}&sslkey=/k&sslcert=/c", {**VERIFIED, "ssl_key": "/k", "ssl_cert": "/c"}),
+        ("sslMode=DISABLED", {"ssl_mode": "DISABLED"}),
+        ("ssl-mode=disable", {"ssl_mode": "DISABLED"}),
+        ("socket=/run/mysqld.sock&connectTimeout=5", {"unix_socket": "/run/mysqld.sock", "connect_timeout": "5"}),
+    ],
+)
+def test_options_as_providers_rails_and_jdbc_write_them_mean_the_same(options: str, meant: dict[str, str]) -> None:
+    assert database_url(f"mysql://u:p@h/d?{options}").query == {"charset": "utf8mb4", **meant}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("ssl-mode=REQUIRED", "its option ssl-mode checks no certificate. Write ssl_ca=/etc/ssl/certs/"),
+        ("sslmode=require", "its option sslmode checks no certificate. Write ssl_ca="),
+        ("sslMode=PREFERRED", "its option sslMode checks no certificate. Write ssl_ca="),
+        ("useSSL=true", "its option useSSL checks no certificate. Write ssl_ca="),
+        ("sslaccept=strict", "its option sslaccept checks no certificate. Write ssl_ca="),
+        (f"ssl_ca={CA}&sslverify=false", "its option sslverify turns off what ssl_ca asks for"),
+        ("socketTimeout=5000", "its option socketTimeout .* KMDB_DATABASE_TIMEOUT_SECONDS"),
+        ("sslca=a&sslca=b", "its option sslca is there twice"),
+        ("init_command=SET+x", "its option init_command is not known. Remove it"),
+        ("application_name=x", "its option application_name is not known. Remove it"),
+    ],
+)
+def test_an_option_that_cannot_be_had_is_named_with_what_to_write(options: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        database_url(f"mysql://u:p@h/d?{options}")
+
+
+def test_localhost_with_a_port_means_that_port_and_not_a_socket() -> None:
+    assert database_url("mysql://root@localhost:36831/kmdb").host == "127.0.0.1"
+    assert database_url("mysql://root@localhost/kmdb").host == "localhost"
+
+
+def test_a_url_of_jdbc_is_understood() -> None:
+    url = database_url("jdbc:mysql://u:p@db.example.com:3307/kmdb?useSSL=false")
+    assert (url.host, url.port, url.database) == ("db.example.com", 3307, "kmdb")
 
 
 def test_a_setting_that_is_needed_and_missing_is_named_with_its_meaning() -> None:
