@@ -39,6 +39,14 @@ class Settings(BaseSettings):
         description="The MySQL or MariaDB database, e.g. `mysql://kmdb:secret@db.example.com/kmdb`. "
         "URLs of Rails (`mysql2://`), JDBC and hosting providers work. `?ssl_ca=/…/ca.pem` requires TLS.",
     )
+    database_timeout_seconds: int = Field(
+        900,
+        alias="KMDB_DATABASE_TIMEOUT_SECONDS",
+        ge=120,
+        le=86_400,
+        description="An import gives a connection up, and tries again, when the database does not answer for so long. "
+        "Statements over whole tables (checks, questions, indexes, `kmdb realias`) get a day.",
+    )
     redis_url: SecretStr | None = Field(
         None,
         alias="KMDB_REDIS_URL",

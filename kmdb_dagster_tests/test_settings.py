@@ -17,6 +17,7 @@ FIELDS = {str(field.alias): (name, field) for name, field in Settings.model_fiel
 
 GOOD: dict[str, tuple[str, object]] = {
     "DATABASE_URL": ("mysql://u:p@db.example.com/kmdb", SecretStr("mysql://u:p@db.example.com/kmdb")),
+    "KMDB_DATABASE_TIMEOUT_SECONDS": ("300", 300),
     "KMDB_REDIS_URL": ("redis://redis.example.com/14", SecretStr("redis://redis.example.com/14")),
     "KMDB_MIN_DATE": ("2014-01-01", date(2014, 1, 1)),
     "KMDB_MAX_DATE": ("2016-01-01", date(2016, 1, 1)),
@@ -58,6 +59,7 @@ BAD = {
         "mysql://u:1?hidden=x@h/d",
         "mysql://u:12/w?hidden=x@h/d",
     ],
+    "KMDB_DATABASE_TIMEOUT_SECONDS": ["0", "119", "86401", "15m"],
     "KMDB_REDIS_URL": ["hidden", "http://:hidden@h", "redis://:hid/den@h", "redis:hidden", "redis://h:hidden"],
     "KMDB_MIN_DATE": ["yesterday", "2014-02-30", "01.01.2014"],
     "KMDB_MAX_DATE": ["tomorrow"],

@@ -44,7 +44,7 @@ def request_range(instance: dg.DagsterInstance, kmdb: Kmdb, first: int, last: in
     if not reach or first < min(reach) or last > max(reach):
         there = f"revisions {min(reach)} to {max(reach)}" if reach else "no revisions at all"
         raise PermanentError(f"The range {first}..{last} reaches beyond the bucket, which has {there}.")
-    with kmdb.warehouse() as warehouse:
+    with kmdb.warehouse(whole_tables=False) as warehouse:
         register(instance, warehouse, min(reach), max(reach))
     return _add_backfill(instance, list(range(first, last + 1)), f"revisions {first}..{last}")
 
@@ -52,7 +52,7 @@ def request_range(instance: dg.DagsterInstance, kmdb: Kmdb, first: int, last: in
 def request_new(instance: dg.DagsterInstance, kmdb: Kmdb) -> Asked:
     """Ask Dagster to import what is neither in nor under way: new, changed and failed revisions."""
     seen = _look(kmdb)
-    with kmdb.warehouse() as warehouse:
+    with kmdb.warehouse(whole_tables=False) as warehouse:
         if seen.etags:
             register(instance, warehouse, min(seen.etags), max(seen.etags))
         statuses = ledger.statuses(warehouse.engine)

@@ -15,6 +15,7 @@ from kmdb_dagster.settings import Settings, load_settings, missing, revealed
 from kmdb_dagster.source import Bucket, FolderBucket, S3Bucket
 from kmdb_dagster.source.s3_errors import translate_s3_errors
 from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.server import WHOLE_TABLES_TIMEOUT_SECONDS
 
 S3 = Config(retries={"total_max_attempts": 9}, connect_timeout=5, read_timeout=10)
 """How a request to S3 is tried again: boto3 waits longer each time, 13 seconds in all at the most. A host that never
@@ -73,14 +74,18 @@ class Kmdb(dg.ConfigurableResource[None]):
         return S3Bucket(client, settings.bucket)
 
     @contextmanager
-    def warehouse(self) -> Iterator[Warehouse]:
+    def warehouse(self, *, whole_tables: bool = True) -> Iterator[Warehouse]:
         """The database; closed at the end.
+
+        Args:
+            whole_tables: statements may take hours. If not, they get KMDB_DATABASE_TIMEOUT_SECONDS, as in imports.
 
         Raises:
             SettingsError: DATABASE_URL is not set.
         """
         settings = self.settings()
-        warehouse = Warehouse(settings.required_database(), revealed(settings.redis_url))
+        timeout = WHOLE_TABLES_TIMEOUT_SECONDS if whole_tables else settings.database_timeout_seconds
+        warehouse = Warehouse(settings.required_database(), revealed(settings.redis_url), timeout)
         try:
             yield warehouse
         finally:
@@ -92,7 +97,7 @@ class Kmdb(dg.ConfigurableResource[None]):
         settings = self.settings()
         lake = Lake(settings.data_dir)
         lake.prepare()
-        with self.warehouse() as warehouse:
+        with self.warehouse(whole_tables=False) as warehouse:
             yield Pipeline(
                 patiently(self.bucket)(),
                 lake,

@@ -94,7 +94,7 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
     everywhere = not known or time.time() - listed_at >= FULL_LISTING_SECONDS
     sighting = _look(bucket, settings, known, everywhere=everywhere)
     under_way = waiting(context.instance)
-    with kmdb.warehouse() as warehouse:
+    with kmdb.warehouse(whole_tables=False) as warehouse:
         if sighting.etags:
             register(context.instance, warehouse, min(sighting.etags), max(sighting.etags))
             known = registered(context.instance)

@@ -17,12 +17,14 @@ LOCK_WAIT_TIMEOUT = 1205
 PACKET_TOO_LARGE = 1153
 ACCESS_DENIED = 1045
 NOT_READY = 1047
+SOCKET_UNREACHABLE = 2002
 
 READ_ONLY = (
     "the server is read-only: in maintenance, or a replica since a failover. If it stays so, check that DATABASE_URL "
     "names the primary"
 )
 UNREACHABLE = "the server cannot be reached"
+NO_SOCKET = "the server cannot be reached by its socket. For TCP write 127.0.0.1 in place of localhost in DATABASE_URL"
 LOST = "the connection was lost, or the server did not answer for as long as KMDB_DATABASE_TIMEOUT_SECONDS allows"
 TIME_LIMIT = (
     "a time limit for statements ended this one. Remove it for this user: max_statement_time on MariaDB, "
@@ -67,7 +69,7 @@ TRANSIENT = {
     1412: "the table's partitions changed meanwhile",
     1684: "the table's partitions are being changed",
     1927: "the connection was killed",
-    2002: UNREACHABLE,
+    SOCKET_UNREACHABLE: UNREACHABLE,
     2003: UNREACHABLE,
     2005: "the server's name is not known",
     2006: "the connection is gone",
@@ -132,11 +134,16 @@ def translated(engine: Engine) -> Iterator[None]:
         lost = isinstance(error, DBAPIError) and error.connection_invalidated
         place = f"Database {engine.url.database!r} on {engine.url.host or 'localhost'}"
         if number in TRANSIENT or lost:
-            raise TransientError(f"{place}: {TRANSIENT.get(number, LOST)} ({number}).") from None
+            words = NO_SOCKET if number == SOCKET_UNREACHABLE and _uses_socket(engine) else TRANSIENT.get(number, LOST)
+            raise TransientError(f"{place}: {words} ({number}).") from None
         words = PERMANENT.get(number, UNKNOWN)
         if number == ACCESS_DENIED and "ssl_ca" not in engine.url.query:
             words += OR_TLS
         raise PermanentError(f"{place}: {words} (MySQL error {number}).") from None
+
+
+def _uses_socket(engine: Engine) -> bool:
+    return engine.url.host in {None, "localhost"} and "unix_socket" not in engine.url.query
 
 
 def error_number(error: Exception) -> int:

@@ -1,13 +1,15 @@
 """The connection to the server: how it is opened, and what kind of server it is."""
 
 import logging
+import os
 import re
+import socket
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, NullPool, Pool, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_attempt, wait_random
@@ -24,10 +26,18 @@ SESSION = (
     # A value that does not fit is an error, never cut.
     "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
     # Whoever commits facts may have to wait for `kmdb realias`: longer than the server's 50 seconds.
-    "innodb_lock_wait_timeout = 300"
+    "innodb_lock_wait_timeout = {lock_seconds}"
     # A server may limit the time of statements. Each server takes its own comment for code, and skips the other's.
     "/*M!100100 , max_statement_time = 0 */ /*!80000 , max_execution_time = 0 */"
 )
+
+CONNECT_TIMEOUT_SECONDS = 10
+LOCK_TIMEOUT_SECONDS = 300
+WHOLE_TABLES_TIMEOUT_SECONDS = 24 * 3600
+"""How long a statement over whole tables, or one that changes a table, may take."""
+
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6, "TCP_USER_TIMEOUT": 120_000}
+"""Socket options by which a host that is gone is noticed within two minutes. Linux would take two hours."""
 
 IDS_PER_STATEMENT = 1000
 
@@ -61,9 +71,17 @@ class Server(NamedTuple):
         return f"{'MariaDB' if self.maria else 'MySQL'} {'.'.join(map(str, self.version))}"
 
 
-def connect(url: URL) -> Engine:
-    """An engine for the warehouse. Nothing is opened yet."""
-    return create_engine(
+def connect(url: URL, timeout_seconds: int = WHOLE_TABLES_TIMEOUT_SECONDS, pool: type[Pool] | None = None) -> Engine:
+    """An engine for the warehouse. Nothing is opened yet.
+
+    Args:
+        url: where it is.
+        timeout_seconds: the connection is given up if the server does not answer for so long.
+        pool: SQLAlchemy's class of the pool, in place of its own choice.
+    """
+    # A lock that is waited for in vain is an answer: it must come before the connection is given up.
+    session = SESSION.format(lock_seconds=min(LOCK_TIMEOUT_SECONDS, max(1, timeout_seconds // 2)))
+    engine = create_engine(
         url,
         # Without gap locks, runs that load different revisions do not wait for each other.
         isolation_level="READ COMMITTED",
@@ -71,8 +89,38 @@ def connect(url: URL) -> Engine:
         # Every transaction has been ended by whoever began it. A ROLLBACK after each would be one more round trip.
         pool_reset_on_return=None,
         hide_parameters=True,
-        connect_args={"init_command": SESSION, "connect_timeout": 10, "local_infile": 1},
+        poolclass=pool,
+        connect_args={
+            "init_command": session,
+            # It holds for the server's greeting too. The others hold for each read and write from then on.
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "read_timeout": timeout_seconds,
+            "write_timeout": timeout_seconds,
+            "local_infile": 1,
+        },
     )
+    event.listen(engine, "connect", _keep_alive)
+    return engine
+
+
+@contextmanager
+def whole_tables(engine: Engine) -> Iterator[Engine]:
+    """Open an engine to the same server for statements that may take hours: DDL, or reading all facts."""
+    patient = connect(engine.url, pool=NullPool)
+    try:
+        yield patient
+    finally:
+        patient.dispose()
+
+
+def _keep_alive(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's, without types
+    with socket.socket(fileno=os.dup(connection.fileno())) as opened:
+        if opened.family not in {socket.AF_INET, socket.AF_INET6}:
+            return
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEPALIVE.items():
+            if hasattr(socket, name):
+                opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 @contextmanager
@@ -111,7 +159,7 @@ def change_schema(engine: Engine, statement: str) -> None:
     Raises:
         TransientError: the table was in use all the time, for some minutes.
     """
-    with autocommit(engine) as connection:
+    with whole_tables(engine) as patient, autocommit(patient) as connection:
         connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {SECONDS_OF_DDL}")
         try:
             connection.exec_driver_sql(statement)

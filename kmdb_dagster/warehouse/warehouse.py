@@ -12,14 +12,16 @@ from kmdb_dagster.warehouse.forgotten import forget_tied, read_forgotten
 from kmdb_dagster.warehouse.names.cache import IdCache
 from kmdb_dagster.warehouse.names.interning import Interner
 from kmdb_dagster.warehouse.schema_version import check_connections
-from kmdb_dagster.warehouse.server import connect, transaction
+from kmdb_dagster.warehouse.server import WHOLE_TABLES_TIMEOUT_SECONDS, connect, transaction
 
 
 class Warehouse:
     """A database that DATABASE_URL names. Nothing is opened before it is used."""
 
-    def __init__(self, url: URL, redis_url: str | None = None) -> None:
-        self.engine = connect(url)
+    def __init__(
+        self, url: URL, redis_url: str | None = None, timeout_seconds: int = WHOLE_TABLES_TIMEOUT_SECONDS
+    ) -> None:
+        self.engine = connect(url, timeout_seconds)
         check_connections(self.engine)
         self._redis_url = redis_url
         self._interner: Interner | None = None

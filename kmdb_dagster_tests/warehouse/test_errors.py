@@ -82,6 +82,13 @@ def test_a_server_that_is_not_there_may_come_back(how: Callable[[Engine], "objec
     assert "secret" not in "".join(traceback.format_exception(caught.value))
 
 
+def test_localhost_without_a_socket_says_how_to_use_tcp() -> None:
+    engine = connect(database_url("mysql://root@localhost/kmdb"))
+    with pytest.raises(TransientError) as caught, transaction(engine):
+        raise MySQLdb.OperationalError(2002, MARKED)
+    assert "For TCP write 127.0.0.1 in place of localhost" in str(caught.value)
+
+
 def test_an_error_of_the_driver_itself_is_told_like_all_others(engine: Engine) -> None:
     with pytest.raises(TransientError, match=r"the connection was lost, .* \(2013\)") as caught, transaction(engine):
         raise MySQLdb.OperationalError(2013, MARKED)

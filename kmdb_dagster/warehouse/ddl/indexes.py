@@ -10,7 +10,7 @@ from functools import partial
 
 from sqlalchemy import Connection, Engine, bindparam, text
 
-from kmdb_dagster.warehouse.server import autocommit, server_of
+from kmdb_dagster.warehouse.server import autocommit, server_of, whole_tables
 
 INDEXES: Mapping[str, Mapping[str, str]] = {
     "events": {"by_name": "(n, t, user_id)", "by_user": "(user_id, t)"},
@@ -83,7 +83,7 @@ def _alter(engine: Engine, changes: Mapping[str, list[str]]) -> list[str]:
 
 
 def _execute(engine: Engine, statement: str) -> None:
-    with autocommit(engine) as connection:
+    with whole_tables(engine) as patient, autocommit(patient) as connection:
         server = server_of(connection)
         if not server.maria and server.version >= HAS_DDL_BUFFER:
             connection.exec_driver_sql(f"SET SESSION innodb_ddl_buffer_size = {DDL_BUFFER}")

@@ -25,7 +25,7 @@ from kmdb_dagster.warehouse.ddl.indexes import indexes_wait
 from kmdb_dagster.warehouse.models import FACTS, id_range
 from kmdb_dagster.warehouse.people.map_lock import count_change, hold_map, map_version
 from kmdb_dagster.warehouse.people.spans import spans_of
-from kmdb_dagster.warehouse.server import in_parts, number_rows, transaction
+from kmdb_dagster.warehouse.server import in_parts, number_rows, transaction, whole_tables
 
 MOVES_PER_TRANSACTION = 1000
 MAPPED_PER_STATEMENT = 20_000
@@ -113,7 +113,7 @@ def move_facts(engine: Engine, report: Report = lambda *_: None) -> int:
         while moved := _move_batch(engine):
             total += moved
             report("moving facts of identities", total, total + _count(engine, "pending_moves"))
-        if not _look_through_span(engine):
+        if not _count(engine, "pending_spans") or not _look_through_span(engine):
             return total
         left = _count(engine, "pending_spans")
         spans = max(spans, left)
@@ -166,7 +166,7 @@ def _wait_again(connection: Connection, moved: dict[int, int]) -> None:
 
 def _look_through_span(engine: Engine) -> bool:
     """Write down the facts of a span that are under a wrong person, however they got there. False: there is no span."""
-    with transaction(engine) as connection:
+    with whole_tables(engine) as patient, transaction(patient) as connection:
         span = connection.execute(
             text("SELECT id, table_name, t_min, t_max FROM pending_spans ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED")
         ).one_or_none()
