@@ -133,7 +133,8 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="The share of a revision's lines that may be rejected. If there are more, the revision fails as a "
-        "whole. `1` lets everything through, as do files of fewer than 100 lines.",
+        "whole. In a file of fewer than 100 lines, one line that can be imported is enough. `1` lets everything "
+        "through.",
     )
     numeric_apart: bool = Field(
         default=False,

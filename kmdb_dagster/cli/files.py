@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 from kmdb_dagster.escaping import for_terminal
+from kmdb_dagster.export.file_formats import decompressed
 from kmdb_dagster.export.outcomes import as_json
 from kmdb_dagster.export.reader import read_lines
 from kmdb_dagster.export.records import Event, PropertySet, Reason, Record, Rejected
@@ -34,14 +35,14 @@ WORDS = {
 @click.argument("file", type=click.File("rb"))
 @click.option("--json", "as_lines", is_flag=True, help="Print each outcome as a JSON line. It shows personal data.")
 def inspect(file: BinaryIO, *, as_lines: bool) -> None:
-    """Say what each line of a revision FILE would become. Imports nothing; - reads standard input.
+    """Say what each line of a revision FILE, plain or gzip, would become. Imports nothing; - reads standard input.
 
     \b
     Example:
         kmdb inspect revisions/300.json
         kmdb inspect --json revisions/300.json | grep rejected
     """
-    records = read_lines(_chunks(file))
+    records = read_lines(decompressed(_chunks(file)))
     if as_lines:
         for record in records:
             click.echo(for_terminal(json.dumps(as_json(record), ensure_ascii=False)))

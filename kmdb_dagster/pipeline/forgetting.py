@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.export.file_formats import decompressed
 from kmdb_dagster.export.forgotten import Forgotten
 from kmdb_dagster.export.reader import read_lines
 from kmdb_dagster.export.records import Alias, Blank, Record, Rejected
@@ -122,7 +123,11 @@ def _holds(path: Path, forgotten: Forgotten) -> bool:
         except FileNotFoundError:  # it was parsed meanwhile
             return False
         with file:
-            return any(_names(record, forgotten) for record in read_lines(iter(lambda: file.read(CHUNK), b"")))
+            records = read_lines(decompressed(iter(lambda: file.read(CHUNK), b"")))
+            try:
+                return any(_names(record, forgotten) for record in records)
+            except PermanentError:  # the rest of damaged gzip may name anyone
+                return True
 
 
 def _names(record: Record, forgotten: Forgotten) -> bool:

@@ -1,23 +1,26 @@
 """Whether a revision is what it should be: not, if too many of its lines are rejected, or if it has too many lines."""
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.export.columns import Columns
+from kmdb_dagster.export.file_formats import HEAD_BYTES, decompressed, name_of_other_format
 from kmdb_dagster.export.records import Record
 from kmdb_dagster.lake import ParsedFile, RawFile, Tally
+from kmdb_dagster.lake.files import disk
 from kmdb_dagster.warehouse.models import MAX_LINE
 
 SMALL = 100
-"""A file of fewer lines is let through whatever is on them: a few bad lines are a large share of it and say little."""
+"""Of a file with fewer lines, one line that can be imported is enough: a few bad lines are a large share of it."""
 
 MOST_EXAMPLES = 5
 
 
 class Guard:
-    """Refuses a revision of which more than a share of the lines is rejected."""
+    """Refuses a revision with too large a share of rejected lines, and one without a line that can be imported."""
 
     def __init__(self, revision: int, raw: RawFile, max_rejected_share: float) -> None:
         self._revision = revision
@@ -30,15 +33,33 @@ class Guard:
         Raises:
             PermanentError: the revision is refused. It holds line numbers and reasons, nothing of a line.
         """
-        if tally.lines < SMALL or tally.rejected / tally.lines <= self._most:
+        if not tally.rejected or self._most >= 1:
             return
-        raise PermanentError(
-            f"{tally.rejected} of the {tally.lines} lines of revision {self._revision} are rejected, a larger share "
-            f"than KMDB_MAX_REJECTED_SHARE allows ({self._most:g}): the file is not what it should be. Nothing of the "
-            f"revision was changed. The first of these lines: {self._examples(written)}. Look at all with "
-            f"`kmdb inspect {self._raw.path}`. If they may be left out, raise KMDB_MAX_REJECTED_SHARE (1 lets "
-            "everything through) and materialize the revision again."
+        number, lines, rejected = self._revision, tally.lines, tally.rejected
+        if rejected + tally.blank == lines:
+            raise PermanentError(f"No line of revision {number} can be imported: {self._reason(written)}")
+        if rejected / lines > self._most and (lines >= SMALL or self._other_format):
+            raise PermanentError(
+                f"{rejected} of the {lines} lines of revision {number} are rejected, a larger share than "
+                f"KMDB_MAX_REJECTED_SHARE allows ({self._most:g}): {self._reason(written)}"
+            )
+
+    def _reason(self, written: Path) -> str:
+        looks = f"looks like {self._other_format}" if self._other_format else "is not what it should be"
+        return (
+            f"the file {looks}. Nothing of the revision was changed. The first rejected lines: "
+            f"{self._examples(written)}. Look at all with `kmdb inspect {self._raw.path}`. Put the right file into the "
+            f"bucket and run `kmdb import {self._revision}`. If these lines may be left out, raise "
+            "KMDB_MAX_REJECTED_SHARE (1 lets everything through) and materialize the revision again."
         )
+
+    @cached_property
+    def _other_format(self) -> str | None:
+        if self._raw.path is None:
+            return None
+        with disk(self._raw.path), self._raw.path.open("rb") as file:
+            head = next(decompressed(iter(lambda: file.read(HEAD_BYTES), b"")), b"")
+        return name_of_other_format(head)
 
     def numbered(self, told: Iterable[Columns | Record]) -> Iterator[Columns | Record]:
         """Pass on what the lines say, up to the highest line number that row ids can hold.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.export.file_formats import decompressed
 from kmdb_dagster.export.layout import revision_key
 from kmdb_dagster.export.reader import read_columns
 from kmdb_dagster.lake import Blotter, Lake, ParsedFile, RawFile, write_parsed
@@ -70,7 +71,7 @@ def parse(pipeline: Pipeline, revision: int) -> Figures:
     while True:
         forgotten = pipeline.warehouse.forgotten()
         blot = Blotter(forgotten)
-        path, told = pipeline.lake.parsed(revision), guard.numbered(read_columns(_chunks(raw)))
+        path, told = pipeline.lake.parsed(revision), guard.numbered(read_columns(decompressed(_chunks(raw))))
         tally = write_parsed(path, revision, raw, told, check=guard, blot=blot)
         pipeline.warehouse.forget_tied(blot.tied, numeric_apart=pipeline.numeric_apart)
         # Looked at once the file is in its place: who forgets looks through the files after he has said whom.

@@ -1,18 +1,20 @@
 """A revision of which too many lines are rejected fails as a whole, and changes nothing."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.export.records import Blank
-from kmdb_dagster.lake import Lake, ParsedFile, RawFile
-from kmdb_dagster.pipeline import Pipeline, fetch, guard, load, parse, tie
-from kmdb_dagster.pipeline.guard import SMALL, Guard
+from kmdb_dagster.lake import Lake, ParsedFile
+from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
+from kmdb_dagster.pipeline.guard import SMALL
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.lakes import empty_lake, parse_into
 from kmdb_dagster_tests.warehouse.revisions import content
+
+CASES = Path(__file__).parent.parent / "cases"
 
 GOOD = event("visited site")
 BAD = b'{"_n":"ev","_p":"secret@example.com"}\n'
@@ -44,36 +46,46 @@ def test_as_many_rejected_lines_as_are_allowed_are_let_through_and_one_more_is_n
         )
 
 
-def test_a_small_file_is_let_through_whatever_is_on_its_lines(lake: Lake) -> None:
-    assert parse_into(lake, 57, BAD * (SMALL - 1), most=0.0)["rejected"] == SMALL - 1
-    assert f"{SMALL} of the {SMALL} lines" in refusal(lake, BAD * SMALL, 0.0)
+def test_a_small_file_is_let_through_if_one_of_its_lines_can_be_imported(lake: Lake) -> None:
+    assert parse_into(lake, 57, GOOD + BAD * (SMALL - 2), most=0.0)["rejected"] == SMALL - 2
+    assert f"{SMALL - 1} of the {SMALL} lines" in refusal(lake, GOOD + BAD * (SMALL - 1), 0.0)
 
 
-@pytest.mark.parametrize("line", [GOOD, BAD, b"\n"])
-def test_a_line_that_row_ids_cannot_number_refuses_the_file_as_soon_as_it_is_read(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, line: bytes
-) -> None:
-    monkeypatch.setattr(guard, "MAX_LINE", 50)
-    assert parse_into(lake, 57, line * 50)["lines"] == 50
-    before = lake.parsed(57).read_bytes()
-    words = refusal(lake, line * 51, 1.0)
-    assert "Revision 57 has more than 50 lines" in words
-    assert "Nothing of the revision was changed" in words
-    assert lake.parsed(57).read_bytes() == before
+@pytest.mark.parametrize("lines", [BAD, BAD * 200, b"\n" * 10 + BAD, BAD[:20], b"\0" * 5000])
+def test_a_file_without_a_line_that_can_be_imported_is_refused_whatever_its_size(lake: Lake, lines: bytes) -> None:
+    assert refusal(lake, lines, 0.99).startswith("No line of revision 57 can be imported: the file ")
+    assert parse_into(lake, 57, lines, most=1.0)["events"] == 0
 
 
-def test_nothing_is_read_beyond_the_line_that_refuses_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "MAX_LINE", 2)
-    lines = iter([Blank(1), Blank(2), Blank(3), Blank(4)])
-    told = Guard(57, RawFile(None, None, 0), 1.0).numbered(lines)
-    assert [next(told), next(told)] == [Blank(1), Blank(2)]
-    with pytest.raises(PermanentError):
-        next(told)
-    assert next(lines) == Blank(4)
+@pytest.mark.parametrize("lines", [b"", b"\n", b" \r\n\n\t\n"])
+def test_a_file_that_is_empty_or_blank_is_let_through(lake: Lake, lines: bytes) -> None:
+    assert parse_into(lake, 57, lines, most=0.0)["rejected"] == 0
 
 
-def test_an_empty_file_is_let_through(lake: Lake) -> None:
-    assert parse_into(lake, 57, b"", most=0.0)["lines"] == 0
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("utf16", "No line of revision 57 can be imported: the file looks like UTF-16 text. Save it as UTF-8."),
+        ("html-error-page", "No line of revision 57 can be imported: the file looks like an HTML page"),
+        (
+            "json-array",
+            "41 of the 42 lines of revision 57 are rejected.*looks like a JSON array. Write one object a line",
+        ),
+    ],
+)
+def test_a_file_that_is_no_export_fails_its_revision_and_says_what_it_is(lake: Lake, name: str, words: str) -> None:
+    assert re.match(words, refusal(lake, (CASES / f"{name}.json").read_bytes(), 0.5))
+
+
+@pytest.mark.parametrize("name", ["crlf-fine", "gzip-in-place"])
+def test_an_export_with_crlf_or_in_gzip_is_read(lake: Lake, name: str) -> None:
+    figures = parse_into(lake, 57, (CASES / f"{name}.json").read_bytes(), most=0.0)
+    assert (figures["lines"], figures["events"]) == (40, 40)
+
+
+def test_gzip_that_is_cut_off_fails_its_revision(lake: Lake) -> None:
+    with pytest.raises(PermanentError, match="gzip file is cut off"):
+        parse_into(lake, 57, (CASES / "gzip-in-place.json").read_bytes()[:-9], most=1.0)
 
 
 def test_the_refusal_names_counts_and_lines_with_reasons_and_what_to_do_but_nothing_of_a_line(lake: Lake) -> None:

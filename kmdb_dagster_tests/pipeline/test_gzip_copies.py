@@ -1,0 +1,29 @@
+"""Raw copies in gzip are searched for forgotten people too."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from kmdb_dagster.export.forgotten import Forgotten, digest
+from kmdb_dagster.pipeline.forgetting import _holds
+from kmdb_dagster_tests.buckets import event
+
+BOB = Forgotten([digest("bob")])
+
+
+@pytest.mark.parametrize(
+    ("content", "holds"),
+    [
+        (gzip.compress(event("came", "anna") + event("came", "bob")), True),
+        (gzip.compress(event("came", "anna")), False),
+        (gzip.compress(event("came", "anna"))[:-3], True),
+    ],
+    ids=["named", "not named", "cut off, so not known"],
+)
+def test_a_raw_copy_in_gzip_is_removed_unless_it_is_sure_to_name_no_forgotten_person(
+    tmp_path: Path, content: bytes, *, holds: bool
+) -> None:
+    path = tmp_path / "e.json"
+    path.write_bytes(content)
+    assert _holds(path, BOB) == holds
