@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 from dev.servers import MARIADB, MYSQL
-from faults import in_dagster, in_the_database, in_the_files, rounds, site
+from faults import in_dagster, in_lost_commits, in_the_database, in_the_files, rounds, site
 from faults.database import given, own
 from faults.imports import HungError
 from faults.report import Line, table, write
 
-KINDS = {kind.name: kind for kind in (*in_the_database.KINDS, *in_the_files.KINDS)}
+KINDS = {kind.name: kind for kind in (*in_the_database.KINDS, *in_lost_commits.KINDS, *in_the_files.KINDS)}
 
 
 def main() -> int:
@@ -51,6 +51,8 @@ def _play(place: site.Site, starts: rounds.Starts, name: str, options: argparse.
             print(f"{name}, round {number}, seed {options.seed}: {error}", flush=True)
             continue
         line.add(played)
+        if played.remark:
+            print(f"{name}, round {number}: {played.remark}", flush=True)
         if not played.good:
             print(f"{name}, round {number}, seed {options.seed}: {played.difference} {played.complaint}", flush=True)
     print(f"{name}: {line.injected} rounds, {time.monotonic() - began:.0f} s. {line.words}", flush=True)

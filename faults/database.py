@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -34,13 +35,36 @@ class Database:
         with autocommit(self.admin) as connection:
             return server_of(connection)
 
+    def pid(self) -> int:
+        """The process of the server, as its pid file says."""
+        return int((self._folder() / self._setting("pid_file")).read_text("ascii"))
+
     def kill(self) -> bool:
         """SIGKILL. Returns whether it is gone."""
-        with autocommit(self.admin) as connection:
-            folder, file = connection.execute(text("SELECT @@datadir, @@pid_file")).one()
+        pid = self.pid()
         self.admin.dispose()
-        os.kill(int((Path(folder) / file).read_text("ascii")), signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         return wait_until(lambda: not self._answers(), PATIENCE)
+
+    def snapshot(self, copy: Path) -> None:
+        """Copy the data directory as a crash at this moment leaves it. The server restarts."""
+        folder = self._folder()
+        self.kill()
+        _replace(copy, folder)
+        self.start()
+
+    def restore(self, copy: Path) -> None:
+        """Put a copy of the data directory back, and restart the server on it."""
+        folder = self._folder()
+        self.kill()
+        _replace(folder, copy)
+        self.start()
+
+    def set(self, **settings: object) -> None:
+        """Change global settings until the next restart."""
+        with autocommit(self.admin) as connection:
+            for name, value in settings.items():
+                connection.exec_driver_sql(f"SET GLOBAL {name} = {value}")
 
     def start(self) -> None:
         """Start it again on the data that it had, and wait until it answers."""
@@ -55,12 +79,28 @@ class Database:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
         return f"{self.url}/{name}"
 
+    def _folder(self) -> Path:
+        return Path(self._setting("datadir"))
+
+    def _setting(self, name: str) -> str:
+        with autocommit(self.admin) as connection:
+            return str(connection.exec_driver_sql(f"SELECT @@{name}").scalar_one())
+
     def _answers(self) -> bool:
         try:
             MySQLdb.connect(host=HOST, port=self.port, user="root", connect_timeout=2).close()
         except MySQLdb.OperationalError:
             return False
         return True
+
+
+def _replace(target: Path, source: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, ignore=_sockets)
+
+
+def _sockets(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if (Path(folder) / name).is_socket()]
 
 
 @contextmanager

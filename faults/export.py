@@ -21,23 +21,28 @@ Export = dict[int, bytes]
 
 NAMES = [*(f"visitor{number}" for number in range(25)), *map(str, range(100, 108))]
 NAMES += ["Bob", "bob", "bob ", "böb", "\U0001f600"]
+GUESTS = 12
+"""Identities that only one revision has, so that each revision interns names."""
 VALUES = ("pro", "free", "a\tb\\c\nd", "'\"\\N", "", "\U0001f600" * 40, "x" * 300)
 
 
 def version(number: int) -> Export:
     """The export as it is at first (1), and after KissMetrics has written every file anew (2)."""
-    return {revision: b"".join(_lines(random.Random(f"{number}/{revision}"))) for revision in REVISIONS}
+    return {revision: b"".join(_lines(random.Random(f"{number}/{revision}"), revision)) for revision in REVISIONS}
 
 
 def many(revisions: int) -> Export:
     """An export of so many revisions."""
-    return {revision: b"".join(_lines(random.Random(f"many/{revision}"))) for revision in range(1, revisions + 1)}
+    return {
+        revision: b"".join(_lines(random.Random(f"many/{revision}"), revision)) for revision in range(1, revisions + 1)
+    }
 
 
-def _lines(chance: random.Random) -> Iterator[bytes]:
+def _lines(chance: random.Random, revision: int) -> Iterator[bytes]:
+    names = [*NAMES, *(f"guest {number} of {revision}" for number in range(GUESTS))]
     for _ in range(LINES):
         t = START + chance.randrange(WEEKS * WEEK)
-        name, other = chance.sample(NAMES, 2)
+        name, other = chance.sample(names, 2)
         values = {key: chance.choice(VALUES) for key in chance.sample(["plan", "source", "page title", "key"], 2)}
         match chance.randrange(12):
             case 0:

@@ -18,6 +18,8 @@ class Fault:
     """What a run that it ends must say."""
     again: ClassVar[bool] = False
     """Whether the import is started again even where the run got over it."""
+    resumes: ClassVar[bool] = False
+    """Whether that imports only what the ledger lacks, the last revision first, so that names get ids in another order."""
     lock_wait: ClassVar[int] = 0
     """How long the run waits for locks, in seconds; 0: as long as it does."""
 
@@ -41,3 +43,12 @@ class Fault:
     def happened(self, outcome: Outcome) -> bool:
         """Whether the run really met it."""
         raise NotImplementedError
+
+    def complaint(self, outcome: Outcome) -> str:
+        """Say what is wrong after the run, before the import is started again."""
+        del outcome
+        return ""
+
+    def remark(self) -> str:
+        """Say what the round did to the data, for a person who reads along."""
+        return ""

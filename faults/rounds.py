@@ -36,6 +36,8 @@ class Round(NamedTuple):
     difference: Difference
     complaint: str
     """What was wrong beside the content."""
+    remark: str = ""
+    """What the fault did to the data."""
 
     @property
     def good(self) -> bool:
@@ -66,9 +68,9 @@ def play(site: Site, starts: Starts, kind: type[Fault], chance: random.Random) -
             continue
         complaint = _complaint(site, fault, outcome)
         if fault.again or not outcome.success:
-            second = _import(site)
-            complaint += "" if second.success else f" Started again, it failed: {second.words}"
-        return Round(outcome, difference(start.content, content(site.warehouse.engine)), complaint)
+            complaint += _start_again(site, fault)
+        found = difference(start.content, content(site.warehouse.engine))
+        return Round(outcome, found, complaint, fault.remark())
     raise AssertionError(f"{kind.name}: {MOST_MISSES} misses in a row")
 
 
@@ -85,6 +87,13 @@ def _import(site: Site) -> Outcome:
     return Import(site.settings(), REVISIONS).finish()
 
 
+def _start_again(site: Site, fault: Fault) -> str:
+    """Import once more as the user of the run does. Returns what is wrong with that."""
+    spans = [range(number, number + 1) for number in reversed(site.lacking())] if fault.resumes else [REVISIONS]
+    outcomes = [Import(site.settings(), span).finish() for span in spans]
+    return "".join(f" Started again, it failed: {outcome.words}" for outcome in outcomes if not outcome.success)
+
+
 def _disturbed(site: Site, fault: Fault, moment: int) -> Outcome:
     fault.arm()
     settings = {**site.settings(), **fault.settings()}
@@ -97,9 +106,11 @@ def _disturbed(site: Site, fault: Fault, moment: int) -> Outcome:
 def _complaint(site: Site, fault: Fault, outcome: Outcome) -> str:
     """What is wrong with how the run ended: its words, or that a revision that failed is not listed."""
     if outcome.success or outcome.words == "(killed)":
-        return ""
+        return fault.complaint(outcome)
     if not fault.says or fault.says not in outcome.words:
         return f"The run said: {outcome.words}"
     named = set(map(int, re.findall(r"^revision (\d+),", outcome.words, re.MULTILINE)))
     listed = {number for number, _ in ledger.failures(site.warehouse.engine)}
-    return "" if named and named == listed else f"It named {sorted(named)}, and {sorted(listed)} are listed."
+    if not named or named != listed:
+        return f"It named {sorted(named)}, and {sorted(listed)} are listed."
+    return fault.complaint(outcome)

@@ -16,9 +16,9 @@ from faults.cutter import Cutter, cutting
 from faults.database import Database
 from faults.export import Export
 from faults.gateway import Gateway, gateway_to
-from kmdb_dagster.export.layout import revision_key
+from kmdb_dagster.export.layout import parse_revision, revision_key
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse import Warehouse, ledger
 from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.migrations import migrate
 from kmdb_dagster.warehouse.models import Base
@@ -74,6 +74,18 @@ class Site:
         """KissMetrics writes these files."""
         for revision, content in export.items():
             self._client.put_object(Bucket=BUCKET, Key=revision_key(revision), Body=content)
+
+    def etags(self) -> dict[int, str]:
+        """The ETag of each revision in the bucket."""
+        listed = self._client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        found = {parse_revision(item["Key"]): item["ETag"].strip('"') for item in listed}
+        return {revision: etag for revision, etag in found.items() if revision is not None}
+
+    def lacking(self) -> list[int]:
+        """Revisions in the bucket that the ledger does not have with the same ETag, ascending."""
+        statuses = ledger.statuses(self.warehouse.engine)
+        loaded = {number: status.etag for number, status in statuses.items() if status.imported}
+        return sorted(number for number, etag in self.etags().items() if loaded.get(number) != etag)
 
     def remove(self, revision: int) -> None:
         """A file vanishes."""
