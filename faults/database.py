@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import MySQLdb
-from sqlalchemy import text
 
 from dev.processes import DevError, wait_until
 from dev.servers import HOST, Kind, start, stop

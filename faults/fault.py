@@ -19,7 +19,7 @@ class Fault:
     again: ClassVar[bool] = False
     """Whether the import is started again even where the run got over it."""
     resumes: ClassVar[bool] = False
-    """Whether that imports only what the ledger lacks, the last revision first, so that names get ids in another order."""
+    """Whether that imports only what the ledger lacks, the last revision first: names then get ids in another order."""
     lock_wait: ClassVar[int] = 0
     """How long the run waits for locks, in seconds; 0: as long as it does."""
 

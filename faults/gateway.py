@@ -42,12 +42,13 @@ class Gateway:
         self._lock = threading.Lock()
         self._turns: Iterator[Act | None] = iter(())
         self._methods: Collection[str] = EITHER
+        self._key = ""
 
-    def arm(self, act: Act, first: int, times: int, methods: Collection[str] = EITHER) -> None:
-        """Answer so many requests by ``act``, beginning with the so-many-th."""
+    def arm(self, act: Act, first: int, times: int, methods: Collection[str] = EITHER, key: str = "") -> None:
+        """Answer so many requests by ``act``, beginning with the so-many-th. ``key``: only those for this object."""
         with self._lock:
             self._turns = itertools.chain(itertools.repeat(None, first - 1), itertools.repeat(act, times))
-            self._methods = methods
+            self._methods, self._key = methods, key
             self.acted = 0
 
     def disarm(self) -> None:
@@ -57,7 +58,7 @@ class Gateway:
 
     def answer(self, method: str, path: str, headers: dict[str, str]) -> Answer:
         """What to answer."""
-        act = self._next_act(method) if "/revisions/" in path else None
+        act = self._next_act(method) if "/revisions/" in path and path.endswith(self._key) else None
         if act is None:
             return self._forward(method, path, headers)
         return act(lambda: self._forward(method, path, headers))

@@ -1,8 +1,11 @@
 """What happens to the files: in the bucket, on the way from it, in the lake."""
 
+import base64
 import random
 import resource
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 from faults.export import REVISIONS, version
@@ -10,9 +13,23 @@ from faults.fault import Fault
 from faults.gateway import Answer, refusal
 from faults.imports import Import, Outcome
 from faults.site import Site
+from kmdb_dagster.export.layout import revision_key
+from kmdb_dagster.lake import Lake, ParsedFile
 
 FOR_EVER = 1_000_000
 SECOND = version(2)
+REFUSALS_OF_ONE = ((400, "KMS.DisabledException"), (403, "InvalidObjectState"), (400, "CodeOfTomorrow"))
+
+
+def damaged(answer: Answer, whole: bytes, at: int, *, with_checksum: bool) -> Answer:
+    """Change one byte of an answer that has the whole object. A checksum, if it is sent, is that of the right bytes."""
+    if answer.body != whole:
+        return answer
+    body = bytearray(whole)
+    body[at] ^= 1
+    checksum = base64.b64encode(zlib.crc32(whole).to_bytes(4)).decode()
+    header = {"x-amz-checksum-crc32": checksum, "x-amz-checksum-type": "FULL_OBJECT"} if with_checksum else {}
+    return answer._replace(headers={**answer.headers, **header}, body=bytes(body))
 
 
 class InTheGateway(Fault):
@@ -74,8 +91,7 @@ class WhileRead(InTheGateway):
         self.cut = chance.randrange(len(SECOND[self.revision]) // 2)
 
     def arm(self) -> None:
-        # A revision is read by one GET.
-        self.site.gateway.arm(self.act, self.revision - REVISIONS[0] + 1, 1, {"GET"})
+        self.site.gateway.arm(self.act, 1, 1, {"GET"}, revision_key(self.revision))
 
     def act(self, forward: Callable[[], Answer]) -> Answer:
         """What to answer."""
@@ -89,17 +105,6 @@ class Truncated(WhileRead):
 
     def act(self, forward: Callable[[], Answer]) -> Answer:
         return forward()._replace(cut=self.cut)
-
-
-class Damaged(WhileRead):
-    """One bit of the body arrives flipped."""
-
-    name = "S3: one bit of a body flipped"
-
-    def act(self, forward: Callable[[], Answer]) -> Answer:
-        answer = forward()
-        flipped = bytes([answer.body[self.cut] ^ 1])
-        return answer._replace(body=answer.body[: self.cut] + flipped + answer.body[self.cut + 1 :])
 
 
 class Changed(WhileRead):
@@ -135,6 +140,90 @@ class Vanished(WhileRead):
         self.site.upload({self.revision: SECOND[self.revision]})
 
 
+class DamagedOnce(WhileRead):
+    """One byte of the body is another one; the checksum that S3 sends is right. The next read is right."""
+
+    name = "S3: byte damaged on the way"
+
+    def act(self, forward: Callable[[], Answer]) -> Answer:
+        return damaged(forward(), SECOND[self.revision], self.cut, with_checksum=self.chance.random() < 0.5)
+
+
+class OneObject(InTheGateway):
+    """One revision cannot be read; all others can."""
+
+    def __init__(self, site: Site, chance: random.Random) -> None:
+        super().__init__(site, chance)
+        self.revision = chance.choice(REVISIONS)
+
+    def arm(self) -> None:
+        self.site.gateway.arm(self.act, 1, FOR_EVER, {"GET"}, revision_key(self.revision))
+
+    def act(self, forward: Callable[[], Answer]) -> Answer:
+        """What to answer."""
+        raise NotImplementedError
+
+    def complaint(self, outcome: Outcome) -> str:
+        lacking = self.site.lacking()
+        if outcome.success or lacking != [self.revision]:
+            return f"Revision {self.revision} could not be read; the ledger lacks {lacking}."
+        return ""
+
+
+class DamagedForEver(OneObject):
+    """Each read of the revision brings damaged bytes."""
+
+    name = "S3: object damaged"
+    says = "do not match its"
+
+    def act(self, forward: Callable[[], Answer]) -> Answer:
+        whole = SECOND[self.revision]
+        return damaged(forward(), whole, self.chance.randrange(len(whole)), with_checksum=True)
+
+
+class RefusedForOne(OneObject):
+    """S3 refuses one object with an error that does not pass by itself."""
+
+    name = "S3: 4xx for one object"
+    says = "/revisions/"
+
+    def __init__(self, site: Site, chance: random.Random) -> None:
+        super().__init__(site, chance)
+        self.answer = refusal(*chance.choice(REFUSALS_OF_ONE))
+
+    def act(self, forward: Callable[[], Answer]) -> Answer:
+        return self.answer(forward)
+
+
+class BitFlipped(Fault):
+    """A bit of a Parquet is another one, between its writing and the load."""
+
+    name = "lake: bit flipped in a Parquet"
+    says = "damaged"
+    flipped = False
+
+    def strike(self, run: Import) -> None:
+        del run
+        if waiting := self._parsed_and_not_loaded():
+            path = self.chance.choice(waiting)
+            content = bytearray(path.read_bytes())
+            content[self.chance.randrange(len(content))] ^= 1 << self.chance.randrange(8)
+            # In place: the run may have the file open.
+            with path.open("r+b") as file:
+                file.write(content)
+            self.flipped = True
+
+    def _parsed_and_not_loaded(self) -> list[Path]:
+        etags = self.site.etags()
+        lake = Lake(Path(self.site.settings()["KMDB_DATA_DIR"]))
+        paths = {number: lake.parsed(number) for number in self.site.lacking()}
+        return [path for n, path in paths.items() if path.exists() and ParsedFile(path, n).etag == etags[n]]
+
+    def happened(self, outcome: Outcome) -> bool:
+        del outcome
+        return self.flipped
+
+
 class DiskFull(Fault):
     """No file may grow beyond some bytes from now on: what a full disk is, for one process."""
 
@@ -150,4 +239,16 @@ class DiskFull(Fault):
         return not outcome.success
 
 
-KINDS: list[type[Fault]] = [InternalError, SlowDown, Truncated, Damaged, Changed, Vanished, AccessDenied, DiskFull]
+KINDS: list[type[Fault]] = [
+    InternalError,
+    SlowDown,
+    Truncated,
+    Changed,
+    Vanished,
+    AccessDenied,
+    DamagedOnce,
+    DamagedForEver,
+    RefusedForOne,
+    BitFlipped,
+    DiskFull,
+]
