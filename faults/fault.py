@@ -20,6 +20,8 @@ class Fault:
     """Whether the import is started again even where the run got over it."""
     resumes: ClassVar[bool] = False
     """Whether that imports only what the ledger lacks, the last revision first: names then get ids in another order."""
+    in_short: ClassVar[bool] = True
+    """Whether the short form has it."""
     lock_wait: ClassVar[int] = 0
     """How long the run waits for locks, in seconds; 0: as long as it does."""
 

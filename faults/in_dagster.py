@@ -6,28 +6,21 @@ Dagster itself, or by a person who starts the daemon.
 
 import os
 import random
-import re
-import shutil
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
 
-import dagster as dg
-
-from dev.processes import Process, end, spawn, tail, wait_until
+from dev.processes import tail, wait_until
 from faults.compare import Difference, content, difference
+from faults.daemon import PER_RUN, Dagster, dagster_on
 from faults.export import many
 from faults.imports import Import
 from faults.site import Site
-from kmdb_dagster.cli.ui import configure
-from kmdb_dagster.defs.import_runs import UNDER_WAY
+from kmdb_dagster.defs.import_runs import range_of
 from kmdb_dagster.warehouse import ledger
 
-ROOT = Path(__file__).parent.parent
-PER_RUN = 2
 PATIENCE = 300.0
 """Seconds without a revision that comes in, after which it hangs."""
 
@@ -35,105 +28,21 @@ MOST_KILLS = 2
 """Of one run with its repetitions: Dagster starts it again twice, as dagster.yaml says."""
 
 
-class Dagster:
-    """A daemon, its runs, and their history."""
+HISTORY_AWAY_SECONDS = 14.0
 
-    def __init__(self, site: Site) -> None:
-        self._home = site.work / "dagster"
-        shutil.rmtree(self._home, ignore_errors=True)
-        configure(self._home)
-        file = self._home / "dagster.yaml"
-        # All that is not as it is shipped: minutes are long here.
-        shipped = file.read_text().replace("poll_interval_seconds: 60", "poll_interval_seconds: 2")
-        file.write_text(shipped.replace("start_timeout_seconds: 180", "start_timeout_seconds: 90"))
-        self._settings = {
-            **site.settings(),
-            "KMDB_REVISIONS_PER_RUN": str(PER_RUN),
-            "KMDB_RUNS_AHEAD": "100",
-            "DAGSTER_HOME": str(self._home),
-            # This checkout, whatever is installed.
-            "PYTHONPATH": str(ROOT),
-        }
-        self._started: list[Process] = []
-        self.log = self._home / "daemon.log"
-        self.instance = dg.DagsterInstance.from_config(str(self._home))
-
-    def start(self) -> None:
-        """Start the daemon."""
-        program = str(Path(sys.executable).parent / "dagster-daemon")
-        command = ["env", "-C", str(self._home), program, "run", "-w", str(ROOT / "workspace.yaml")]
-        self._started.append(spawn(command, self.log, {**os.environ, **self._settings}))
-
-    def kill_daemon(self) -> None:
-        """SIGKILL of the daemon alone."""
-        os.kill(self._started[-1].pid, signal.SIGKILL)
-
-    def kill_all(self) -> None:
-        """SIGKILL of the daemon, its code server and its runs, as when the machine goes down."""
-        for process in self._started:
-            with suppress(ProcessLookupError):
-                for pid in _session(process.pid):
-                    os.kill(pid, signal.SIGKILL)
-
-    def runs(self) -> list[dg.DagsterRun]:
-        """The runs that have begun and not ended."""
-        return list(self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])))
-
-    def begun(self) -> set[str]:
-        """Their ids."""
-        return {run.run_id for run in self.runs()}
-
-    def idle(self) -> bool:
-        """Whether nothing is under way."""
-        return not self.instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY), limit=1)
-
-    def kill_run(self, run: dg.DagsterRun) -> bool:
-        """SIGKILL of the process of a run. Returns whether that was in time."""
-        said = " ".join(entry.message for entry in self.instance.all_logs(run.run_id))
-        pid = re.search(r"Started process for run \(pid: (\d+)\)", said)
-        if pid is None:
-            return False
-        with suppress(ProcessLookupError):
-            os.kill(int(pid[1]), signal.SIGKILL)
-        now = self.instance.get_run_by_id(run.run_id)
-        return now is not None and not now.is_finished
-
-    def words_of(self, run_id: str) -> str:
-        """What the page of a failed run says."""
-        failures = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
-        return " ".join(entry.message for entry in failures)
-
-    def close(self) -> None:
-        """End everything that it started."""
-        for process in self._started:
-            end(process, patience=10)
-        self.instance.dispose()
-
-
-def _session(leader: int) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            fields = (path / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            if int(fields[3]) == leader and fields[0] != "Z":
-                found.append(int(path.name))
-    return found
-
-
-@contextmanager
-def _dagster(site: Site) -> Iterator[Dagster]:
-    dagster = Dagster(site)
-    try:
-        yield dagster
-    finally:
-        dagster.close()
-
-
-Kills = Callable[[Dagster, random.Random, int], list[str]]
+Kills = Callable[[Site, Dagster, random.Random, int], list[str]]
 """Kills something so often, and returns what the runs' pages said."""
 
 
-def kill_runs(dagster: Dagster, chance: random.Random, times: int) -> list[str]:
+class Kind(NamedTuple):
+    """What is killed, and how Dagster is configured."""
+
+    kill: Kills
+    history_on_server: bool = False
+    retries: bool = True
+
+
+def kill_runs(_: Site, dagster: Dagster, chance: random.Random, times: int) -> list[str]:
     """Runs, each a while after it began."""
     killed: dict[str, list[str]] = {}
     deadline = time.monotonic() + PATIENCE
@@ -151,12 +60,12 @@ def kill_runs(dagster: Dagster, chance: random.Random, times: int) -> list[str]:
     return [dagster.words_of(run) for run in dead]
 
 
-def kill_daemons(dagster: Dagster, chance: random.Random, times: int) -> list[str]:
+def kill_daemons(_: Site, dagster: Dagster, chance: random.Random, times: int) -> list[str]:
     """The daemon alone; runs that are under way may go on without it."""
     return _kill_and_start(dagster, dagster.kill_daemon, chance, times)
 
 
-def kill_everything(dagster: Dagster, chance: random.Random, times: int) -> list[str]:
+def kill_everything(_: Site, dagster: Dagster, chance: random.Random, times: int) -> list[str]:
     """All at once."""
     return _kill_and_start(dagster, dagster.kill_all, chance, times)
 
@@ -172,10 +81,53 @@ def _kill_and_start(dagster: Dagster, kill: Callable[[], None], chance: random.R
     return [dagster.words_of(run) for run in sorted(begun)]
 
 
-KINDS: dict[str, Kills] = {
-    "run of Dagster killed": kill_runs,
-    "Dagster's daemon killed": kill_daemons,
-    "daemon, code server and runs killed": kill_everything,
+def restart_server(site: Site, dagster: Dagster, chance: random.Random, times: int) -> list[str]:
+    """The server of the warehouse and of the history, which stays away for a while."""
+    begun: set[str] = set()
+    for _ in range(times):
+        _wait(dagster, lambda: dagster.begun() - begun)  # noqa: B023 - called at once
+        time.sleep(chance.random() * 1.5)
+        begun |= dagster.begun()
+        site.database.kill()
+        time.sleep(HISTORY_AWAY_SECONDS)
+        site.database.start()
+    return [dagster.words_of(run) for run in sorted(begun)][-times:]
+
+
+def kill_before_recording(site: Site, dagster: Dagster, chance: random.Random, times: int) -> list[str]:
+    """Runs, each after a commit of facts and before their materialization is recorded."""
+    del chance
+    killed: list[str] = []
+    deadline = time.monotonic() + PATIENCE
+    pids: dict[str, int] = {}
+    while len(killed) < times and time.monotonic() < deadline:
+        pids = {run.run_id: pids.get(run.run_id) or dagster.pid_of(run) or 0 for run in dagster.runs()}
+        for _ in range(50):
+            if _loaded(site) - dagster.recorded():
+                killed += [run for run, pid in pids.items() if pid and _kill_unrecorded(site, dagster, run, pid)]
+                break
+    return [dagster.words_of(run) for run in killed]
+
+
+def _kill_unrecorded(site: Site, dagster: Dagster, run_id: str, pid: int) -> bool:
+    """Stop a run, and kill it if it has loaded a revision that is not recorded."""
+    run = dagster.instance.get_run_by_id(run_id)
+    span = range_of(run) if run else None
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+        mine = set(range(span[0], span[1] + 1)) if span else set()
+        is_between = bool(mine & (_loaded(site) - dagster.recorded()))
+        os.kill(pid, signal.SIGKILL if is_between else signal.SIGCONT)
+        return is_between
+    return False
+
+
+KINDS: dict[str, Kind] = {
+    "run of Dagster killed": Kind(kill_runs),
+    "run killed between commit and materialization": Kind(kill_before_recording, retries=False),
+    "server with warehouse and history away for 14 s": Kind(restart_server, history_on_server=True),
+    "Dagster's daemon killed": Kind(kill_daemons),
+    "daemon, code server and runs killed": Kind(kill_everything),
 }
 
 
@@ -189,23 +141,33 @@ def play(site: Site, name: str, times: int, chance: random.Random) -> tuple[list
     assert undisturbed.success, undisturbed.words
     expected = content(site.warehouse.engine)
     site.empty()
-    with _dagster(site) as dagster:
+    kind = KINDS[name]
+    with dagster_on(site, history_on_server=kind.history_on_server, retries=kind.retries) as dagster:
         dagster.start()
-        words = KINDS[name](dagster, chance, times)
+        words = kind.kill(site, dagster, chance, times)
         _wait_for_all(site, dagster, len(export))
     return words, difference(expected, content(site.warehouse.engine))
 
 
+def _loaded(site: Site) -> set[int]:
+    return {number for number, status in ledger.statuses(site.warehouse.engine).items() if status.imported}
+
+
 def _wait_for_all(site: Site, dagster: Dagster, revisions: int) -> None:
-    before, since = -1, time.monotonic()
+    """Wait until all revisions are loaded and recorded in Dagster, and no run is under way."""
+    before, since = (-1, -1), time.monotonic()
     while True:
-        done = sum(status.imported for status in ledger.statuses(site.warehouse.engine).values())
-        if done == revisions and dagster.idle():
+        done = len(_loaded(site)), len(dagster.recorded())
+        if done == (revisions, revisions) and dagster.idle():
             return
         if done != before:
             before, since = done, time.monotonic()
         if time.monotonic() - since > PATIENCE:
-            raise TimeoutError(f"{done} of {revisions} revisions are in, and nothing moves. {tail(dagster.log)}")
+            loaded, recorded = done
+            raise TimeoutError(
+                f"{loaded} of {revisions} revisions are loaded, {recorded} recorded in Dagster; under way: "
+                f"{len(dagster.runs())} runs; and nothing moves. {tail(dagster.log)}"
+            )
         time.sleep(0.2)
 
 

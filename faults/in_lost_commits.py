@@ -90,6 +90,7 @@ class NewRun(LogLost):
     """The run ends with the server, and another one starts."""
 
     name = "commits lost, a new run"
+    in_short = False
 
     def settings(self) -> Mapping[str, str]:
         return WITHOUT_REDIS

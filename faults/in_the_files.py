@@ -69,6 +69,7 @@ class SlowDown(Refused):
     """503."""
 
     name = "S3: 503 SlowDown"
+    in_short = False
     answer = (503, "SlowDown")
 
 
@@ -174,6 +175,7 @@ class DamagedForEver(OneObject):
     """Each read of the revision brings damaged bytes."""
 
     name = "S3: object damaged"
+    in_short = False
     says = "do not match its"
 
     def act(self, forward: Callable[[], Answer]) -> Answer:
