@@ -81,7 +81,16 @@ def _kill(place: site.Site, _: rounds.Starts, name: str, options: argparse.Names
     except (AssertionError, HungError, TimeoutError) as error:
         print(f"{name}, seed {options.seed}: {error}", flush=True)
         return Line(name, complaints=1)
-    line = Line(name, len(words), 0, difference.lost, difference.twice, len(difference.tables), 0, words[-1])
+    line = Line(
+        name,
+        len(words),
+        words.count(""),
+        difference.lost,
+        difference.twice,
+        len(difference.tables),
+        0,
+        max(words, default=""),
+    )
     if not line.good:
         print(f"{name}, seed {options.seed}: {difference}", flush=True)
     print(f"{name}: {line.injected} times, {time.monotonic() - began:.0f} s. {line.words}", flush=True)

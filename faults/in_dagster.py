@@ -31,7 +31,7 @@ MOST_KILLS = 2
 HISTORY_AWAY_SECONDS = 14.0
 
 Kills = Callable[[Site, Dagster, random.Random, int], list[str]]
-"""Kills something so often, and returns what the runs' pages said."""
+"""Kills something so often, and returns the ids of the runs that met it."""
 
 
 class Kind(NamedTuple):
@@ -57,7 +57,7 @@ def kill_runs(_: Site, dagster: Dagster, chance: random.Random, times: int) -> l
         time.sleep(0.1)
     dead = [run for some in killed.values() for run in some]
     _wait(dagster, lambda: dagster.begun().isdisjoint(dead))
-    return [dagster.words_of(run) for run in dead]
+    return dead
 
 
 def kill_daemons(_: Site, dagster: Dagster, chance: random.Random, times: int) -> list[str]:
@@ -78,7 +78,7 @@ def _kill_and_start(dagster: Dagster, kill: Callable[[], None], chance: random.R
         begun |= dagster.begun()
         kill()
         dagster.start()
-    return [dagster.words_of(run) for run in sorted(begun)]
+    return sorted(begun)
 
 
 def restart_server(site: Site, dagster: Dagster, chance: random.Random, times: int) -> list[str]:
@@ -91,7 +91,7 @@ def restart_server(site: Site, dagster: Dagster, chance: random.Random, times: i
         site.database.kill()
         time.sleep(HISTORY_AWAY_SECONDS)
         site.database.start()
-    return [dagster.words_of(run) for run in sorted(begun)][-times:]
+    return sorted(begun)
 
 
 def kill_before_recording(site: Site, dagster: Dagster, chance: random.Random, times: int) -> list[str]:
@@ -106,7 +106,7 @@ def kill_before_recording(site: Site, dagster: Dagster, chance: random.Random, t
             if _loaded(site) - dagster.recorded():
                 killed += [run for run, pid in pids.items() if pid and _kill_unrecorded(site, dagster, run, pid)]
                 break
-    return [dagster.words_of(run) for run in killed]
+    return killed
 
 
 def _kill_unrecorded(site: Site, dagster: Dagster, run_id: str, pid: int) -> bool:
@@ -132,7 +132,11 @@ KINDS: dict[str, Kind] = {
 
 
 def play(site: Site, name: str, times: int, chance: random.Random) -> tuple[list[str], Difference]:
-    """Kill so often while all is imported; compare once everything is in."""
+    """Kill so often while all is imported; compare once everything is in.
+
+    Returns:
+        What the page of each run that met it says of its failure, empty for a run that ended well; and the difference.
+    """
     # Enough for as many runs as are killed, and some that are not.
     export = many(PER_RUN * (times + 2))
     site.empty()
@@ -144,8 +148,9 @@ def play(site: Site, name: str, times: int, chance: random.Random) -> tuple[list
     kind = KINDS[name]
     with dagster_on(site, history_on_server=kind.history_on_server, retries=kind.retries) as dagster:
         dagster.start()
-        words = kind.kill(site, dagster, chance, times)
+        runs = kind.kill(site, dagster, chance, times)
         _wait_for_all(site, dagster, len(export))
+        words = [dagster.words_of(run) for run in runs]
     return words, difference(expected, content(site.warehouse.engine))
 
 

@@ -1,12 +1,23 @@
 """The harness of `python -m faults` sees what it looks for. It runs by itself, apart from the tests."""
 
+import base64
+import random
+import sys
+import zlib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
 from faults import report
+from faults.__main__ import main
 from faults.compare import Difference, content, difference
+from faults.gateway import Answer
+from faults.imports import Outcome
+from faults.in_lost_commits import CommitsLost, committed
+from faults.in_the_files import damaged
 from faults.report import Line
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.models import Base
@@ -53,3 +64,41 @@ def test_the_page_gets_the_lines_of_a_run_in_place_of_older_ones(
     assert written.endswith("end -->\nz\n")
     assert "**MySQL 9.0.1**" in written
     assert "| one | 10 | 9 | 1 | 0 | 0 | 0 |\n| other | 2 | 1 | 1 | 3 | 0 | 0 |\n| together | 12 |" in written
+
+
+def test_commits_count_as_lost_if_rows_are_gone_and_ids_as_reused_if_they_have_another_name(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    put(warehouse, tmp_path, 1, 2)
+    site: Any = SimpleNamespace(warehouse=warehouse)
+    fault, before = CommitsLost(site, random.Random(1)), committed(site)
+    fault.count_lost(before)
+    assert not fault.happened(Outcome(success=True, words=""))
+    change(warehouse.engine, "DELETE FROM revisions WHERE revision = 2", "DELETE FROM `keys` WHERE string = 'went'",
+        "UPDATE users SET name = 'eve', digest = UNHEX(SHA2('eve', 256)) WHERE name = 'anna'")  # fmt: skip
+    fault.count_lost(before)
+    assert fault.happened(Outcome(success=True, words=""))
+    assert fault.remark() == "3 rows lost, 1 ids reused"
+
+
+def test_a_damaged_answer_differs_in_one_byte_and_has_the_checksum_of_the_right_bytes() -> None:
+    whole = b'{"_n":"came"}\n'
+    answer = damaged(Answer(200, {}, whole), whole, 3, with_checksum=True)
+    assert sum(one != other for one, other in zip(answer.body, whole, strict=True)) == 1
+    assert base64.b64decode(answer.headers["x-amz-checksum-crc32"]) == zlib.crc32(whole).to_bytes(4)
+    rest = Answer(206, {}, whole[5:])
+    assert damaged(rest, whole, 3, with_checksum=True) == rest
+
+
+def test_the_kinds_of_faults_are_listed_and_the_short_form_has_some_of_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def listed(*options: str) -> list[str]:
+        monkeypatch.setattr(sys, "argv", ["faults", "--list", *options])
+        assert main() == 0
+        return capsys.readouterr().out.splitlines()
+
+    everything = listed()
+    assert len(everything) == len(set(everything))
+    assert set(listed("--short")) < set(everything)
+    assert listed("--only", "commits lost") == [name for name in everything if "commits lost" in name]
