@@ -12,7 +12,8 @@ from faults.fault import Fault
 from faults.imports import Import, Outcome
 from faults.site import NAME
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse.server import autocommit, error_number
+from kmdb_dagster.warehouse.mysql_errors import error_number
+from kmdb_dagster.warehouse.server import autocommit
 
 USER = "kmdb_faults"
 GRANTS = "SELECT, INSERT, UPDATE, DELETE"
@@ -64,7 +65,7 @@ class Frozen(Fault):
     resume: threading.Timer | None = None
 
     def settings(self) -> Mapping[str, str]:
-        return {"KMDB_DATABASE_TIMEOUT": str(TIMEOUT_SECONDS)}
+        return {"KMDB_DATABASE_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS)}
 
     def strike(self, run: Import) -> None:
         del run
