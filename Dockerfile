@@ -15,7 +15,7 @@ RUN pip install -c constraints.txt '.[analysis,celery]'
 
 FROM python:3.11-slim-bookworm
 RUN apt-get update \
- && apt-get install -y --no-install-recommends libmariadb3 \
+ && apt-get install -y --no-install-recommends libmariadb3 fonts-droid-fallback fonts-symbola \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 1000 --create-home kmdb \
  && install -d -o kmdb -g kmdb -m 700 /data /dagster

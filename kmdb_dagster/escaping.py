@@ -22,7 +22,7 @@ _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """First characters of a formula in Excel, LibreOffice and Google Sheets, and their full-width forms."""
 
 
@@ -67,10 +67,10 @@ def for_markdown_table(rows: Iterable[Iterable[str]]) -> str:
 def for_csv_cell(text: str) -> str:
     """A cell that no spreadsheet computes and no terminal obeys; one that is a number stays as it is.
 
-    An apostrophe comes before what would start a formula. Control characters, so also a tab or a carriage return
-    before a formula, are written out.
+    An apostrophe comes before what would start a formula. Control characters, also a tab or a line break before a
+    formula, are written out, so a row is a line.
     """
-    visible = for_terminal(text)
+    visible = for_terminal_line(text)
     return f"'{visible}" if visible.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(visible) else visible
 
 
@@ -87,19 +87,3 @@ def for_label(text: str, most: int = MAX_LABEL_CELLS) -> str:
     tail = (most - 1) // 3
     start, end = chop_cells(line, most - 1 - tail)[0], chop_cells(line[::-1], tail)[0][::-1]
     return f"{start}…{end}"
-
-
-def wrapped(text: str, width: int, most_lines: int) -> list[str]:
-    """The text as lines for a picture, broken at blanks where that is possible. More lines lose their middle.
-
-    Args:
-        text: Words, with names and values in them.
-        width: Cells of a line.
-        most_lines: Lines that there is room for.
-    """
-    lines = [""]
-    for word in for_label(text, width * most_lines - width // 2).split(" "):
-        for piece in chop_cells(word, width):
-            joined = f"{lines[-1]} {piece}" if lines[-1] else piece
-            lines = [*lines[:-1], joined] if cell_len(joined) <= width else [*lines, piece]
-    return lines

@@ -11,6 +11,9 @@ from kmdb_dagster.alerting.troubles import Message
 
 apprise_log = logging.getLogger("apprise")
 
+PLAIN = apprise.NotifyFormat.TEXT
+"""What the messages are, so that Apprise escapes them in mails, which are HTML."""
+
 ATTEMPTS = 4
 """With their waits of 1, 2 and 4 seconds they fit into a tick of a sensor, for which Dagster allows a minute."""
 
@@ -41,6 +44,10 @@ def _deliver(channel: apprise.Apprise, message: Message) -> bool:
         wait=wait_exponential(max=8),
     )
     try:
-        return bool(retrying(channel.notify, title=message.title, body=message.body, notify_type=message.kind))
+        return bool(
+            retrying(
+                channel.notify, title=message.title, body=message.body, notify_type=message.kind, body_format=PLAIN
+            )
+        )
     except RetryError:
         return False

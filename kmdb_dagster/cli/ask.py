@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kmdb_dagster.cli.database import warehouse
+from kmdb_dagster.escaping import for_terminal, for_terminal_line
 from kmdb_dagster.questions.grammar import QUESTIONS, Question
 from kmdb_dagster.settings import load_settings
 
@@ -43,9 +44,9 @@ def show(question: Question, *, picture: Path | None, sql: bool, csv: bool) -> N
     with warehouse(load_settings()) as opened:
         answer = question.ask(opened.engine)
     if sql:
-        click.echo("\n\n".join(answer.sql) + "\n", err=csv)
+        click.echo(for_terminal("\n\n".join(answer.sql)) + "\n", err=csv)
     if csv:
-        click.echo(answer.frame.write_csv(), nl=False)
+        click.echo(answer.csv(), nl=False)
     else:
         _print(answer)
     if picture is not None:
@@ -63,15 +64,15 @@ def _print(answer: "Answer") -> None:
     for name, kind in zip(header, answer.frame.schema.values(), strict=True):
         table.add_column(name, justify="right" if kind.is_numeric() else "left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(for_terminal_line, row))
     console = Console(highlight=False, markup=False)
-    console.print(answer.question, style="bold")
-    console.print(f"{answer.finding}\n{answer.span}\n", soft_wrap=True)
+    console.print(for_terminal_line(answer.question), style="bold")
+    console.print(f"{for_terminal_line(answer.finding)}\n{answer.span}\n", soft_wrap=True)
     console.print(table)
     if len(answer.frame) > len(rows):
         console.print(f"… and {len(answer.frame) - len(rows):,} more: --csv has them all")
     for caveat in ("", *answer.caveats):
-        console.print(f"* {caveat}" if caveat else "", soft_wrap=True)
+        console.print(for_terminal_line(f"* {caveat}") if caveat else "", soft_wrap=True)
 
 
 COMMANDS = (ask,)

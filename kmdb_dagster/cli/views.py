@@ -3,6 +3,7 @@
 import click
 
 from kmdb_dagster.cli.database import warehouse
+from kmdb_dagster.escaping import for_terminal_line
 from kmdb_dagster.settings import load_settings
 
 
@@ -34,9 +35,9 @@ def create(event: str, properties: tuple[str, ...]) -> None:
 
     with warehouse(load_settings()) as opened:
         made = create_event_view(opened.engine, event, properties)
-    click.echo(f"{made.name}: {len(made.columns)} properties.")
+    click.echo(f"{for_terminal_line(made.name)}: {len(made.columns)} properties.")
     for column in made.columns:
-        click.echo(f"  {column.type.replace('SIGNED', 'BIGINT') or 'text':14} {column.name}")
+        click.echo(f"  {column.type.replace('SIGNED', 'BIGINT') or 'text':14} {for_terminal_line(column.name)}")
     if made.left_out:
         click.echo(f"No room for {made.left_out} more. Name those that you want with --property.")
 
@@ -69,7 +70,7 @@ def list_() -> None:
 
     with warehouse(load_settings()) as opened:
         for found in list_views(opened.engine):
-            click.echo(f"{found.name:40} {found.columns} columns")
+            click.echo(f"{for_terminal_line(found.name):40} {found.columns} columns")
 
 
 @view.command()

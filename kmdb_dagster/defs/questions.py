@@ -15,6 +15,7 @@ from kmdb_dagster.defs.assets import EVENTS, OWNERS, PROPERTIES
 from kmdb_dagster.defs.failures import plainly
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError, SettingsError
+from kmdb_dagster.escaping import for_markdown_code, for_markdown_inline_code, for_terminal_line
 from kmdb_dagster.questions.grammar import parse
 
 GROUP = "questions"
@@ -53,7 +54,7 @@ def _asset(name: str, line: str) -> dg.AssetsDefinition:
         name=name,
         key_prefix=GROUP,
         group_name=GROUP,
-        description=f"`kmdb ask {line}`",
+        description=for_markdown_inline_code(f"kmdb ask {line}"),
         deps=[EVENTS.key, PROPERTIES.key],
         kinds={"mysql", "duckdb"},
         owners=OWNERS,
@@ -69,9 +70,9 @@ def _answer(kmdb: Kmdb, line: str) -> dict[str, str | float | dg.MarkdownMetadat
     with plainly(), kmdb.warehouse() as warehouse:
         answer = parse(line).ask(warehouse.engine)
         return {
-            "finding": answer.finding,
+            "finding": for_terminal_line(answer.finding),
             "answer": dg.MetadataValue.md(answer.markdown()),
-            "sql": dg.MetadataValue.md("\n".join(f"```sql\n{statement}\n```" for statement in answer.sql)),
+            "sql": dg.MetadataValue.md("\n".join(for_markdown_code(statement, "sql") for statement in answer.sql)),
             **({} if answer.number is None else {"number": answer.number}),
         }
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kmdb_dagster.escaping import for_csv_cell, for_markdown, for_markdown_table
+from kmdb_dagster.questions import fonts
 from kmdb_dagster.questions.span import Span, in_words, rounded
 from kmdb_dagster.questions.style import entitle
 
@@ -54,9 +56,11 @@ class Answer:
         """The picture, as a matplotlib figure."""
         from matplotlib.figure import Figure
 
-        figure = Figure()
-        self.draw(figure)
-        entitle(figure, self.question, self.finding, str(self.span))
+        with fonts.text_as_it_is():
+            figure = Figure()
+            self.draw(figure)
+            foot = "   ".join([str(self.span), *fonts.missing(figure, self.question, self.finding)])
+            entitle(figure, self.question, self.finding, foot)
         return figure
 
     def picture(self, form: str = "png") -> bytes:
@@ -64,20 +68,25 @@ class Answer:
         file = io.BytesIO()
         # Without the time of day, so that the same answer is the same file.
         nameless: dict[str, dict[str, str | None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-        self.figure().savefig(file, format=form, metadata=nameless.get(form))
+        with fonts.text_as_it_is():
+            self.figure().savefig(file, format=form, metadata=nameless.get(form))
         return _with_few_colours(file) if form == "png" else file.getvalue()
 
     def markdown(self) -> str:
         """All of it, with the picture in it: for Dagster's UI."""
         image = base64.b64encode(self.picture()).decode()
-        caveats = "".join(f"* {caveat}\n" for caveat in self.caveats)
-        return f"![{self.question}](data:image/png;base64,{image})\n\n{self.table()}\n\n{caveats}"
+        caveats = "".join(f"* {for_markdown(caveat)}\n" for caveat in self.caveats)
+        return f"![{for_markdown(self.question)}](data:image/png;base64,{image})\n\n{self.table()}\n\n{caveats}"
 
     def table(self) -> str:
         """The frame as a table in Markdown."""
-        header, *rows = self.cells()
-        lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return for_markdown_table(self.cells())
+
+    def csv(self) -> str:
+        """All rows of the frame as CSV that no spreadsheet computes and no terminal obeys."""
+        import polars as pl
+
+        return self.frame.with_columns(pl.col(pl.String).map_elements(for_csv_cell, pl.String)).write_csv()
 
     def cells(self) -> Iterator[list[str]]:
         """The frame as text for people: its columns, then rows."""

@@ -3,7 +3,7 @@
 matplotlib takes half a second to import: that is for the one who draws.
 """
 
-import textwrap
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +34,16 @@ def funnel(figure: "Figure", frame: "pl.DataFrame") -> None:
         place = groups.index(row["group"])
         top = (row["step"] - 1) * room
         if place == 0:
-            _left(axes, top + (len(groups) - 1) / 2, f"{row['step']}. {style.shortened(row['event'], 24)}", bold=True)
+            _left(
+                axes,
+                top + (len(groups) - 1) / 2,
+                f"{row['step']}. {style.label(row['event'], 1.6, bold=True)}",
+                bold=True,
+            )
         axes.barh(top + place, row["of_first"], 0.86, color=shades[row["group"]])
         words = f"{100 * row['of_first']:.1f} %  ({row['people']:,})"
         if len(groups) > 1:
-            words += f"  {style.shortened(row['group'], 20)}"
+            words += f"  {style.label(row['group'], 1.5)}"
         axes.text(row["of_first"] + 0.012, top + place, words, va="center", size=style.NORMAL, color=style.INK)
     axes.set(xlim=(0, 1), ylim=(steps * room - 0.9, -0.6), xticks=[], yticks=[])
 
@@ -54,7 +59,7 @@ def trend(figure: "Figure", frame: "pl.DataFrame", what: str) -> None:
             ends.append((rows[what][-1], group, shade))
     axes.set_ylim(0, None)
     axes.margins(x=0.01)
-    _name_ends(axes, ends)
+    _name_ends(axes, ends, 1.55)
     _quiet(axes, what)
     _dates(axes)
 
@@ -72,11 +77,11 @@ def delay(figure: "Figure", frame: "pl.DataFrame", curve: "pl.DataFrame") -> Non
         y = [0.0, *(100 * mine["share"]), 100 * row["share"]]
         axes.plot(x, y, color=shade, lw=1.8, drawstyle="steps-post")
         axes.plot(row["median"] / seconds, 50 * row["share"], "o", color=shade, ms=6)
-        name = f"{style.shortened(row['group'], 18)}: " if len(frame) > 1 else ""
+        name = f"{style.label(row['group'], 1.2)}: " if len(frame) > 1 else ""
         ends.append((y[-1], f"{name}half in {rounded(row['median'])}", shade))
     axes.set_ylim(0, None)
     axes.set_xlim(0, None)
-    _name_ends(axes, ends)
+    _name_ends(axes, ends, 2.55)
     _quiet(axes, "")
     axes.set_xlabel(f"{unit} since the first event", size=style.NORMAL, color=style.GREY)
     axes.yaxis.set_major_formatter("{x:g} %")
@@ -110,10 +115,15 @@ def retention(figure: "Figure", frame: "pl.DataFrame", length: str) -> None:
     _note(axes, f"% back, by number of periods of {length} after the first", (1, 0), (0, -14))
 
 
-def paths(figure: "Figure", frame: "pl.DataFrame") -> None:
-    """A row for each path: its events as blocks, each event in its colour, and how many people took it."""
+def paths(figure: "Figure", frame: "pl.DataFrame", ways: Sequence[Sequence[str]]) -> None:
+    """A row for each path: its events as blocks, each event in its colour, and how many people took it.
+
+    Args:
+        figure: Takes the picture.
+        frame: ``share`` and ``people`` of each path.
+        ways: The names of the events of each.
+    """
     rows = list(frame.iter_rows(named=True))
-    ways = [row["path"].split(" → ") for row in rows]
     shades = style.colours_of(list(dict.fromkeys(name for way in ways for name in way if name != "…")))
     longest = max(map(len, ways), default=1)
     axes = style.area(figure, 0.46 * max(len(ways), 1), left=1.3, right=0.15, bottom=0.05)
@@ -122,7 +132,7 @@ def paths(figure: "Figure", frame: "pl.DataFrame") -> None:
         for x, name in enumerate(way):
             shade = shades.get(name, style.FAINT)
             axes.barh(y, 0.96, 0.78, left=x, color=shade)
-            words = "\n".join(textwrap.wrap(name, 80 // max(longest, 4), max_lines=2, placeholder="…"))
+            words = "\n".join(style.lines(name, 6.2 / max(longest, 4), 2, size=style.SMALL))
             axes.text(x + 0.48, y, words, ha="center", va="center", size=style.SMALL, color=style.ink_on(shade))
     axes.set(xlim=(0, max(longest, 4)), ylim=(max(len(ways), 1) - 0.5, -0.5), xticks=[], yticks=[])
 
@@ -144,7 +154,7 @@ def experiment(figure: "Figure", frame: "pl.DataFrame") -> None:
             color=style.INK,
             weight="bold",
         )
-        _left(axes, y, f"{style.shortened(row['variant'], 20)}\n{row['converted']:,} of {row['people']:,}")
+        _left(axes, y, f"{style.label(row['variant'], 1.8)}\n{row['converted']:,} of {row['people']:,}")
         words = "the control"
         if row["gain"] is not None:
             words = (
@@ -177,7 +187,7 @@ def drivers(figure: "Figure", frame: "pl.DataFrame") -> None:
     axes.axvline(1, color=style.GREY, lw=0.8)
     for name in properties:
         y += 1
-        _left(axes, y, style.shortened(name), bold=True)
+        _left(axes, y, style.label(name, 2.4, bold=True), bold=True)
         for row in (row for row in rows if row["property"] == name):
             y += 1
             ticks.append(y)
@@ -192,7 +202,7 @@ def drivers(figure: "Figure", frame: "pl.DataFrame") -> None:
 
 
 def _one_driver(axes: "Axes", y: float, row: dict[str, Any]) -> None:
-    _left(axes, y, style.shortened(row["value"], 32))
+    _left(axes, y, style.label(row["value"], 2.4))
     clear = row["p"] is not None and row["p"] < SURELY
     shade = style.COLOURS[1] if clear else style.GREY
     if row["odds_low"] is not None:
@@ -222,15 +232,15 @@ def _left(axes: "Axes", y: float, words: str, *, bold: bool = False) -> None:
     axes.annotate(words, (0, y), xytext=(-8, 0), **place, **look)
 
 
-def _name_ends(axes: "Axes", ends: list[tuple[float, str, str]]) -> None:
-    """Names of lines to the right of them, moved apart where they would overlap."""
+def _name_ends(axes: "Axes", ends: list[tuple[float, str, str]], room: float) -> None:
+    """Names of lines to the right of them, moved apart where they would overlap; ``room`` is in inches."""
     low, high = axes.get_ylim()
     apart = (high - low) * 0.058
-    y = low - apart
-    for value, name, shade in sorted(ends):
-        y = max(value, y + apart)
+    ends = sorted(ends)
+    places = _moved_apart([value for value, _, _ in ends], apart, low, high)
+    for y, (_, name, shade) in zip(places, ends, strict=True):
         axes.annotate(
-            style.shortened(name, 44),
+            style.label(name, room),
             (1, y),
             xycoords=("axes fraction", "data"),
             xytext=(6, 0),
@@ -239,6 +249,17 @@ def _name_ends(axes: "Axes", ends: list[tuple[float, str, str]]) -> None:
             size=style.NORMAL,
             color=shade,
         )
+
+
+def _moved_apart(places: Sequence[float], apart: float, low: float, high: float) -> list[float]:
+    """Ascending places, so far apart and between the bounds: moved up first, then down where they rise too high."""
+    floor, moved = low - apart, list(places)
+    for index, place in enumerate(moved):
+        moved[index] = floor = max(place, floor + apart)
+    ceiling = high + apart
+    for index in reversed(range(len(moved))):
+        moved[index] = ceiling = min(moved[index], ceiling - apart)
+    return moved
 
 
 def _quiet(axes: "Axes", what: str, *, vertical: bool = False) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MOST_PATHS = 12
+ARROW = " → "
 LONGER = "…"
 """Stands for the events that were left out of a path that is too long."""
 
@@ -55,7 +56,7 @@ class Paths:
             frame=frame.drop("of"),
             sql=tuple(found.statements),
             caveats=("An event that follows itself counts once.", *unripe(span, self.within)),
-            draw=lambda figure: charts.paths(figure, frame),
+            draw=lambda figure: charts.paths(figure, frame, _steps(counts, found.names)),
         )
 
 
@@ -101,8 +102,18 @@ def ways(duck: "DuckDBPyConnection", way: Way, longest: int) -> "pl.DataFrame":
     )
 
 
+def _steps(counts: "pl.DataFrame", names: dict[int, str]) -> list[list[str]]:
+    """The names of the events of each path."""
+    return [[LONGER if name is None else names[name] for name in path] for path in counts["path"].to_list()]
+
+
 def _named(counts: "pl.DataFrame", names: dict[int, str]) -> "pl.DataFrame":
     import polars as pl
 
-    words = [" → ".join(LONGER if name is None else names[name] for name in path) for path in counts["path"].to_list()]
+    words = [ARROW.join(map(_apart, path)) for path in _steps(counts, names)]
     return counts.with_columns(pl.Series("path", words, pl.String))
+
+
+def _apart(name: str) -> str:
+    """A name in quotes if it looks like two."""
+    return f"“{name}”" if ARROW.strip() in name else name

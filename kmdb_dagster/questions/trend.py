@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from sqlalchemy import Engine, Integer, Select, SQLColumnExpression, Text, and_, distinct, func, select
 
 from kmdb_dagster.questions import charts
@@ -130,9 +131,13 @@ def over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.DataFra
 def _name_groups(found: Slice) -> None:
     """Names in place of their ids."""
     found.name_all([row[0] for row in found.duck.sql("SELECT DISTINCT label FROM counts").fetchall()])
-    found.duck.execute("ALTER TABLE counts ALTER label TYPE TEXT")
-    for at, name in found.names.items():
-        found.duck.execute("UPDATE counts SET label = $name WHERE label = $at", {"name": name, "at": str(at)})
+    # All at once: an event may be called 7, which is also the id of another.
+    found.duck.register("names", pa.table({"id": pa.array(found.names, pa.int64()), "name": [*found.names.values()]}))
+    found.duck.execute(
+        "CREATE OR REPLACE TABLE counts AS "
+        "SELECT piece, names.name AS label, events, people FROM counts JOIN names ON names.id = counts.label"
+    )
+    found.duck.unregister("names")
 
 
 def _busiest(frame: "pl.DataFrame") -> str:

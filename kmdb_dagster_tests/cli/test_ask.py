@@ -54,3 +54,42 @@ def test_an_unknown_name_is_one_line(asked: Terminal) -> None:
         1,
         "kmdb: No event or property is called 'visitd site'. Did you mean 'visited site'?\n",
     )
+
+
+NAME = "\x1b[2J\x1b]0;owned\x07 \x9b31m \u202egnp.exe\nkmdb: done"
+ORDERS = ("\x1b", "\x07", "\x9b", "\u202e", "\nkmdb: done")
+
+
+@pytest.fixture
+def hostile(ready: Terminal, warehouse: object, tmp_path: Path) -> Terminal:
+    """A terminal at a database in which a visitor has named an event, a property and a value."""
+    Revisions(warehouse, tmp_path).put(1, event(NAME, "ann", T, **{NAME: NAME}), event("b", "ann", T + 60))  # type: ignore[arg-type]  # the fixture's warehouse
+    return ready
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ask", "trend"],
+        ["ask", "--csv", "trend"],
+        ["ask", "--sql", "trend", NAME, "--by", NAME],
+        ["ask", "--sql", "--csv", "funnel", NAME, "b", "--by", NAME],
+        ["ask", "paths", NAME],
+        ["ask", "delay", NAME, "b", "--by", NAME],
+        ["ask", "drivers", NAME, "b", "--with", NAME],
+        ["ask", "trend", f"{NAME}x"],
+        ["view", "create", NAME],
+        ["view", "create", NAME, "--property", NAME],
+        ["view", "people", "--property", NAME],
+        ["view", "drop", NAME],
+        ["status"],
+        ["status", "--json"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:3]).replace(NAME, "NAME"),
+)
+def test_a_name_that_a_visitor_made_up_gives_a_terminal_no_orders(arguments: list[str], hostile: Terminal) -> None:
+    ended = hostile.kmdb(*arguments)
+    listed = hostile.kmdb("view", "list")
+    assert "Traceback" not in ended.err
+    for shown in (ended.out, ended.err, listed.out, listed.err):
+        assert not [order for order in ORDERS if order in shown]

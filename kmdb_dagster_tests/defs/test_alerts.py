@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from kmdb_dagster.alerting.channels import ATTEMPTS
-from kmdb_dagster.alerting.troubles import QUIET_SECONDS
+from kmdb_dagster.alerting.channels import ATTEMPTS, send
+from kmdb_dagster.alerting.troubles import QUIET_SECONDS, Message
 from kmdb_dagster.defs.alerts import AWAKE_SECONDS, alerts
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.stall import standing_still
@@ -290,3 +290,14 @@ def test_a_daemon_that_was_away_is_given_time(teller: Teller, hook: Hook, monkey
         teller.tick(hook.url)
     (posted,) = hook.taken
     assert posted["title"] == "kmdb: the import stands still"
+
+
+def test_a_mail_shows_text_as_text(mailbox: Mailbox) -> None:
+    message = Message("kmdb: <b>failed</b>", '<img src="http://127.0.0.1:9/x.png">\nsecond & last', "failure")
+    assert send([mailbox.url, f"{mailbox.url}&format=html"], message) == 0
+    plain, html = sorted(
+        (mail.get_body() for mail in mailbox.mails), key=lambda body: body.get_content_subtype() == "html"
+    )
+    assert plain.get_content_type() == "text/plain"
+    assert "<img" not in html.get_content()
+    assert "&lt;img" in html.get_content()

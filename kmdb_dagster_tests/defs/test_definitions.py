@@ -167,7 +167,7 @@ def test_what_an_export_is_knows_no_library() -> None:
         ("report", {"report", "warehouse"}),
         ("alerting", {"alerting"}),
         ("analysis", {"analysis", "warehouse", "settings", "errors"}),
-        ("questions", {"questions", "warehouse", "export", "errors"}),
+        ("questions", {"questions", "warehouse", "export", "escaping", "errors"}),
         ("pipeline", {"pipeline", "warehouse", "lake", "source", "export", "errors"}),
     ],
 )
