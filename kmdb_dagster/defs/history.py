@@ -21,6 +21,7 @@ from dagster._core.storage.runs import RunStorage  # noqa: TID251 - as above
 from dagster._core.storage.schedules import ScheduleStorage  # noqa: TID251 - as above
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage  # noqa: TID251 - the history in files
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
@@ -30,6 +31,16 @@ log = logging.getLogger(__name__)
 
 MAX_OUTAGE_SECONDS = 120.0
 """How long one read or write of the history is retried."""
+
+SESSION_OPTIONS = {
+    # Dagster writes UTC into columns that the server converts to its own zone, which lacks an hour a year (error 1292).
+    "init_command": "SET time_zone='+00:00'",
+    # A server that stops answering while its sockets stay open. `dagster instance migrate` may take minutes.
+    "connect_timeout": "10",
+    "read_timeout": "600",
+    "write_timeout": "600",
+}
+"""Options of mysqlclient for the history."""
 
 FULL_OR_BROKEN_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE}
 SQLITE_TRANSIENT = {
@@ -101,7 +112,15 @@ def _open(config: Mapping[str, str]) -> DagsterStorage[Any]:
     # It takes most of a second to import.
     from dagster_mysql.storage import DagsterMySQLStorage  # noqa: PLC0415
 
-    return DagsterMySQLStorage(config["mysql_url"])
+    return DagsterMySQLStorage(with_session_options(config["mysql_url"]))
+
+
+def with_session_options(mysql_url: str) -> str:
+    """Add `SESSION_OPTIONS` to the URL of the history, unless it has options of these names or another driver."""
+    url = make_url(mysql_url)
+    if url.get_driver_name() != "mysqldb":
+        return mysql_url
+    return url.set(query={**SESSION_OPTIONS, **url.query}).render_as_string(hide_password=False)
 
 
 class _Retries:
