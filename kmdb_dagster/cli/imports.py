@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kmdb_dagster.cli.database import warehouse
-from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.errors import PermanentError, SettingsError
 from kmdb_dagster.escaping import for_terminal
 from kmdb_dagster.export.layout import HIGHEST_REVISION, parse_range
 from kmdb_dagster.settings import load_settings
@@ -17,6 +17,11 @@ from kmdb_dagster.warehouse import Warehouse, ledger, overview
 
 SECONDS_BETWEEN_LOOKS = 2.0
 MOST_NAMED = 20
+
+_AHEAD = (
+    "{name} last ticked in the future ({until:%Y-%m-%d}). Restart Dagster; its dagster.yaml needs the `storage` of the "
+    "one shipped"
+)
 
 
 @click.command("import")
@@ -95,14 +100,31 @@ def status(*, as_json: bool) -> None:
     settings = load_settings()
     with warehouse(settings) as opened:
         found = overview.read(opened.engine, numeric_apart=settings.numeric_apart)
+        dagster = _dagster_lines()
         if as_json:
-            click.echo(json.dumps(found.as_dict(), default=str))
+            click.echo(json.dumps({**found.as_dict(), "dagster": [value for _, value in dagster]}, default=str))
             return
         click.echo(for_terminal(opened.name))
-        for name, value in found.as_lines():
+        for name, value in [*found.as_lines(), *dagster]:
             click.echo(f"  {name:<22} {value}")
         for revision, why in found.failures:
             click.echo(for_terminal(f"  failed: revision {revision}, {why}"))
+
+
+def _dagster_lines() -> list[tuple[str, str]]:
+    """What Dagster's history says of the sensors: nothing, if they are well or there is no history here."""
+    from kmdb_dagster.defs.clock import sensors_ahead
+    from kmdb_dagster.defs.history import without_retries
+    from kmdb_dagster.defs.instance import open_instance
+
+    try:
+        with without_retries(), open_instance() as instance:
+            ahead = sensors_ahead(instance)
+    except SettingsError:
+        return []
+    except Exception as error:  # noqa: BLE001 - it is Dagster's, and the rest of the status is worth printing
+        return [("Dagster", f"its history cannot be read ({type(error).__name__})")]
+    return [("a clock was ahead", _AHEAD.format(name=name, until=until)) for name, until in ahead]
 
 
 COMMANDS = (import_, status)

@@ -10,6 +10,8 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
@@ -25,6 +27,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
+from kmdb_dagster.defs.clock import NeverInTheFuture
 from kmdb_dagster.warehouse.mysql_errors import TRANSIENT, error_number
 
 log = logging.getLogger(__name__)
@@ -54,6 +57,19 @@ NOT_RETRIED = {"dispose", "end_watch", "migrate", "optimize", "optimize_for_webs
 """They change no history, or are a person's command, which may say at once what is wrong."""
 
 
+_with_retries: ContextVar[bool] = ContextVar("_with_retries", default=True)
+
+
+@contextmanager
+def without_retries() -> Iterator[None]:
+    """Raise the first error, where a person waits for an answer."""
+    token = _with_retries.set(False)
+    try:
+        yield
+    finally:
+        _with_retries.reset(token)
+
+
 class History(DagsterStorage[Any], ConfigurableClass):
     """Dagster's storage in SQLite (`base_dir`) or MySQL (`mysql_url`); each call is retried while it is unavailable."""
 
@@ -64,6 +80,7 @@ class History(DagsterStorage[Any], ConfigurableClass):
         self._retries.wrap_methods(self._kept.run_storage, RunStorage)
         self._retries.wrap_methods(self._kept.event_log_storage, EventLogStorage)
         self._retries.wrap_methods(self._kept.schedule_storage, ScheduleStorage)
+        NeverInTheFuture().apply(self._kept.schedule_storage)
         super().__init__()  # type: ignore[no-untyped-call]  # Dagster's
 
     @property
@@ -142,7 +159,7 @@ class _Retries:
 
         @wraps(call)
         def retried(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - it passes on whatever Dagster gives
-            if self._for_webserver or getattr(self._inside, "call", False):
+            if self._for_webserver or not _with_retries.get() or getattr(self._inside, "call", False):
                 return call(*arguments, **named)
             self._inside.call = True
             try:

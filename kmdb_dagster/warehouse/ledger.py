@@ -155,6 +155,16 @@ def statuses(engine: Engine) -> dict[int, Status]:
     return found
 
 
+def in_the_future(engine: Engine) -> int:
+    """How many revisions came in or failed at a time in the future, by a server whose clock was ahead."""
+    with transaction(engine) as connection:
+        statement = text(
+            "SELECT COUNT(*) FROM revisions WHERE GREATEST(COALESCE(imported_at, '1970-01-01'), "
+            "COALESCE(failed_at, '1970-01-01')) > UTC_TIMESTAMP() + INTERVAL 1 HOUR"
+        )
+        return int(connection.execute(statement).scalar_one())
+
+
 def imports(engine: Engine) -> tuple[int, datetime | None]:
     """How many revisions are in, and when the latest of them came in."""
     with transaction(engine) as connection:

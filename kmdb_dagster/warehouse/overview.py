@@ -30,6 +30,7 @@ class Overview(NamedTuple):
     partitions_until: date | None
     facts_from: datetime | None
     failures: list[tuple[int, str]]
+    in_the_future: int
 
     def as_dict(self) -> dict[str, object]:
         """For a program."""
@@ -64,6 +65,11 @@ class Overview(NamedTuple):
                 "facts to be moved",
                 f"of {self.waiting_moves:,} identities; the next import or `kmdb realias` does it",
             )
+        if self.in_the_future:
+            yield (
+                "a clock was ahead",
+                f"{self.in_the_future:,} revisions came in or failed at a time in the future; it does no harm",
+            )
         if self.being_forgotten:
             yield "to be forgotten", f"{self.being_forgotten:,} identities: run `kmdb forget --finish`"
 
@@ -79,7 +85,7 @@ def read(engine: Engine, *, numeric_apart: bool) -> Overview:
         ).one()
         forgetting, indexes = being_forgotten(connection), bool(missing(connection))
     rule = rule_waits(engine, numeric_apart=numeric_apart)
-    totals, failures = ledger.totals(engine), ledger.failures(engine)
+    totals, failures, future = ledger.totals(engine), ledger.failures(engine), ledger.in_the_future(engine)
     return Overview(
-        server, totals, people, identities, moves, spans, rule, indexes, forgetting, until, kept_from, failures
+        server, totals, people, identities, moves, spans, rule, indexes, forgetting, until, kept_from, failures, future
     )

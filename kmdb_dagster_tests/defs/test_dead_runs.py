@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,33 +9,26 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dev.processes import end, spawn, wait_until
-from kmdb_dagster.cli.ui import configure
+from dev.processes import wait_until
 from kmdb_dagster.defs.instance import open_instance
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.export.sample import sample_revision
 from kmdb_dagster_tests.buckets import FolderOfRevisions
+from kmdb_dagster_tests.defs.daemons import make_home, running_daemon
 
 pytestmark = pytest.mark.xdist_group("daemon")
 
 PATIENCE = 150.0
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def daemon(kmdb: Kmdb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     """A daemon by the shipped dagster.yaml, which looks for dead runs every two seconds."""
     del kmdb  # for its environment
-    home = tmp_path / "home"
-    configure(home)
-    file = home / "dagster.yaml"
-    file.write_text(file.read_text().replace("poll_interval_seconds: 60", "poll_interval_seconds: 2"))
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
-    program = str(Path(sys.executable).parent / "dagster-daemon")
-    started = spawn([program, "run", "-w", str(ROOT / "workspace.yaml")], tmp_path / "log")
-    with open_instance() as instance:
+    make_home(tmp_path / "home")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    with running_daemon(tmp_path / "log"), open_instance() as instance:
         yield instance
-    end(started, patience=10)
 
 
 def process_of(instance: dg.DagsterInstance) -> int:

@@ -1,0 +1,29 @@
+"""A real daemon, with a code server of its own."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dev.processes import end, spawn
+from kmdb_dagster.cli.ui import configure
+
+ROOT = Path(__file__).parents[2]
+
+
+def make_home(home: Path) -> None:
+    """A DAGSTER_HOME by the shipped dagster.yaml, in which dead runs are looked for every two seconds."""
+    configure(home)
+    file = home / "dagster.yaml"
+    file.write_text(file.read_text().replace("poll_interval_seconds: 60", "poll_interval_seconds: 2"))
+
+
+@contextmanager
+def running_daemon(log: Path) -> Iterator[None]:
+    """A daemon on the DAGSTER_HOME of the environment."""
+    program = str(Path(sys.executable).parent / "dagster-daemon")
+    started = spawn([program, "run", "-w", str(ROOT / "workspace.yaml")], log)
+    try:
+        yield
+    finally:
+        end(started, patience=10)
