@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping
 from typing import ClassVar
 
-from faults.imports import Import, Outcome
+from faults.imports import NO_LIMITS, Import, Limits, Outcome
 from faults.site import Site
 
 
@@ -22,8 +22,7 @@ class Fault:
     """Whether that imports only what the ledger lacks, the last revision first: names then get ids in another order."""
     in_short: ClassVar[bool] = True
     """Whether the short form has it."""
-    lock_wait: ClassVar[int] = 0
-    """How long the run waits for locks, in seconds; 0: as long as it does."""
+    limits: ClassVar[Limits] = NO_LIMITS
 
     def __init__(self, site: Site, chance: random.Random) -> None:
         self.site = site

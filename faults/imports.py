@@ -30,6 +30,32 @@ PROCESSES.set_forkserver_preload(["faults.warm"])
 STRUCK = "struck"
 
 
+class Limits(NamedTuple):
+    """How long a run waits, in seconds; 0: as long as it does undisturbed."""
+
+    lock_wait: int = 0
+    read_timeout: int = 0
+    """For an answer of the database. KMDB_DATABASE_TIMEOUT_SECONDS allows no less than two minutes."""
+
+    def apply(self) -> None:
+        """Have them in all connections to MySQL that are opened from now on."""
+        if self.lock_wait:
+            event.listen(Engine, "connect", lambda raw, _: self._wait_for_locks(raw))
+        if self.read_timeout:
+            event.listen(Engine, "do_connect", lambda dialect, _, __, parameters: self._time_out(dialect, parameters))
+
+    def _wait_for_locks(self, raw: Any) -> None:
+        if hasattr(raw, "warning_count"):  # a connection to MySQL
+            raw.cursor().execute(f"SET SESSION innodb_lock_wait_timeout = {self.lock_wait}")
+
+    def _time_out(self, dialect: Any, parameters: dict[str, Any]) -> None:
+        if dialect.name == "mysql":
+            parameters.update(read_timeout=self.read_timeout, write_timeout=self.read_timeout)
+
+
+NO_LIMITS = Limits()
+
+
 class Outcome(NamedTuple):
     """How a run ended."""
 
@@ -53,10 +79,10 @@ class Import:
     """A run that has begun. ``at`` is the moment in which it waits for `strike` to return; 0: none."""
 
     def __init__(
-        self, settings: Mapping[str, str], revisions: Sequence[int], *, at: int = 0, lock_wait: int = 0
+        self, settings: Mapping[str, str], revisions: Sequence[int], *, at: int = 0, limits: Limits = NO_LIMITS
     ) -> None:
         self._pipe, theirs = PROCESSES.Pipe()
-        arguments = (theirs, dict(settings), (revisions[0], revisions[-1]), at, lock_wait)
+        arguments = (theirs, dict(settings), (revisions[0], revisions[-1]), at, limits)
         self._process = PROCESSES.Process(target=_work, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
@@ -92,7 +118,7 @@ class Import:
         raise HungError(f"A run said nothing for {PATIENCE:g} seconds.")
 
 
-def _work(pipe: Connection, settings: Mapping[str, str], span: tuple[int, int], at: int, lock_wait: int) -> None:
+def _work(pipe: Connection, settings: Mapping[str, str], span: tuple[int, int], at: int, limits: Limits) -> None:
     os.environ |= settings
     logging.disable(logging.CRITICAL)
     moments, errors = [0], []
@@ -112,18 +138,11 @@ def _work(pipe: Connection, settings: Mapping[str, str], span: tuple[int, int], 
         for name in ("before_cursor_execute", "after_cursor_execute", "commit"):
             event.listen(Engine, name, count)
         event.listen(Engine, "handle_error", lambda context: errors.append(error_number(context.sqlalchemy_exception)))
-        if lock_wait:
-            event.listen(Engine, "connect", lambda raw, _: _shorten(raw, lock_wait))
+        limits.apply()
         tags = {RANGE_START: str(span[0]), RANGE_END: str(span[1])}
         job = definitions().resolve_job_def("import_revisions")
         result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
     pipe.send((result.success, _words(result), tuple(errors), moments[0]))
-
-
-def _shorten(raw: Any, seconds: int) -> None:
-    """Wait for locks no longer than this."""
-    if hasattr(raw, "warning_count"):  # a connection to MySQL
-        raw.cursor().execute(f"SET SESSION innodb_lock_wait_timeout = {seconds}")
 
 
 def _words(result: dg.ExecuteInProcessResult) -> str:

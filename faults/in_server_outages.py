@@ -9,7 +9,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 
 from faults.fault import Fault
-from faults.imports import Import, Outcome
+from faults.imports import Import, Limits, Outcome
 from faults.site import NAME
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse.mysql_errors import error_number
@@ -21,7 +21,6 @@ GRANTS = "SELECT, INSERT, UPDATE, DELETE"
 
 READ_ONLY = {1290, 1836}
 LOST = {2006, 2013}
-TIMEOUT_SECONDS = 2
 
 
 class ReadOnly(Fault):
@@ -62,16 +61,14 @@ class Frozen(Fault):
     """The server does not answer while its sockets stay open: SIGSTOP, then SIGCONT."""
 
     name = "server frozen for longer than the read timeout"
+    limits = Limits(read_timeout=2)
     resume: threading.Timer | None = None
-
-    def settings(self) -> Mapping[str, str]:
-        return {"KMDB_DATABASE_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS)}
 
     def strike(self, run: Import) -> None:
         del run
         pid = self.site.database.pid()
         os.kill(pid, signal.SIGSTOP)
-        seconds = TIMEOUT_SECONDS + 1 + self.chance.random()
+        seconds = self.limits.read_timeout + 1 + self.chance.random()
         resume = self.resume = threading.Timer(seconds, os.kill, (pid, signal.SIGCONT))
         resume.start()
 

@@ -12,7 +12,7 @@ from dev.processes import alive, wait_until
 from dev.servers import REDIS, start
 from faults.export import REVISIONS
 from faults.fault import Fault
-from faults.imports import KILLED, Import, Outcome
+from faults.imports import KILLED, Import, Limits, Outcome
 from faults.site import NAME
 
 DEADLOCK, LOCK_WAIT = 1213, 1205
@@ -140,7 +140,7 @@ class LockWait(Rival):
     """Somebody holds the map for longer than the run waits."""
 
     name = "lock wait (1205)"
-    lock_wait = 1
+    limits = Limits(lock_wait=1)
 
     def take_locks(self, connection: Any, began: Callable[[], None]) -> None:
         threading.Timer(0.05, began).start()

@@ -97,7 +97,7 @@ def _start_again(site: Site, fault: Fault) -> str:
 def _disturbed(site: Site, fault: Fault, moment: int) -> Outcome:
     fault.arm()
     settings = {**site.settings(), **fault.settings()}
-    run = Import(settings, REVISIONS, at=moment if fault.in_a_moment else 0, lock_wait=fault.lock_wait)
+    run = Import(settings, REVISIONS, at=moment if fault.in_a_moment else 0, limits=fault.limits)
     outcome = run.finish(fault.strike)
     fault.mend()
     return outcome
