@@ -19,6 +19,7 @@ from kmdb_dagster import pipeline
 from kmdb_dagster.defs import run_checks
 from kmdb_dagster.defs.failures import Failed, in_words, raise_for
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.retries import transient_tags
 from kmdb_dagster.defs.revisions import REVISIONS, revisions_of
 from kmdb_dagster.defs.storage import connection_kept
 from kmdb_dagster.errors import PermanentError, TransientError
@@ -28,9 +29,6 @@ from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 
 OWNERS = ["team:data"]
-
-RETRY = {"dagster/retry_on_asset_or_op_failure": "true"}
-"""Tells Dagster that this run, unlike others whose step failed, is worth trying again."""
 
 BUCKET = dg.AssetSpec(
     "kissmetrics_bucket",
@@ -155,7 +153,7 @@ def _worth_trying_again(context: dg.AssetExecutionContext) -> Iterator[None]:
     try:
         yield
     except TransientError:
-        context.instance.add_run_tags(context.run.run_id, RETRY)
+        context.instance.add_run_tags(context.run.run_id, transient_tags(context.run))
         raise
 
 
@@ -216,7 +214,7 @@ class _Record:
         except TransientError as error:
             raise TransientError(
                 f"Revision {revision}, {stage.name}: {error} That did not pass in time, so the run ends here. What it "
-                "had done is kept, and Dagster starts it again, twice at the most."
+                "had done is kept. Dagster starts it again, twice at once, and the sensor for as long as that lasts."
             ) from error
         except BucketUnusableError as error:
             raise PermanentError(

@@ -12,6 +12,7 @@ from kmdb_dagster.defs.cursors import EDITED, ImportCursor, past, read_cursor
 from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START, Waiting, waiting
 from kmdb_dagster.defs.jobs import import_revisions
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.retries import asked_again
 from kmdb_dagster.defs.revisions import register, registered
 from kmdb_dagster.errors import MissingSettingError
 from kmdb_dagster.export.layout import chunks, ranges_in_words
@@ -25,9 +26,6 @@ FULL_LISTING_SECONDS = 3600
 
 ASKED_FOR = "kmdb/asked_for"
 """The tag by which the runs that were asked for over the same content of the same range are found again."""
-
-MOST_RUNS = 5
-"""Over the same range: runs that were killed, or whose server was away for too long, leave it as it was."""
 
 MOST_NAMED = 5
 
@@ -99,8 +97,9 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
             register(context.instance, warehouse, min(sighting.etags), max(sighting.etags))
             known = registered(context.instance)
         tick = Tick(sighting, known, ledger.statuses(warehouse.engine), under_way)
-        requests, broken_off = _requests(context.instance, tick, warehouse.generation(), settings)
-    words = " ".join([f"{bucket.url}:", *tick.words(), *_outcome(requests, broken_off), *([EDITED] if edited else [])])
+        asked = _requests(context.instance, tick, warehouse.generation(), settings)
+    requests = asked.requests
+    words = " ".join([f"{bucket.url}:", *tick.words(), *asked.words(), *([EDITED] if edited else [])])
     context.log.info(words)
     return dg.SensorResult(
         run_requests=requests,
@@ -127,13 +126,6 @@ def _look(bucket: Bucket, settings: Settings, known: Sequence[int], *, everywher
     return watch.look_ahead(bucket, known[-1], settings.revision_lookahead)
 
 
-def _outcome(requests: Sequence[dg.RunRequest], broken_off: Sequence[str]) -> Iterator[str]:
-    yield f"Asking for {len(requests)} runs."
-    if broken_off:
-        named = ", ".join(broken_off[:MOST_NAMED]) + (", …" if len(broken_off) > MOST_NAMED else "")
-        yield f"Runs over {named} ended early and are not asked for again: `kmdb import` does that."
-
-
 def _ranges(tick: Tick, generation: str, settings: Settings) -> Iterator[tuple[str, int, int]]:
     """The contiguous ranges to ask for, each with its key, first and last revision."""
     for first, last in chunks(tick.wanted(), settings.revisions_per_run):
@@ -144,27 +136,46 @@ def _ranges(tick: Tick, generation: str, settings: Settings) -> Iterator[tuple[s
         yield f"{first}..{last}/{generation}/{content}", first, last
 
 
-def _requests(
-    instance: dg.DagsterInstance, tick: Tick, generation: str, settings: Settings
-) -> tuple[list[dg.RunRequest], list[str]]:
-    """Runs, as many as there is room for; and the ranges that runs have ended over without dealing with them.
+class Asked(NamedTuple):
+    """The runs that a tick asks for, and the ranges that it does not ask for although they are not in."""
 
-    Those that a person canceled, or that ended early again and again, wait for a person, and take no room.
-    """
+    requests: list[dg.RunRequest]
+    left: list[str]
+    """They wait for a person: one canceled a run, or runs were killed again and again."""
+    paused: list[str]
+    """The database or the bucket was unavailable. They are asked for after a pause."""
+
+    def words(self) -> Iterator[str]:
+        """What the tick says of it."""
+        yield f"Asking for {len(self.requests)} runs."
+        if self.left:
+            yield f"Runs over {_named(self.left)} ended early and are not asked for again: `kmdb import` does that."
+        if self.paused:
+            yield f"Runs over {_named(self.paused)} met a server that was unavailable, and are asked for again soon."
+
+
+def _named(ranges: Sequence[str]) -> str:
+    return ", ".join(ranges[:MOST_NAMED]) + (", …" if len(ranges) > MOST_NAMED else "")
+
+
+def _requests(instance: dg.DagsterInstance, tick: Tick, generation: str, settings: Settings) -> Asked:
+    """Runs, as many as there is room for. Ranges that are not asked for take no room."""
     room = max(0, settings.runs_ahead - tick.waiting.runs)
-    requests: list[dg.RunRequest] = []
-    broken_off = []
+    asked = Asked([], [], [])
     for key, first, last in _ranges(tick, generation, settings):
-        if len(requests) == room:
+        if len(asked.requests) == room:
             break
-        earlier = instance.get_runs(dg.RunsFilter(tags={ASKED_FOR: key}))
-        if len(earlier) >= MOST_RUNS or any(run.status is dg.DagsterRunStatus.CANCELED for run in earlier):
-            broken_off.append(f"{first}..{last}")
-            continue
-        tags = {RANGE_START: str(first), RANGE_END: str(last), ASKED_FOR: key}
-        # Should a tick be repeated, Dagster starts no second run of the same key.
-        requests.append(dg.RunRequest(run_key=f"{key}/{len(earlier)}", tags=tags))
-    return requests, broken_off
+        earlier = instance.get_run_records(dg.RunsFilter(tags={ASKED_FOR: key}))
+        again = asked_again(earlier, time.time())
+        if again.never:
+            asked.left.append(f"{first}..{last}")
+        elif time.time() < again.not_before:
+            asked.paused.append(f"{first}..{last}")
+        else:
+            tags = {RANGE_START: str(first), RANGE_END: str(last), ASKED_FOR: key}
+            # Should a tick be repeated, Dagster starts no second run of the same key.
+            asked.requests.append(dg.RunRequest(run_key=f"{key}/{len(earlier)}", tags=tags))
+    return asked
 
 
 SENSORS = [new_revisions]

@@ -46,9 +46,9 @@ def failure_of(result: dg.ExecuteInProcessResult) -> str:
     return str(event.event_specific_data)
 
 
-def leave_a_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, tags: Mapping[str, str]) -> None:
+def leave_a_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, tags: Mapping[str, str]) -> dg.DagsterRun:
     """A run of the import that stands at ``status``, whatever becomes of it."""
-    instance.create_run_for_job(_job("import_revisions"), status=status, tags=tags)
+    return instance.create_run_for_job(_job("import_revisions"), status=status, tags=tags)
 
 
 @cache

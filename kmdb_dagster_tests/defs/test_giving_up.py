@@ -1,13 +1,20 @@
 """A run that gives up on something that is away says where, and is started again; wherever in the run that was."""
 
+import os
+from collections.abc import Callable, Iterator
+
 import dagster as dg
 import pytest
+from sqlalchemy import create_engine
 
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.retries import MAX_RUNS
 from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.defs.runs import failure_of, import_range
+from kmdb_dagster_tests.defs.watching import Watch
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -52,3 +59,41 @@ def test_a_failure_that_cannot_be_written_down_has_the_run_started_again(
     monkeypatch.setattr(ledger, "record_failure", away)
     assert "The server cannot be reached." in failure_of(import_range(instance, kmdb, 1, 1))
     assert starts_again(instance)
+
+
+@pytest.fixture
+def read_only(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Imports come as a user for whom the server can be made read-only, ``ON`` or ``OFF``."""
+    url = database_url(database)
+    admin, user = create_engine(url, isolation_level="AUTOCOMMIT"), f"importer_{os.getpid()}"
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE USER '{user}'@'%%' IDENTIFIED BY 'x'")
+        connection.exec_driver_sql(f"GRANT SELECT, INSERT, UPDATE, DELETE ON `{url.database}`.* TO '{user}'@'%%'")
+        monkeypatch.setenv("DATABASE_URL", database.replace("root@", f"{user}:x@"))
+        yield lambda state: connection.exec_driver_sql(f"SET GLOBAL read_only = {state}").close()
+        connection.exec_driver_sql("SET GLOBAL read_only = OFF")
+        connection.exec_driver_sql(f"DROP USER '{user}'@'%%'")
+    admin.dispose()
+
+
+@pytest.mark.xdist_group("infile")  # with others that change settings of the server
+def test_maintenance_of_the_server_loses_nothing_and_needs_nobody_however_many_runs_it_takes(
+    instance: dg.DagsterInstance,
+    kmdb: Kmdb,
+    bucket: FolderOfRevisions,
+    read_only: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bucket.put(1, event("visited site"))
+    bucket.put(2, event("visited site"))
+    watch = Watch(instance, kmdb, monkeypatch)
+    read_only("ON")
+    for _ in range(MAX_RUNS + 1):
+        (request,), _ = watch.tick()
+        watch.carry_out(request)
+        assert starts_again(instance)
+    read_only("OFF")
+    watch.carry_out(*watch.tick()[0])
+    with kmdb.warehouse() as warehouse:
+        assert {status.imported for status in ledger.statuses(warehouse.engine).values()} == {True}
+    assert watch.ranges() == []

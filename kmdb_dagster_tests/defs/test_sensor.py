@@ -1,6 +1,8 @@
 """The sensor asks for what is new, once."""
 
 import os
+import time
+from collections.abc import Mapping
 
 import dagster as dg
 import pytest
@@ -9,8 +11,8 @@ from sqlalchemy import text
 from kmdb_dagster.defs.backfills import request_range
 from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.retries import MAX_PAUSE_SECONDS, MAX_RUNS, pause_seconds, transient_tags
 from kmdb_dagster.defs.revisions import NAME, register
-from kmdb_dagster.defs.sensors import MOST_RUNS
 from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse, ledger
 from kmdb_dagster.warehouse.ddl.flush import flush
@@ -155,15 +157,52 @@ def test_a_range_whose_run_was_killed_is_asked_for_again_but_not_for_ever(
 ) -> None:
     fill(bucket, 1, 2)
     keys = set()
-    for _ in range(MOST_RUNS):
+    for _ in range(MAX_RUNS):
         (request,), _ = watch.tick()
         assert range_of(request) == "1..2"
         keys.add(request.run_key)
         leave_a_run(instance, dg.DagsterRunStatus.FAILURE, dict(request.tags))
-    assert len(keys) == MOST_RUNS
+    assert len(keys) == MAX_RUNS
     requests, words = watch.tick()
     assert requests == []
     assert "Runs over 1..2 ended early and are not asked for again" in words
+
+
+def leave_a_transient_run(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> None:
+    """A run that ended because the server was unavailable, and the one that Dagster started in its place."""
+    for inherited in ({}, {"kmdb/ended_transient": "the id of the run before"}):
+        run = leave_a_run(instance, dg.DagsterRunStatus.FAILURE, {**tags, **inherited})
+        instance.add_run_tags(run.run_id, transient_tags(run))
+
+
+def test_a_range_whose_runs_met_a_server_that_was_unavailable_is_asked_for_again_for_as_long_as_that_lasts(
+    watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance
+) -> None:
+    fill(bucket, 1, 2)
+    for _ in range(2 * MAX_RUNS):
+        (request,), _ = watch.tick()
+        leave_a_transient_run(instance, request.tags)
+        watch.set_clock(time.time() + 1)
+        requests, words = watch.tick()
+        assert requests == []
+        assert "Runs over 1..2 met a server that was unavailable" in words
+        watch.set_clock(time.time() + MAX_PAUSE_SECONDS + 1)
+    assert watch.ranges() == ["1..2"]
+
+
+def test_runs_that_were_killed_count_even_if_the_run_before_them_ended_as_transient(
+    watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance
+) -> None:
+    fill(bucket, 1, 2)
+    (request,), _ = watch.tick()
+    for _ in range(MAX_RUNS):
+        tags = {**request.tags, "kmdb/ended_transient": "the id of the run before"}
+        leave_a_run(instance, dg.DagsterRunStatus.FAILURE, tags)
+    assert "Runs over 1..2 ended early" in watch.tick()[1]
+
+
+def test_pauses_after_transient_runs_grow_to_a_quarter_of_an_hour() -> None:
+    assert [pause_seconds(runs) for runs in (0, 1, 2, 3, 4, 5, 5000)] == [0, 60, 120, 240, 480, 900, 900]
 
 
 def test_a_range_whose_run_was_canceled_waits_for_a_person_and_takes_no_room(

@@ -27,6 +27,10 @@ class Watch:
         """Let time pass."""
         self._now += 3600
 
+    def set_clock(self, now: float) -> None:
+        """Let it be this time, in seconds since 1970."""
+        self._now = now
+
     def edit(self, cursor: str) -> None:
         """Edit the cursor, as on the sensor's page."""
         self._cursor = cursor
