@@ -117,6 +117,12 @@ class Settings(BaseSettings):
         alias="KMDB_LOCAL_BUCKET",
         description="A folder of the bucket's shape (`revisions/1.json` …) to read instead of S3.",
     )
+    prefix: str = Field(
+        "",
+        alias="KMDB_PREFIX",
+        description="Where the export is within the bucket or folder, e.g. `kissmetrics/` for "
+        "`kissmetrics/revisions/1.json`. If it is not set: at its top.",
+    )
     data_dir: Path = Field(
         Path("var/data"),
         alias="KMDB_DATA_DIR",
@@ -213,6 +219,11 @@ class Settings(BaseSettings):
         if not all(re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?", host) for host in value):
             raise ValueError("expected HOST or HOST:PORT, separated by blanks")
         return value
+
+    @field_validator("prefix")
+    @classmethod
+    def _end_with_slash(cls, value: str) -> str:
+        return f"{value.strip('/')}/" if value.strip("/") else ""
 
     @field_validator("database_url")
     @classmethod

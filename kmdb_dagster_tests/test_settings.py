@@ -33,6 +33,7 @@ GOOD: dict[str, tuple[str, object]] = {
     "AWS_ENDPOINT_URL": ("https://s3.example.com:9000/path", "https://s3.example.com:9000/path"),
     "AWS_DEFAULT_REGION": ("eu-west-1", "eu-west-1"),
     "KMDB_LOCAL_BUCKET": ("some/folder", Path("some/folder")),
+    "KMDB_PREFIX": ("/kissmetrics/data", "kissmetrics/data/"),
     "KMDB_DATA_DIR": ("other/folder", Path("other/folder")),
     "KMDB_KEEP_FILES": ("yes", True),
     "KMDB_MAX_REJECTED_SHARE": ("0.01", 0.01),

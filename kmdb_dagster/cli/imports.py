@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from kmdb_dagster.cli.bucket_lines import bucket_lines
 from kmdb_dagster.cli.database import warehouse
 from kmdb_dagster.errors import PermanentError, SettingsError
 from kmdb_dagster.escaping import for_terminal
@@ -90,8 +91,9 @@ def _say_how_it_ended(opened: Warehouse, revisions: list[int], outcome: str) -> 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def status(*, as_json: bool) -> None:
-    """Say what is in, what failed, and how far the time partitions reach.
+@click.option("--no-bucket", is_flag=True, help="Do not list the bucket, which takes 15 s for 100,000 revisions.")
+def status(*, as_json: bool, no_bucket: bool) -> None:
+    """Say what is in, what failed, what the bucket has besides, and how far the time partitions reach.
 
     \b
     Example:
@@ -100,13 +102,17 @@ def status(*, as_json: bool) -> None:
     settings = load_settings()
     with warehouse(settings) as opened:
         found = overview.read(opened.engine, numeric_apart=settings.numeric_apart)
+        bucket = [] if no_bucket else bucket_lines(opened.engine)
         dagster = _dagster_lines()
         if as_json:
-            click.echo(json.dumps({**found.as_dict(), "dagster": [value for _, value in dagster]}, default=str))
+            more = {"bucket": dict(bucket), "dagster": [value for _, value in dagster]}
+            click.echo(json.dumps({**found.as_dict(), **more}, default=str))
             return
         click.echo(for_terminal(opened.name))
         for name, value in [*found.as_lines(), *dagster]:
             click.echo(f"  {name:<22} {value}")
+        for name, value in bucket:
+            click.echo(for_terminal(f"  {name:<22} {value}"))
         for revision, why in found.failures:
             click.echo(for_terminal(f"  failed: revision {revision}, {why}"))
 

@@ -17,7 +17,7 @@ from kmdb_dagster.alerting.channels import send
 from kmdb_dagster.defs.cursors import EDITED, AlertCursor, past, read_cursor
 from kmdb_dagster.defs.endings import Ending
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.stall import standing_still
+from kmdb_dagster.defs.stall import objects_not_read, standing_still
 from kmdb_dagster.errors import PermanentError
 
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
@@ -26,6 +26,7 @@ OVERLAP_SECONDS = 120
 MOST_RUNS = 1000
 
 STALLED = "stalled"
+NOT_READ = "not-read"
 AWAKE_SECONDS = 600
 """For so long after the daemon was away, it is no wonder that nothing has moved."""
 
@@ -52,6 +53,8 @@ def alerts(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorResult:
     if now - cursor["awake_since"] >= AWAKE_SECONDS:
         still = standing_still(context.instance, now, settings.stalled_hours, settings.ui_url)
         troubles.keep(state, STALLED, still) if still else troubles.end(state, STALLED)
+        not_read = objects_not_read(context.instance, now, settings.ui_url)
+        troubles.keep(state, NOT_READ, not_read) if not_read else troubles.end(state, NOT_READ)
     if not settings.alert_urls:
         return _result({**cursor, "wrong": {}}, "KMDB_ALERT_URLS is not set.")
     message = troubles.news(state, now)

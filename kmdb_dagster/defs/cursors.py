@@ -29,6 +29,8 @@ class ImportCursor(Cursor):
     left: int | None = None
     moved_at: Seconds = 0
     """When ``done`` or ``left`` changed last, or nothing was left."""
+    unread: str = ""
+    """Objects that were seen and are not read, in words; empty if there are none."""
 
 
 class AlertCursor(Cursor):

@@ -11,6 +11,7 @@ from dagster_aws.s3 import S3Resource
 
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Pipeline, patiently
+from kmdb_dagster.pipeline.export_bucket import ExportBucket
 from kmdb_dagster.settings import Settings, load_settings, missing, revealed
 from kmdb_dagster.source import Bucket, FolderBucket, S3Bucket
 from kmdb_dagster.source.s3_errors import translate_s3_errors
@@ -58,7 +59,7 @@ class Kmdb(dg.ConfigurableResource[None]):
         """
         settings = self.settings()
         if settings.local_bucket is not None:
-            return FolderBucket(settings.local_bucket)
+            return ExportBucket(FolderBucket(settings.local_bucket, settings.prefix))
         if settings.bucket is None:
             raise missing("AWS_BUCKET")
         s3 = PatientS3(
@@ -71,7 +72,7 @@ class Kmdb(dg.ConfigurableResource[None]):
         # boto3 fetches the credentials of a role here.
         with translate_s3_errors(f"s3://{settings.bucket}"):
             client = s3.get_client()
-        return S3Bucket(client, settings.bucket)
+        return ExportBucket(S3Bucket(client, settings.bucket, settings.prefix))
 
     @contextmanager
     def warehouse(self, *, whole_tables: bool = True) -> Iterator[Warehouse]:

@@ -16,6 +16,7 @@ from kmdb_dagster.defs.retries import asked_again
 from kmdb_dagster.defs.revisions import register, registered
 from kmdb_dagster.errors import MissingSettingError
 from kmdb_dagster.export.layout import chunks, ranges_in_words
+from kmdb_dagster.export.unread import unread_in_words
 from kmdb_dagster.pipeline import watch
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.source import Bucket
@@ -62,8 +63,8 @@ class Tick(NamedTuple):
             yield f"Changed since they were imported: {ranges_in_words(changed)}."
         if gone := watch.vanished(self.sighting, self.statuses):
             yield f"Imported before and no longer there: {ranges_in_words(gone)}; what was imported of it is kept."
-        if listing and listing.strange:
-            yield f"{len(listing.strange)} objects under revisions/ have names that KissMetrics does not give."
+        if listing and (words := unread_in_words(listing)):
+            yield words
         if status and status.to_come:
             yield f"KissMetrics has {status.to_come} more to export."
         done = sum(status.imported for status in self.statuses.values())
@@ -107,6 +108,7 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
         cursor=json.dumps(
             {
                 "listed_at": int(time.time()) if everywhere else listed_at,
+                "unread": unread_in_words(sighting.listing) if sighting.listing else before.unread,
                 **_progress(before, tick),
             }
         ),

@@ -16,13 +16,26 @@ MOST_TICKS = 500
 
 def standing_still(instance: dg.DagsterInstance, now: float, hours: float, ui_url: str) -> Trouble | None:
     """The trouble, if nothing has moved for so many hours. A sensor that was never there is none."""
-    sensor = next((state for state in instance.all_instigator_state() if state.instigator_name == SENSOR), None)
+    sensor = _sensor(instance)
     if sensor is None:
         return None
     since = now - hours * 3600
     words = _blind(instance, sensor, since, now, hours) or _still(sensor, since, hours)
     link = f"{ui_url.rstrip('/')}/automation"
     return Trouble("the import", "stands still", words, link, now, []) if words else None
+
+
+def objects_not_read(instance: dg.DagsterInstance, now: float, ui_url: str) -> Trouble | None:
+    """The trouble, if the sensor saw objects in the bucket that may hold data and are not read."""
+    noted, _ = read_cursor(ImportCursor, getattr(getattr(_sensor(instance), "instigator_data", None), "cursor", None))
+    if not noted.unread:
+        return None
+    link = f"{ui_url.rstrip('/')}/automation"
+    return Trouble("the bucket", "has objects that are not read", noted.unread, link, now, [], warning=True)
+
+
+def _sensor(instance: dg.DagsterInstance) -> Any:  # noqa: ANN401 - a private class of Dagster's
+    return next((state for state in instance.all_instigator_state() if state.instigator_name == SENSOR), None)
 
 
 def _blind(

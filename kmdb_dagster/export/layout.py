@@ -17,6 +17,7 @@ HIGHEST_REVISION = 2**23 - 1
 
 # KM writes no leading zeros. A name with them is ignored, so that two files never claim one number.
 _KEY = re.compile(r"revisions/([1-9][0-9]{0,6})\.json")
+_COPY_KEY = re.compile(r"(?:revisions/)?([1-9][0-9]{0,6})\.json(?:\.gz)?")
 _NUMBER = re.compile(r"[1-9][0-9]{0,6}")
 _RANGE = re.compile(r"([0-9]+)(?:\.\.([0-9]+))?")
 # Longer ones are no counts; Python refuses to read thousands of digits with an exception.
@@ -26,13 +27,14 @@ _COUNT = re.compile(r"[0-9]{1,18}")
 class Listing(NamedTuple):
     """What a bucket holds, by its names.
 
-    ``revisions`` rise as numbers. The rest is reported, never read: ``strange`` are the names under
-    ``revisions/`` that are no revision, ``other`` all names elsewhere (``hello.txt`` …), both sorted.
+    ``revisions`` rise as numbers, and ``keys`` are their objects. The rest is reported, never read: ``strange`` are
+    the names under ``revisions/`` that are no revision, ``other`` all names elsewhere (``hello.txt`` …), both sorted.
     """
 
-    revisions: tuple[int, ...]
-    strange: tuple[str, ...]
-    other: tuple[str, ...]
+    revisions: tuple[int, ...] = ()
+    strange: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
     @property
     def gaps(self) -> tuple[tuple[int, int], ...]:
@@ -66,18 +68,42 @@ def parse_revision(key: str) -> int | None:
     return number if number <= HIGHEST_REVISION else None
 
 
+def revision_keys(n: int, *, is_flat: bool) -> tuple[str, str]:
+    """The keys that revision ``n`` may have, the preferred one first: KM's, or that of a flat copy, plain or gzip."""
+    key = revision_key(n)
+    key = key.removeprefix(FOLDER) if is_flat else key
+    return key, f"{key}.gz"
+
+
+def is_flat(keys: Iterable[str]) -> bool:
+    """Whether a copy of a bucket has its revisions beside its other files, since nothing is in ``revisions/``."""
+    return not any(key.startswith(FOLDER) and key != FOLDER for key in keys)
+
+
 def read_listing(keys: Iterable[str]) -> Listing:
-    """Sort a bucket's keys into revisions and ignored names. A key that is listed twice counts once."""
-    revisions: list[int] = []
-    strange: list[str] = []
-    other: list[str] = []
-    for key in set(keys):
-        number = parse_revision(key)
+    """Sort a bucket's keys into revisions and ignored names.
+
+    A key that is listed twice counts once. Of two keys with the same number, the plain one is read before gzip.
+    """
+    names = set(keys)
+    flat = is_flat(names)
+    found: dict[int, str] = {}
+    for key in sorted(names):
+        number = _number_of_copy(key, flat=flat)
         if number is not None:
-            revisions.append(number)
-        else:
-            (strange if key.startswith(FOLDER) else other).append(key)
-    return Listing(tuple(sorted(revisions)), tuple(sorted(strange)), tuple(sorted(other)))
+            found.setdefault(number, key)
+    rest = names.difference(found.values())
+    strange, other = (sorted(key for key in rest if key.startswith(FOLDER) is wanted) for wanted in (True, False))
+    numbers = sorted(found)
+    return Listing(tuple(numbers), tuple(strange), tuple(other), tuple(found[number] for number in numbers))
+
+
+def _number_of_copy(key: str, *, flat: bool) -> int | None:
+    found = _COPY_KEY.fullmatch(key)
+    if found is None or key.startswith(FOLDER) is flat:
+        return None
+    number = int(found[1])
+    return number if number <= HIGHEST_REVISION else None
 
 
 def parse_status(text: str) -> ExportStatus | None:

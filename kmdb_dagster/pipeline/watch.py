@@ -7,7 +7,6 @@ from kmdb_dagster.errors import KmdbError
 from kmdb_dagster.export.layout import (
     ExportStatus,
     Listing,
-    parse_revision,
     parse_status,
     read_listing,
     revision_key,
@@ -34,14 +33,11 @@ class Sighting(NamedTuple):
 def look_everywhere(bucket: Bucket, min_revision: int | None) -> Sighting:
     """List the whole bucket: a request for each 1,000 objects."""
     lowest = min_revision or 1
-    etags: dict[int, str] = {}
-    names: list[str] = []
-    for found in bucket.objects():
-        names.append(found.key)
-        number = parse_revision(found.key)
-        if number is not None and number >= lowest:
-            etags[number] = found.etag
-    return Sighting(etags, read_listing(names), _status(bucket), lowest)
+    found = {stored.key: stored.etag for stored in bucket.objects()}
+    listing = read_listing(found)
+    revisions = zip(listing.revisions, listing.keys, strict=True)
+    etags = {number: found[key] for number, key in revisions if number >= lowest}
+    return Sighting(etags, listing, _status(bucket), lowest)
 
 
 def look_ahead(bucket: Bucket, last: int, lookahead: int) -> Sighting:

@@ -53,8 +53,8 @@ class Bucket(Protocol):
     def url(self) -> str:
         """The bucket's name for people: ``s3://name`` or a folder."""
 
-    def objects(self) -> Iterator[StoredObject]:
-        """All objects, in no promised order."""
+    def objects(self, below: str = "") -> Iterator[StoredObject]:
+        """All objects whose keys begin with ``below``, in no promised order."""
 
     def find(self, key: str) -> StoredObject | None:
         """The object as it is now, or None if there is none."""

@@ -15,25 +15,28 @@ CHUNK = 1024 * 1024
 class FolderBucket:
     """A `Bucket` on disk. The ETag is made of size and time of change."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prefix: str = "") -> None:
         if not folder.is_dir():
             raise PermanentError(
                 f"KMDB_LOCAL_BUCKET is {str(folder)!r}, which is not a folder. Name the folder that holds `revisions/`."
             )
-        self._folder = folder
+        self._folder = folder / prefix
+        if not self._folder.is_dir():
+            raise PermanentError(f"KMDB_PREFIX is {prefix!r}, and {str(folder)!r} has no such folder. Correct it.")
 
     @property
     def url(self) -> str:
         """The folder."""
         return str(self._folder)
 
-    def objects(self) -> Iterator[StoredObject]:
-        """All files below the folder."""
+    def objects(self, below: str = "") -> Iterator[StoredObject]:
+        """All files below the folder whose keys begin with ``below``."""
         for parent, _, names in self._walk():
             # Once for a folder: asked of each of 100,000 files, it would take longer than all else.
             inside = Path(parent).relative_to(self._folder).as_posix()
             for name in names:
-                found = self.find(name if inside == "." else f"{inside}/{name}")
+                key = name if inside == "." else f"{inside}/{name}"
+                found = self.find(key) if key.startswith(below) else None
                 if found is not None:
                     yield found
 

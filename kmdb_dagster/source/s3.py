@@ -30,26 +30,28 @@ CODES_OF_HEAD = {"400", "401", "403", "405"}
 
 
 class S3Bucket:
-    """A `Bucket` on S3."""
+    """A `Bucket` on S3, or what is under one prefix of it."""
 
-    def __init__(self, client: "S3Client", name: str) -> None:
+    def __init__(self, client: "S3Client", name: str, prefix: str = "") -> None:
         self._client = client
         self._name = name
+        self._prefix = prefix
         self._seen = False
         self._has_weak_etags = False
 
     @property
     def url(self) -> str:
-        """``s3://`` and the bucket's name."""
-        return f"s3://{self._name}"
+        """``s3://``, the bucket's name and the prefix."""
+        return f"s3://{self._name}/{self._prefix}".rstrip("/")
 
-    def objects(self) -> Iterator[StoredObject]:
-        """All objects, a page of 1,000 a request."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name)
+    def objects(self, below: str = "") -> Iterator[StoredObject]:
+        """All objects whose keys begin with ``below``, a page of 1,000 a request."""
+        under = self._prefix + below
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=under)
         with translate_s3_errors(self.url):
             for page in pages:
                 for item in page.get("Contents", []):
-                    yield self._stored(item["Key"], item["ETag"], item["Size"])
+                    yield self._stored(item["Key"].removeprefix(self._prefix), item["ETag"], item["Size"])
 
     def find(self, key: str) -> StoredObject | None:
         """The object as it is now: one request."""
@@ -84,11 +86,11 @@ class S3Bucket:
     def _head(self, key: str) -> "HeadObjectOutputTypeDef | GetObjectOutputTypeDef":
         """Ask for an object without its bytes. S3 gives no error code with this answer, only with that to a GET."""
         try:
-            return self._client.head_object(Bucket=self._name, Key=key)
+            return self._client.head_object(Bucket=self._name, Key=self._prefix + key)
         except ClientError as error:
             if code_of(error) not in CODES_OF_HEAD:
                 raise
-        got = self._client.get_object(Bucket=self._name, Key=key)
+        got = self._client.get_object(Bucket=self._name, Key=self._prefix + key)
         got["Body"].close()
         return got
 
@@ -106,7 +108,8 @@ class S3Bucket:
         place = f"{self.url}/{found.key}"
         try:
             with translate_s3_errors(self.url, found.key):
-                got = self._client.get_object(Bucket=self._name, Key=found.key, **self._pinned(found, start))
+                key = self._prefix + found.key
+                got = self._client.get_object(Bucket=self._name, Key=key, **self._pinned(found, start))
                 if got["ContentLength"] != found.size - start or plain_etag(got["ETag"]) != found.etag:
                     raise ObjectChangedError(place)
                 if start == 0:

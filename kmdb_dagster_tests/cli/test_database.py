@@ -1,6 +1,7 @@
 """The commands on the database, against a real one."""
 
 import json
+from pathlib import Path
 
 from sqlalchemy import text
 
@@ -94,6 +95,26 @@ def test_status_says_how_things_stand(ready: Terminal, warehouse: Warehouse) -> 
     assert ended.code == 0
     assert "  revisions              0 in, 0 that KissMetrics never wrote, 1 failed\n" in ended.out
     assert ended.out.endswith("  failed: revision 7, raw_revisions: it is broken\n")
+
+
+def test_status_names_what_the_bucket_has_and_what_of_it_is_not_read(ready: Terminal, tmp_path: Path) -> None:
+    for key in ("revisions/3.json", "revisions/4.json", "2011/Jan/2011-01-01.json"):
+        (tmp_path / "bucket" / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "bucket" / key).touch()
+    bucket = str(tmp_path / "bucket")
+    shown = ready.kmdb("status", KMDB_LOCAL_BUCKET=bucket)
+    assert f"  bucket                 {bucket}: 2 revisions; not in yet: 3..4\n" in shown.out
+    assert "  not read               1 objects were seen and are not read: 2011/Jan/2011-01-01.json. " in shown.out
+    found = json.loads(ready.kmdb("status", "--json", KMDB_LOCAL_BUCKET=bucket).out)["bucket"]
+    assert "2011/Jan/2011-01-01.json" in found["not read"]
+    assert "2011" not in ready.kmdb("status", "--no-bucket", KMDB_LOCAL_BUCKET=bucket).out
+
+
+def test_status_of_a_bucket_that_cannot_be_listed_says_why_and_all_the_rest(ready: Terminal, tmp_path: Path) -> None:
+    shown = ready.kmdb("status", KMDB_LOCAL_BUCKET=str(tmp_path / "nowhere"))
+    assert shown.code == 0
+    assert "  bucket                 cannot be listed. KMDB_LOCAL_BUCKET is " in shown.out
+    assert "  revisions              0 in" in shown.out
 
 
 def test_status_for_a_program_is_json(ready: Terminal, warehouse: Warehouse) -> None:

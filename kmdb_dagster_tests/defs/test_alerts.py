@@ -279,6 +279,23 @@ def test_an_import_that_stands_still_is_seen_and_the_reason_said(ticking: Tickin
         assert "bob" not in found.words
 
 
+def test_objects_that_are_not_read_are_told_once_and_when_it_is_over(
+    teller: Teller, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teller.later = 2 * AWAKE_SECONDS
+    for cursor in ("{}", '{"unread": "2 objects were seen and are not read: a, b."}', '{"unread": ""}'):
+        for name in ("all_instigator_state", "get_ticks"):
+            monkeypatch.setattr(teller.instance, name, getattr(Ticking(cursor), name))
+        for _ in range(3):
+            teller.later += AWAKE_SECONDS / 2
+            teller.tick(hook.url)
+    assert [posted["title"] for posted in hook.taken] == [
+        "kmdb: the bucket has objects that are not read",
+        "kmdb: the bucket recovered",
+    ]
+    assert "2 objects were seen and are not read: a, b." in hook.taken[0]["message"]
+
+
 def test_a_daemon_that_was_away_is_given_time(teller: Teller, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
     still = Ticking('{"left": 7, "moved_at": 10}', (50, "SKIPPED", None))
     for name in ("all_instigator_state", "get_ticks"):

@@ -73,9 +73,27 @@ def test_nothing_new_is_said_in_words(watch: Watch, bucket: FolderOfRevisions) -
     assert requests == []
     assert words == (
         f"{bucket.folder}: It is known up to revision 9. Missing in it: 3, 5..8. "
-        "1 objects under revisions/ have names that KissMetrics does not give. KissMetrics has 3 more to export. "
+        "1 objects were seen and are not read: revisions/007.json. Rename what is to be imported to "
+        "`revisions/N.json`, and move the rest to another bucket. KissMetrics has 3 more to export. "
         "9 are in, 0 failed, 0 runs are under way. Asking for 0 runs."
     )
+
+
+def test_objects_that_are_not_read_are_named_in_each_tick_that_lists_the_bucket_and_noted_for_the_alert(
+    watch: Watch, bucket: FolderOfRevisions
+) -> None:
+    fill(bucket, 1)
+    old = bucket.folder / "2011" / "Jan" / "2011-01-01.json"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    watch.carry_out(*watch.tick()[0])
+    assert "2011/Jan/2011-01-01.json" in watch.noted().unread
+    assert "2011" not in watch.tick()[1]
+    assert "2011/Jan/2011-01-01.json" in watch.noted().unread
+    old.unlink()
+    watch.pass_an_hour()
+    watch.tick()
+    assert watch.noted().unread == ""
 
 
 def test_an_empty_bucket_is_no_failure(watch: Watch) -> None:

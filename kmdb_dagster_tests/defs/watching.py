@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
+from kmdb_dagster.defs.cursors import ImportCursor, read_cursor
 from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.sensors import new_revisions
@@ -34,6 +35,10 @@ class Watch:
     def edit(self, cursor: str) -> None:
         """Edit the cursor, as on the sensor's page."""
         self._cursor = cursor
+
+    def noted(self) -> ImportCursor:
+        """What the latest tick left in the cursor."""
+        return read_cursor(ImportCursor, self._cursor)[0]
 
     def tick(self) -> tuple[list[dg.RunRequest], str]:
         """The runs that the sensor asks for, and what it says if there are none."""

@@ -13,6 +13,7 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.export.layout import (
     HIGHEST_REVISION,
     ExportStatus,
+    Listing,
     chunks,
     parse_range,
     parse_revision,
@@ -25,8 +26,12 @@ CORPUS = Path(__file__).parent.parent / "corpus" / "bucket.jsonl"
 CASES: dict[str, dict[str, Any]] = {
     case["id"]: case for case in map(json.loads, CORPUS.read_text("utf-8").splitlines())
 }
-# Decided otherwise than in the corpus: a name with leading zeros is ignored, so that two files never claim 7.
-DECIDED = {"bucket-06": {"read": ["revisions/7.json"], "ignored": ["revisions/007.json"]}}
+# Decided otherwise than in the corpus: a name with leading zeros is ignored, so that two files never claim 7. Gzip is
+# read.
+DECIDED = {
+    "bucket-05": {"read": ["revisions/1.json.gz", "revisions/2.json"]},
+    "bucket-06": {"read": ["revisions/7.json"], "ignored": ["revisions/007.json"]},
+}
 NUMBERS = st.integers(1, HIGHEST_REVISION)
 HEADER = "total_revisions,exported_revisions,max_exported_revision_timestamp,max_exported_revision_utc_date"
 
@@ -35,7 +40,7 @@ HEADER = "total_revisions,exported_revisions,max_exported_revision_timestamp,max
 def test_corpus_listing(name: str) -> None:
     expect = DECIDED.get(name, CASES[name]["expect"])
     listing = read_listing(CASES[name]["keys"])
-    read = [revision_key(number) for number in listing.revisions]
+    read = list(listing.keys)
     assert len(read) == expect.get("read_count", len(read))
     assert read[0] == expect.get("first", read[0])
     assert read[-1] == expect.get("last", read[-1])
@@ -97,6 +102,18 @@ def test_listing_separates_strange_from_other() -> None:
     assert listing.revisions == (1, 2)
     assert listing.strange == ("revisions/x",)
     assert listing.other == ("a/1.json", "status.csv")
+
+
+def test_of_a_plain_and_a_gzip_file_with_one_number_the_plain_one_is_read() -> None:
+    listing = read_listing(["revisions/2.json.gz", "revisions/1.json.gz", "revisions/1.json"])
+    assert listing == Listing((1, 2), ("revisions/1.json.gz",), (), ("revisions/1.json", "revisions/2.json.gz"))
+
+
+def test_a_flat_folder_of_numbers_is_read_only_if_nothing_is_in_revisions() -> None:
+    flat = ["2.json", "10.json.gz", "status.csv", "revisions/"]
+    assert read_listing(flat).keys == ("2.json", "10.json.gz")
+    assert read_listing([*flat, "revisions/3.json"]).keys == ("revisions/3.json",)
+    assert read_listing(["2.json", "a/3.json", "01.json", "8388608.json"]).keys == ("2.json",)
 
 
 @given(st.sets(st.integers(1, 200)))

@@ -24,9 +24,10 @@ class InMemory:
         self.asked: list[str] = []
         self.failure: KmdbError | None = None
 
-    def objects(self) -> Iterator[StoredObject]:
-        """All of them."""
-        return (StoredObject(key, f"etag of {key}", len(content)) for key, content in self.content.items())
+    def objects(self, below: str = "") -> Iterator[StoredObject]:
+        """All of them, or those whose keys begin so."""
+        found = ((key, content) for key, content in self.content.items() if key.startswith(below))
+        return (StoredObject(key, f"etag of {key}", len(content)) for key, content in found)
 
     def find(self, key: str) -> StoredObject | None:
         """One, if it is there."""
@@ -53,7 +54,12 @@ def test_everywhere_finds_every_revision_with_its_etag_and_nothing_else() -> Non
     bucket = InMemory(7, 3, 100, **{"hello.txt": b"", "revisions/x": b"", "revisions/007.json": b""})
     sighting = look_everywhere(bucket, None)
     assert sighting.etags == {number: f"etag of revisions/{number}.json" for number in (3, 7, 100)}
-    assert sighting.listing == Listing((3, 7, 100), ("revisions/007.json", "revisions/x"), ("hello.txt",))
+    assert sighting.listing == Listing(
+        (3, 7, 100),
+        ("revisions/007.json", "revisions/x"),
+        ("hello.txt",),
+        ("revisions/3.json", "revisions/7.json", "revisions/100.json"),
+    )
     assert sighting.listing.gaps == ((4, 6), (8, 99))
 
 
@@ -62,7 +68,7 @@ def test_everywhere_leaves_out_revisions_before_the_first_wanted_one() -> None:
 
 
 def test_everywhere_of_an_empty_bucket_is_nothing() -> None:
-    assert look_everywhere(InMemory(), None) == watch.Sighting({}, Listing((), (), ()), None)
+    assert look_everywhere(InMemory(), None) == watch.Sighting({}, Listing(), None)
 
 
 def test_everywhere_reads_the_status() -> None:

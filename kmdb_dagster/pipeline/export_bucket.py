@@ -1,0 +1,45 @@
+"""Finds the revisions of a bucket, whether KM wrote them there or somebody copied them elsewhere."""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from kmdb_dagster.export.layout import FOLDER, is_flat, parse_revision, revision_keys
+from kmdb_dagster.source import Bucket, StoredObject
+
+
+class ExportBucket:
+    """A `Bucket` in which a revision is found under KM's key, also if it is ``N.json.gz`` or in a flat folder."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    @property
+    def url(self) -> str:
+        """That of the bucket."""
+        return self._bucket.url
+
+    def objects(self, below: str = "") -> Iterator[StoredObject]:
+        """All objects under their own keys, in no promised order."""
+        return self._bucket.objects(below)
+
+    def find(self, key: str) -> StoredObject | None:
+        """The object as it is now. For KM's key of a revision: the revision, whatever its key is."""
+        number = parse_revision(key)
+        if number is None:
+            return self._bucket.find(key)
+        return self._first(revision_keys(number, is_flat=False)) or (
+            self._first(revision_keys(number, is_flat=True)) if self._is_flat else None
+        )
+
+    def read(self, found: StoredObject) -> Iterator[bytes]:
+        """The bytes of exactly this object."""
+        return self._bucket.read(found)
+
+    @cached_property
+    def _is_flat(self) -> bool:
+        """Asked only if a revision is not under KM's key."""
+        return is_flat(found.key for found in self._bucket.objects(FOLDER))
+
+    def _first(self, keys: tuple[str, ...]) -> StoredObject | None:
+        found = (self._bucket.find(key) for key in keys)
+        return next((one for one in found if one is not None), None)
