@@ -50,8 +50,8 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None,
         alias="KMDB_REDIS_URL",
-        description="A Redis that remembers the ids of names, e.g. `redis://localhost/14`, or `rediss://…` by TLS. "
-        "It may be missing, empty or gone: then loading is slower, never wrong.",
+        description="A Redis, e.g. `redis://localhost/14`, or `rediss://…` by TLS, under km-db's name. Nothing uses it "
+        "at present: ids of names are never cached. Celery's broker is `DAGSTER_REDIS_URL`.",
     )
     min_date: date | None = Field(
         None,

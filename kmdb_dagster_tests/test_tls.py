@@ -1,4 +1,4 @@
-"""TLS to the database, Redis and S3 is had where it is asked for, and a wrong certificate is refused in words."""
+"""TLS to the database and S3 is had where it is asked for, and a wrong certificate is refused in words."""
 
 import dataclasses
 import socket
@@ -9,12 +9,11 @@ import boto3
 import pytest
 from sqlalchemy import create_engine
 
-from dev.servers import HOST, MARIADB, REDIS, S3, running
+from dev.servers import HOST, MARIADB, S3, running
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import database_url, load_settings
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.names.cache import IdCache
 from kmdb_dagster_tests.certificates import Authority
 from kmdb_dagster_tests.databases import empty_database, make_tables
 from kmdb_dagster_tests.warehouse.revisions import one
@@ -88,36 +87,6 @@ def test_a_database_with_a_wrong_certificate_is_refused(
 def test_a_database_without_the_tls_that_is_asked_for_is_refused(database: str, ours: Authority) -> None:
     with pytest.raises(PermanentError, match=FAILED):
         cipher(f"{database}?ssl_ca={ours.certificate}")
-
-
-@pytest.fixture(scope="module")
-def secure_redis(ours: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis that takes TLS too: its address without the scheme."""
-    signed = ours.sign(HOST)
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
-    files = ["--tls-cert-file", signed.certificate, "--tls-key-file", signed.key]
-    options = ["--tls-port", port, "--tls-auth-clients", "no", *files, "--tls-ca-cert-file", ours.certificate]
-    with running(REDIS, tmp_path_factory.mktemp("redis"), list(map(str, options))):
-        yield f"{HOST}:{port}/0"
-
-
-def remembered(url: str) -> bool:
-    """Whether a Redis remembers an id for another process."""
-    IdCache("tls", url).put("keys", {b"digest": 7})
-    return IdCache("tls", url).get("keys", [b"digest"]) == {b"digest": 7}
-
-
-def test_a_redis_is_reached_by_tls(secure_redis: str, ours: Authority) -> None:
-    assert remembered(f"rediss://{secure_redis}?ssl_ca_certs={ours.certificate}")
-
-
-def test_a_redis_with_a_wrong_certificate_is_done_without(
-    secure_redis: str, stranger: Authority, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert not remembered(f"rediss://{secure_redis}?ssl_ca_certs={stranger.certificate}")
-    assert "(KMDB_REDIS_URL) does not answer: its certificate is not to be trusted. Going on" in caplog.text
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,14 @@ from datetime import UTC, date, datetime
 
 import click
 
-from kmdb_dagster.settings import Settings, load_settings, revealed
+from kmdb_dagster.settings import Settings, load_settings
 from kmdb_dagster.warehouse import Warehouse
 
 
 @contextmanager
 def warehouse(settings: Settings) -> Iterator[Warehouse]:
     """The warehouse that the settings name."""
-    opened = Warehouse(settings.required_database(), revealed(settings.redis_url))
+    opened = Warehouse(settings.required_database())
     try:
         yield opened
     finally:

@@ -86,7 +86,7 @@ class Kmdb(dg.ConfigurableResource[None]):
         """
         settings = self.settings()
         timeout = WHOLE_TABLES_TIMEOUT_SECONDS if whole_tables else settings.database_timeout_seconds
-        warehouse = Warehouse(settings.required_database(), revealed(settings.redis_url), timeout)
+        warehouse = Warehouse(settings.required_database(), timeout)
         try:
             yield warehouse
         finally:

@@ -1,4 +1,4 @@
-"""A person is forgotten: in the tables, in Redis, and in the files of the lake. Run again, it goes on where it was.
+"""A person is forgotten: in the tables, and in the files of the lake. Run again, it goes on where it was.
 
 Who is asked for is in `forgotten_identities` before anything is removed; what is done here is to make all else agree
 with it, until nothing that was asked for is left to do.
@@ -70,7 +70,6 @@ def forget_people(
         found["rejected_lines"] += _retried(partial(forget.remove_rejected, warehouse.engine, forgotten, report))
         tied = _remove_from_lake(lake, forgotten, found, report)
         warehouse.forget_tied(tied, numeric_apart=numeric_apart)
-        warehouse.interner().drop_users(marked.digests)
         forget.remove_from_filters(warehouse.engine, forgotten)
         forget.note_done(warehouse.engine, marked.digests)
     if marked.large:

@@ -17,13 +17,16 @@ from kmdb_dagster.source import Bucket, ObjectDamagedError, StoredObject
 from kmdb_dagster.source.folder import CHUNK
 from kmdb_dagster.warehouse import Warehouse, ledger
 from kmdb_dagster.warehouse.loading.revision import load_revision
-from kmdb_dagster.warehouse.people.tying import tie_revision
+from kmdb_dagster.warehouse.names.ids import UnresolvedError
+from kmdb_dagster.warehouse.people.tying import Tied, tie_revision
 from kmdb_dagster.warehouse.people.user_map import move_facts
 
 log = logging.getLogger(__name__)
 
 MAX_READS = 3
 """Reads of an object whose bytes arrive damaged. Damage by the network does not come at the same byte twice."""
+MAX_RESOLUTIONS = 4
+"""How often a load resolves its revision. Once is enough after a flush, or after commits that the server lost."""
 
 Figures = dict[str, int | str]
 """What a step has to say of a revision. Never anything of a person."""
@@ -85,22 +88,41 @@ def parse(pipeline: Pipeline, revision: int) -> Figures:
 @patiently
 def tie(pipeline: Pipeline, revision: int) -> Figures:
     """Intern a revision's names and identities, and bring the user map up to date with its aliases."""
-    parsed = ParsedFile(pipeline.lake.parsed(revision), revision)
-    tied = tie_revision(
-        pipeline.warehouse, revision, parsed, batch_size=pipeline.batch_size, numeric_apart=pipeline.numeric_apart
-    )
-    move_facts(pipeline.warehouse.engine)
+    tied = _resolve(pipeline, revision)
     return {"aliases": tied.aliases, "identities_moved": tied.changed}
 
 
 @patiently
 def load(pipeline: Pipeline, revision: int) -> Figures:
-    """Put a revision's facts in place of those it had."""
+    """Put a revision's facts in place of those it had. If it is not resolved as it is parsed, resolve it first.
+
+    Raises:
+        PermanentError: what this step resolves disappears again and again.
+    """
+    for _ in range(MAX_RESOLUTIONS):
+        parsed = ParsedFile(pipeline.lake.parsed(revision), revision)
+        try:
+            entry = load_revision(pipeline.warehouse.engine, revision, parsed, batch_size=pipeline.batch_size)
+        except UnresolvedError as error:
+            log.info("%s Resolving it again.", error)
+            _resolve(pipeline, revision)
+        else:
+            figures = {name: value for name, value in entry._asdict().items() if isinstance(value, int)}
+            return {**figures, "rows": entry.events + entry.properties}
+    raise PermanentError(
+        f"Revision {revision} was resolved {MAX_RESOLUTIONS} times, and its names or aliases were missing each time. "
+        "Another process deletes from `keys`, `users`, `aliases` or `resolved_revisions`, or parses another version of "
+        "the file. Stop it, then materialize events and properties of the revision."
+    )
+
+
+def _resolve(pipeline: Pipeline, revision: int) -> Tied:
     parsed = ParsedFile(pipeline.lake.parsed(revision), revision)
-    warehouse = pipeline.warehouse
-    entry = load_revision(warehouse.engine, warehouse.interner(), revision, parsed, batch_size=pipeline.batch_size)
-    figures = {name: value for name, value in entry._asdict().items() if isinstance(value, int)}
-    return {**figures, "rows": entry.events + entry.properties}
+    tied = tie_revision(
+        pipeline.warehouse, revision, parsed, batch_size=pipeline.batch_size, numeric_apart=pipeline.numeric_apart
+    )
+    move_facts(pipeline.warehouse.engine)
+    return tied
 
 
 def _fetch(pipeline: Pipeline, revision: int) -> RawFile:

@@ -99,14 +99,18 @@ class Alias(Base):
     identity2_id: Mapped[int]
 
 
-class AliasSpan(Base):
-    """When the alias lines of a revision are, or more: after somebody was forgotten. No row: it has none."""
+class ResolvedRevision(Base):
+    """Which file of a revision its names and aliases were stored from. No row: none."""
 
-    __tablename__ = "alias_spans"
+    __tablename__ = "resolved_revisions"
 
     revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    t_min: Mapped[datetime]
-    t_max: Mapped[datetime]
+    etag: Mapped[str | None] = mapped_column(Text)
+    """None: KM never wrote this number, or the revision was resolved before ETags were recorded."""
+    t_min: Mapped[datetime | None]
+    """Its alias lines have this time, or a later one; None: it has no alias lines."""
+    t_max: Mapped[datetime | None]
+    """Its alias lines have this time, or an earlier one; after an erasure the span may be wider than needed."""
 
 
 class UserMapping(Base):

@@ -1,4 +1,4 @@
-"""The warehouse as one thing to hand around: the connection, and the ids that were looked up on it."""
+"""The warehouse as one object to hand around."""
 
 from collections.abc import Iterable
 
@@ -9,8 +9,6 @@ from kmdb_dagster.errors import TransientError
 from kmdb_dagster.export.forgotten import Forgotten
 from kmdb_dagster.warehouse.ddl.flush import FLUSHING
 from kmdb_dagster.warehouse.forgotten import forget_tied, read_forgotten
-from kmdb_dagster.warehouse.names.cache import IdCache
-from kmdb_dagster.warehouse.names.interning import Interner
 from kmdb_dagster.warehouse.schema_version import check_connections
 from kmdb_dagster.warehouse.server import WHOLE_TABLES_TIMEOUT_SECONDS, connect, transaction
 
@@ -18,13 +16,9 @@ from kmdb_dagster.warehouse.server import WHOLE_TABLES_TIMEOUT_SECONDS, connect,
 class Warehouse:
     """A database that DATABASE_URL names. Nothing is opened before it is used."""
 
-    def __init__(
-        self, url: URL, redis_url: str | None = None, timeout_seconds: int = WHOLE_TABLES_TIMEOUT_SECONDS
-    ) -> None:
+    def __init__(self, url: URL, timeout_seconds: int = WHOLE_TABLES_TIMEOUT_SECONDS) -> None:
         self.engine = connect(url, timeout_seconds)
         check_connections(self.engine)
-        self._redis_url = redis_url
-        self._interner: Interner | None = None
 
     @property
     def name(self) -> str:
@@ -43,13 +37,6 @@ class Warehouse:
         if found == FLUSHING:
             raise TransientError(f"{self.name} is being flushed. If nobody does, run `kmdb flush` to its end.")
         return str(found)
-
-    def interner(self) -> Interner:
-        """Hands out ids of the numbering that is in force now."""
-        generation = self.generation()
-        if self._interner is None or self._interner.generation != generation:
-            self._interner = Interner(self.engine, IdCache(generation, self._redis_url))
-        return self._interner
 
     def forgotten(self) -> Forgotten:
         """Who is to stay out."""

@@ -195,9 +195,9 @@ def test_a_server_that_stays_away_ends_the_run_which_dagster_is_to_try_again(
 def loads_that(monkeypatch: pytest.MonkeyPatch, happening: Callable[[int], None]) -> None:
     """Something happens before each load."""
 
-    def load(engine: Any, interner: Any, revision: int, *rest: Any, **options: Any) -> ledger.Entry:
+    def load(engine: Any, revision: int, *rest: Any, **options: Any) -> ledger.Entry:
         happening(revision)
-        return load_revision(engine, interner, revision, *rest, **options)
+        return load_revision(engine, revision, *rest, **options)
 
     monkeypatch.setattr("kmdb_dagster.pipeline.steps.load_revision", load)
 

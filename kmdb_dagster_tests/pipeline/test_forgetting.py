@@ -21,6 +21,7 @@ from kmdb_dagster.pipeline.forgetting import Done, forget_people
 from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse, forget, ledger
 from kmdb_dagster.warehouse.forgotten import ask_to_forget
+from kmdb_dagster.warehouse.names.interning import intern_identities
 from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event, line, property_set
 from kmdb_dagster_tests.databases import new_warehouse
 from kmdb_dagster_tests.warehouse.revisions import change, content, emptied, misplaced, one, people, rows
@@ -324,7 +325,7 @@ def test_a_person_stays_out_although_the_server_lost_the_commit_that_said_so(
 def test_whoever_was_forgotten_since_a_run_looked_is_not_interned(warehouse: Warehouse) -> None:
     ask_to_forget(warehouse.engine, [digest("bob")])
     with pytest.raises(TransientError, match="forgotten meanwhile"):
-        warehouse.interner().user_ids(["bob"])
+        intern_identities(warehouse.engine, ["bob"])
     assert people(warehouse.engine) == {}
 
 

@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import Entry
 from kmdb_dagster.warehouse.loading.revision import load_revision
 from kmdb_dagster.warehouse.models import Base
+from kmdb_dagster.warehouse.names.ids import UnresolvedError
 from kmdb_dagster.warehouse.people.tying import Tied, tie_revision
 from kmdb_dagster.warehouse.people.user_map import move_facts
 
@@ -50,6 +52,11 @@ def record(**cells: Any) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([{"revision": 1, "properties": [], **cells}], schema=SCHEMA)
 
 
+def etag_of(lines: Iterable[bytes]) -> str:
+    """The ETag of a file of these lines, as S3 makes it."""
+    return md5(b"".join(lines), usedforsecurity=False).hexdigest()
+
+
 class Revisions:
     """Puts revisions into a warehouse; their Parquet is in a folder."""
 
@@ -60,20 +67,29 @@ class Revisions:
     def parsed(self, revision: int, *lines: bytes) -> ParsedFile:
         """The Parquet of these lines."""
         path = self._folder / f"{revision}.parquet"
-        write_parsed(path, revision, RawFile(None, f"etag-{revision}", sum(map(len, lines))), read_lines(lines))
+        write_parsed(path, revision, RawFile(None, etag_of(lines), sum(map(len, lines))), read_lines(lines))
         return ParsedFile(path, revision)
 
     def tie(self, revision: int, *lines: bytes) -> Tied:
         """Tie them, without moving facts."""
-        return tie_revision(self.warehouse, revision, self.parsed(revision, *lines), batch_size=BATCH)
+        return self.tie_parsed(revision, self.parsed(revision, *lines))
+
+    def tie_parsed(self, revision: int, parsed: ParsedFile) -> Tied:
+        """Tie what is parsed."""
+        return tie_revision(self.warehouse, revision, parsed, batch_size=BATCH)
 
     def load(self, revision: int, *lines: bytes) -> Entry:
-        """Load them. Their aliases must be tied."""
-        return self.load_parsed(revision, self.parsed(revision, *lines))
+        """Load them; as the pipeline does, resolve them first where they are not."""
+        parsed = self.parsed(revision, *lines)
+        try:
+            return self.load_parsed(revision, parsed)
+        except UnresolvedError:
+            self.tie_parsed(revision, parsed)
+            return self.load_parsed(revision, parsed)
 
     def load_parsed(self, revision: int, parsed: ParsedFile) -> Entry:
-        """Load what is parsed."""
-        return load_revision(self.warehouse.engine, self.warehouse.interner(), revision, parsed, batch_size=BATCH)
+        """Load what is parsed and resolved."""
+        return load_revision(self.warehouse.engine, revision, parsed, batch_size=BATCH)
 
     def put(self, revision: int, *lines: bytes) -> Entry:
         """All steps."""

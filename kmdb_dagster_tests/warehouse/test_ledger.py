@@ -5,7 +5,7 @@ from sqlalchemy import Engine
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.ledger import Status
 from kmdb_dagster_tests.buckets import T, alias, event, property_set
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, one, rows
+from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, etag_of, one, rows
 
 LINES = [event("came", plan="pro"), property_set(sex="f", t=T + 9), alias("a", "b"), b"\n", b"nonsense\n"]
 
@@ -15,7 +15,7 @@ def test_a_revision_that_is_in_is_written_down_with_its_counts(engine: Engine, r
     columns = ", ".join(f"`{name}`" for name in entry._fields)
     assert rows(engine, f"SELECT {columns} FROM revisions") == [tuple(entry)]  # noqa: S608 - ours
     assert entry[:9] == (5, 3, 0, 1, 1, 1, 1, 2, 1)
-    assert (entry.bytes, entry.etag) == (sum(map(len, LINES)), "etag-7")
+    assert (entry.bytes, entry.etag) == (sum(map(len, LINES)), etag_of(LINES))
     assert one(engine, "SELECT ABS(TIMESTAMPDIFF(SECOND, imported_at, UTC_TIMESTAMP())) FROM revisions") < 60
 
 
@@ -25,7 +25,7 @@ def test_a_failure_keeps_what_is_in(engine: Engine, revisions: Revisions) -> Non
     ledger.record_failure(engine, 7, "events and properties: no")
     assert content(engine) | {"ledger": None} == before | {"ledger": None}
     assert rows(engine, "SELECT `lines`, t_min, etag, imported_at FROM revisions") == entry
-    assert ledger.statuses(engine) == {7: Status(7, "etag-7", imported=True, failed=True)}
+    assert ledger.statuses(engine) == {7: Status(7, etag_of(LINES), imported=True, failed=True)}
 
 
 def test_a_revision_that_only_ever_failed_is_not_in(engine: Engine) -> None:
@@ -40,7 +40,7 @@ def test_success_clears_the_error(engine: Engine, revisions: Revisions) -> None:
     ledger.record_failure(engine, 7, "no")
     revisions.put(7, *LINES)
     assert ledger.failures(engine) == []
-    assert ledger.statuses(engine) == {7: Status(7, "etag-7", imported=True, failed=False)}
+    assert ledger.statuses(engine) == {7: Status(7, etag_of(LINES), imported=True, failed=False)}
     assert one(engine, "SELECT failed_at FROM revisions") is None
 
 

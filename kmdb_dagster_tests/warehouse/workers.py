@@ -23,6 +23,7 @@ from kmdb_dagster.pipeline import Pipeline, load, tie
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster_tests.warehouse.revisions import etag_of
 
 LONGEST_PAUSE = 0.03
 """Seconds."""
@@ -58,7 +59,7 @@ class Run(NamedTuple):
 def parse(lake: Path, revision: int, lines: Sequence[bytes]) -> None:
     """Write the Parquet of a revision."""
     Lake(lake).prepare()
-    raw = RawFile(None, f"etag-{revision}", sum(map(len, lines)))
+    raw = RawFile(None, etag_of(lines), sum(map(len, lines)))
     write_parsed(Lake(lake).parsed(revision), revision, raw, read_lines(lines))
 
 

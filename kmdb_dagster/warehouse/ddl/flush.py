@@ -10,7 +10,7 @@ EMPTIED = (
     "events",
     "properties",
     "aliases",
-    "alias_spans",
+    "resolved_revisions",
     # In this order, and before the map: who looks through a span writes moves, and who moves finds them in the map.
     "pending_spans",
     "pending_moves",

@@ -20,6 +20,10 @@ MOST_PROPERTIES = 100_000
 """In one piece: what is held in memory is bounded, however many properties a line has."""
 
 
+LookUp: TypeAlias = Callable[[list[str]], Mapping[str, Any]]
+"""Given names, gives the id, or the ids, of each."""
+
+
 class Records(NamedTuple):
     """Which records of a piece are what. A record that comes in is a fact."""
 
@@ -43,6 +47,13 @@ class Facts(NamedTuple):
     ordinal: Numbers
     key: Column
     value: Column
+
+
+class People(NamedTuple):
+    """The ids of the identity and of the person of each fact."""
+
+    identity: Numbers
+    person: Numbers
 
 
 def pieces(batches: Iterable[pa.RecordBatch], most_properties: int = MOST_PROPERTIES) -> Iterator[pa.RecordBatch]:
@@ -85,7 +96,7 @@ def choose(batch: pa.RecordBatch, revision: int, filters: Filters) -> tuple[Reco
     )
 
 
-def event_rows(facts: Facts, users: Numbers, identities: Numbers, look_up: Callable[..., Mapping[str, int]]) -> Column:
+def event_rows(facts: Facts, people: People, look_up: LookUp) -> Column:
     """The rows of ``events``."""
     of_events = pa.array(facts.is_event)
     return pa.table(
@@ -93,15 +104,13 @@ def event_rows(facts: Facts, users: Numbers, identities: Numbers, look_up: Calla
             "id": facts.id[facts.is_event],
             "t": facts.t.filter(of_events),
             "n": ids_of(facts.name.filter(of_events), look_up),
-            "user_id": users[facts.is_event],
-            "identity_id": identities[facts.is_event],
+            "user_id": people.person[facts.is_event],
+            "identity_id": people.identity[facts.is_event],
         }
     )
 
 
-def property_rows(
-    facts: Facts, users: Numbers, identities: Numbers, look_up: Callable[..., Mapping[str, int]]
-) -> Column:
+def property_rows(facts: Facts, people: People, look_up: LookUp) -> Column:
     """The rows of ``properties``."""
     parent = facts.parent
     return pa.table(
@@ -110,15 +119,15 @@ def property_rows(
             "t": facts.t.take(pa.array(parent)),
             "key": ids_of(facts.key, look_up),
             "value": facts.value,
-            "user_id": users[parent],
+            "user_id": people.person[parent],
             "event_id": pa.array(facts.id[parent], mask=~facts.is_event[parent]),
-            "identity_id": identities[parent],
+            "identity_id": people.identity[parent],
         }
     )
 
 
-def ids_of(names: Column, look_up: Callable[..., Mapping[str, int]]) -> Numbers:
-    """The id of each name; only distinct ones are looked up."""
+def ids_of(names: Column, look_up: LookUp) -> Numbers:
+    """Return the id, or the ids, of each name. Only distinct names are looked up."""
     encoded = names.dictionary_encode()
     distinct = encoded.dictionary.to_pylist()
     found = look_up(distinct)

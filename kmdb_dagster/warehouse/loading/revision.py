@@ -20,6 +20,7 @@ from kmdb_dagster.warehouse.forgotten import being_forgotten, read_forgotten
 from kmdb_dagster.warehouse.loading.facts import (
     Facts,
     Numbers,
+    People,
     Records,
     choose,
     event_rows,
@@ -30,43 +31,66 @@ from kmdb_dagster.warehouse.loading.facts import (
 from kmdb_dagster.warehouse.loading.filters import Filters, read_filters
 from kmdb_dagster.warehouse.loading.infile import send
 from kmdb_dagster.warehouse.models import FACTS, MAX_LINE, row_id
-from kmdb_dagster.warehouse.names.interning import Interner
+from kmdb_dagster.warehouse.names.ids import PersonOf, UnresolvedError, key_ids, persons_of
 from kmdb_dagster.warehouse.people import user_map
-from kmdb_dagster.warehouse.people.aliases import count_aliases
+from kmdb_dagster.warehouse.people.aliases import count_aliases, read_resolved
 from kmdb_dagster.warehouse.people.map_lock import hold_generation, map_version
 from kmdb_dagster.warehouse.people.spans import widen
 from kmdb_dagster.warehouse.server import insert, transaction
 
 COUNTS = ledger.Entry._fields[: ledger.Entry._fields.index("bytes")]
 REJECTED = "INSERT INTO rejected_lines (revision, line, reason, raw) VALUES (%s, %s, %s, %s)"
+MAX_REMEMBERED_KEYS = 100_000
+"""A site has some hundreds; this bounds the memory that a hostile file takes."""
 FATES = np.array(["ignored", "blank", "rejected", "imported"])
 """Of a line. If its records end in different ways, the last of these counts."""
 
 
-def load_revision(
-    engine: Engine, interner: Interner, revision: int, parsed: ParsedFile, *, batch_size: int
-) -> ledger.Entry:
+def load_revision(engine: Engine, revision: int, parsed: ParsedFile, *, batch_size: int) -> ledger.Entry:
     """Put the facts of a revision in place of those it had.
 
+    Every id is looked up by digest in the same transaction (`warehouse.names.ids`).
+
     Raises:
-        PermanentError: it has more lines than row ids can number, or its aliases are not tied.
+        UnresolvedError: its names or aliases are not in, or are those of another file: resolve it, then load it again.
+        PermanentError: it has more lines than row ids can number.
     """
     with transaction(engine) as connection:
-        hold_generation(connection, interner.generation)
+        hold_generation(connection)
+        # Before the work, so that a revision that is not resolved costs little; again when the map is held.
+        _check_resolved(connection, revision, parsed.etag)
         version = map_version(connection)
         span = ledger.claim(connection, revision)
         if span is not None:
             _delete(connection, revision, span)
-        loading = _Loading(connection, interner, revision, read_filters(connection))
+        loading = _Loading(connection, revision, read_filters(connection))
         forgotten = read_forgotten(connection)
         for piece in pieces(map(Blotter(forgotten), parsed.batches(batch_size))):
             loading.load(piece)
-        loading.check_tied()
         entry = loading.account.entry(parsed)
         ledger.record(connection, revision, entry)
-        if entry.t_min and entry.t_max:
-            user_map.settle(connection, version, loading.used, revision, (entry.t_min, entry.t_max))
+        times = (entry.t_min, entry.t_max) if entry.t_min and entry.t_max else None
+        user_map.settle(connection, version, loading.used, revision, times)
+        _check_resolved(connection, revision, parsed.etag)
+        _check_aliases(connection, revision, entry.aliases)
     return entry
+
+
+def _check_resolved(connection: Connection, revision: int, etag: str | None) -> None:
+    resolved = read_resolved(connection, revision)
+    if resolved is None or resolved.etag != etag:
+        raise UnresolvedError(f"Revision {revision} is not resolved from the file that is parsed.")
+
+
+def _check_aliases(connection: Connection, revision: int, aliases: int) -> None:
+    """Check that each alias line is stored. Only its owner changes the map now, so none goes meanwhile."""
+    # Asked first: were it over by the time that is looked at afterwards, the lines that it took would be missed.
+    forgetting = being_forgotten(connection)
+    stored = count_aliases(connection, revision)
+    if forgetting and stored > aliases:
+        raise TransientError(f"Aliases of revision {revision} are being forgotten. Tie it, or wait for that.")
+    if stored != aliases:
+        raise UnresolvedError(f"Revision {revision} has {aliases} alias lines, and {stored} of them are in `aliases`.")
 
 
 def _delete(connection: Connection, revision: int, span: ledger.Span) -> None:
@@ -85,11 +109,11 @@ def _delete(connection: Connection, revision: int, span: ledger.Span) -> None:
 class _Loading:
     """A revision on its way in."""
 
-    def __init__(self, connection: Connection, interner: Interner, revision: int, filters: Filters) -> None:
+    def __init__(self, connection: Connection, revision: int, filters: Filters) -> None:
         self._connection = connection
-        self._interner = interner
         self._revision = revision
         self._filters = filters
+        self._keys: dict[str, int] = {}
         self.account = Account()
         self.used: set[tuple[int, int]] = set()
         """Identities with the persons that were read for them; not all, if more than `user_map.MOST_COMPARED`."""
@@ -99,27 +123,12 @@ class _Loading:
         self._check_lines(piece)
         records, facts = choose(piece, self._revision, self._filters)
         self._insert_rejected(records)
-        identities = ids_of(facts.identity, self._interner.user_ids)
-        if len(identities):
-            widen(self._connection.engine, identities, np.asarray(facts.t.cast(pa.int64())))
-        users = self._persons(identities)
-        send(self._connection, "events", event_rows(facts, users, identities, self._interner.key_ids))
-        send(self._connection, "properties", property_rows(facts, users, identities, self._interner.key_ids))
+        people = self._people(facts)
+        if len(people.identity):
+            widen(self._connection.engine, people.identity, np.asarray(facts.t.cast(pa.int64())))
+        send(self._connection, "events", event_rows(facts, people, self._key_ids))
+        send(self._connection, "properties", property_rows(facts, people, self._key_ids))
         self.account.add(records, facts)
-
-    def check_tied(self) -> None:
-        """Refuse to count aliases as in that are not: the warehouse may have been flushed since they were tied."""
-        aliases = self.account.counts["aliases"]
-        # Asked first: were it over by the time that is looked at afterwards, the lines that it took would be missed.
-        forgetting = being_forgotten(self._connection)
-        stored = count_aliases(self._connection, self._revision)
-        if forgetting and stored > aliases:
-            raise TransientError(f"Aliases of revision {self._revision} are being forgotten. Tie it, or wait for that.")
-        if stored != aliases:
-            raise PermanentError(
-                f"Revision {self._revision} has {aliases} alias lines, and {stored} of them are in "
-                "`aliases`. Materialize user_map of it first."
-            )
 
     def _check_lines(self, piece: pa.RecordBatch) -> None:
         if pc.max(piece.column("line")).as_py() > MAX_LINE:
@@ -130,12 +139,24 @@ class _Loading:
         cells = (rejected.column(name).to_pylist() for name in ("line", "reason", "raw"))
         insert(self._connection, REJECTED, [(self._revision, *row) for row in zip(*cells, strict=True)])
 
-    def _persons(self, identities: Numbers) -> Numbers:
-        distinct, place = np.unique(identities, return_inverse=True)
-        person = user_map.persons(self._connection, distinct.tolist())
+    def _people(self, facts: Facts) -> People:
+        identity, person = ids_of(facts.identity, self._persons).reshape(-1, 2).T
+        return People(identity, person)
+
+    def _persons(self, names: list[str]) -> dict[str, PersonOf]:
+        found = persons_of(self._connection, names)
         if len(self.used) <= user_map.MOST_COMPARED:
-            self.used.update(person.items())
-        return np.array([person[identity] for identity in distinct.tolist()], np.int64)[place]
+            self.used.update(found.values())
+        return found
+
+    def _key_ids(self, names: list[str]) -> dict[str, int]:
+        """The ids of names; those of earlier pieces, which this transaction looked up too, are not asked for again."""
+        missing = [name for name in names if name not in self._keys]
+        if len(self._keys) + len(missing) > MAX_REMEMBERED_KEYS:
+            self._keys.clear()
+            missing = names
+        self._keys.update(key_ids(self._connection, missing))
+        return self._keys
 
 
 class Account:

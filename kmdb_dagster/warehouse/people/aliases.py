@@ -17,6 +17,7 @@ from kmdb_dagster.export.forgotten import NOBODY, Forgotten
 from kmdb_dagster.export.people import Numbers, Rank, Ties, components, rank, stands_for
 from kmdb_dagster.warehouse.forgotten import MEANWHILE, read_forgotten
 from kmdb_dagster.warehouse.models import id_range
+from kmdb_dagster.warehouse.names.ids import identity_ids
 from kmdb_dagster.warehouse.people.graph import people_of
 from kmdb_dagster.warehouse.people.map_lock import own_map
 from kmdb_dagster.warehouse.people.user_map import assign, persons
@@ -24,6 +25,15 @@ from kmdb_dagster.warehouse.rules import Rule, settled_rule, untied_ids
 from kmdb_dagster.warehouse.server import in_parts, insert, transaction
 
 OF_REVISION = "FROM aliases WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"
+
+
+class AliasLine(NamedTuple):
+    """An alias line as it is in the export."""
+
+    id: int
+    t: datetime
+    name1: str
+    name2: str
 
 
 class Tie(NamedTuple):
@@ -37,44 +47,54 @@ class Tie(NamedTuple):
     identity2: int
 
 
+class Resolved(NamedTuple):
+    """Which file of a revision its aliases are from, and when they are; no times: there are none."""
+
+    etag: str | None
+    t_min: datetime | None
+    t_max: datetime | None
+
+
 def replace_aliases(  # noqa: PLR0913 - what a tie depends on
     engine: Engine,
-    generation: str,
     revision: int,
-    ties: list[Tie],
+    etag: str | None,
+    lines: list[AliasLine],
     *,
     numeric_apart: bool = False,
     forgotten: Forgotten = NOBODY,
 ) -> int:
     """Store the alias lines of a revision in place of those it had, and bring the map up to date with them.
 
-    Costs nothing but one look-up if they are the same as before; otherwise only the people that they touch.
+    Costs nothing but a few look-ups if they are the same as before; otherwise only the people that they touch. The
+    ids of the identities are looked up in the transaction that stores them.
 
     Args:
         engine: the warehouse.
-        generation: that of the ids in ``ties``.
         revision: its number.
-        ties: all of its alias lines, in order.
+        etag: that of the file that the lines are from; None: KM never wrote the number.
+        lines: all of its alias lines, in order. Their identities are interned.
         numeric_apart: what KMDB_NUMERIC_APART says; it counts only where there is no alias yet (`warehouse.rules`).
-        forgotten: whose aliases were left out of ``ties``.
+        forgotten: whose aliases were left out of ``lines``.
 
     Returns:
         How many identities got another person.
 
     Raises:
         TransientError: somebody else was forgotten meanwhile.
+        UnresolvedError: an identity is no longer in: intern it again.
     """
     with transaction(engine) as connection:
-        if _stored(connection, revision) == ties:
+        if _is_stored(connection, revision, etag, lines):
             return 0
     with transaction(engine) as connection:
-        own_map(connection, generation)
+        own_map(connection)
         if read_forgotten(connection).digests != forgotten.digests:
             raise TransientError(MEANWHILE)
         rule = settled_rule(connection, numeric_apart=numeric_apart)
-        before = _stored(connection, revision)
+        before, ties = _stored(connection, revision), _with_ids(connection, lines)
         _remove(connection, revision)
-        _store(connection, revision, ties)
+        _store(connection, revision, etag, ties)
         pairs, pairs_before = _pairs(ties, rule), _pairs(before, rule)
         # Kept apart, an identity may go elsewhere by a new tie, or by another time of the same.
         anew = rule.apart or pairs_before - pairs
@@ -82,10 +102,12 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
         return assign(connection, _recomputed(connection, touched, rule) if anew else _united(connection, pairs))
 
 
-def _stored(connection: Connection, revision: int) -> list[Tie]:
-    where = _place(connection, revision)
-    statement = f"SELECT id, t, name1, name2, identity1_id, identity2_id {OF_REVISION} ORDER BY id"
-    return [Tie(*row) for row in connection.execute(text(statement), where)] if where else []
+def read_resolved(connection: Connection, revision: int) -> Resolved | None:
+    """Return what a revision was resolved from. None: it never was."""
+    found = connection.execute(
+        text("SELECT etag, t_min, t_max FROM resolved_revisions WHERE revision = :revision"), {"revision": revision}
+    ).one_or_none()
+    return Resolved(*found) if found else None
 
 
 def count_aliases(connection: Connection, revision: int) -> int:
@@ -94,27 +116,44 @@ def count_aliases(connection: Connection, revision: int) -> int:
     return int(connection.execute(text(f"SELECT COUNT(*) {OF_REVISION}"), where).scalar_one()) if where else 0
 
 
+def _is_stored(connection: Connection, revision: int, etag: str | None, lines: list[AliasLine]) -> bool:
+    resolved = read_resolved(connection, revision)
+    if resolved is None or resolved.etag != etag:
+        return False
+    return _stored(connection, revision) == _with_ids(connection, lines)
+
+
+def _with_ids(connection: Connection, lines: list[AliasLine]) -> list[Tie]:
+    ids = identity_ids(connection, {name for line in lines for name in (line.name1, line.name2)})
+    return [Tie(*line, ids[line.name1], ids[line.name2]) for line in lines]
+
+
+def _stored(connection: Connection, revision: int) -> list[Tie]:
+    where = _place(connection, revision)
+    statement = f"SELECT id, t, name1, name2, identity1_id, identity2_id {OF_REVISION} ORDER BY id"
+    return [Tie(*row) for row in connection.execute(text(statement), where)] if where else []
+
+
 def _place(connection: Connection, revision: int) -> dict[str, int | datetime] | None:
     """Where the alias lines of a revision are, if it has any. Without their times every partition is looked into."""
-    found = connection.execute(
-        text("SELECT t_min, t_max FROM alias_spans WHERE revision = :revision"), {"revision": revision}
-    ).one_or_none()
-    return {**id_range(revision), "t_min": found.t_min, "t_max": found.t_max} if found else None
+    found = read_resolved(connection, revision)
+    if found is None or found.t_min is None or found.t_max is None:
+        return None
+    return {**id_range(revision), "t_min": found.t_min, "t_max": found.t_max}
 
 
 def _remove(connection: Connection, revision: int) -> None:
     if where := _place(connection, revision):
         connection.execute(text(f"DELETE {OF_REVISION}"), where)
-        connection.execute(text("DELETE FROM alias_spans WHERE revision = :revision"), {"revision": revision})
 
 
-def _store(connection: Connection, revision: int, ties: list[Tie]) -> None:
-    if not ties:
-        return
+def _store(connection: Connection, revision: int, etag: str | None, ties: list[Tie]) -> None:
     times = [tie.t for tie in ties]
     connection.execute(
-        text("INSERT INTO alias_spans (revision, t_min, t_max) VALUES (:revision, :t_min, :t_max)"),
-        {"revision": revision, "t_min": min(times), "t_max": max(times)},
+        text(
+            "REPLACE INTO resolved_revisions (revision, etag, t_min, t_max) VALUES (:revision, :etag, :t_min, :t_max)"
+        ),
+        {"revision": revision, "etag": etag, "t_min": min(times, default=None), "t_max": max(times, default=None)},
     )
     insert(
         connection,

@@ -12,16 +12,25 @@ So nobody waits for a load but a flush, and who holds ``map_state`` alone waits 
 from sqlalchemy import Connection, text
 
 from kmdb_dagster.errors import TransientError
+from kmdb_dagster.warehouse.ddl.flush import FLUSHING
+
+BEING_FLUSHED = "The warehouse is being flushed. If no process does that, run `kmdb flush` to its end."
 
 
-def hold_generation(connection: Connection, generation: str) -> None:
-    """Keep the ids of this generation in force until this transaction ends.
+def hold_generation(connection: Connection, generation: str | None = None) -> None:
+    """Keep ids in force until this transaction ends: no flush can begin.
+
+    Args:
+        connection: the transaction.
+        generation: that of ids from an earlier transaction; None: this one looks up all of its ids.
 
     Raises:
-        TransientError: the warehouse was flushed; ids that were looked up before mean nothing any more.
+        TransientError: the warehouse is being flushed, or was flushed since ``generation``.
     """
     found = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1 LOCK IN SHARE MODE")).scalar()
-    if found != generation:
+    if found == FLUSHING:
+        raise TransientError(BEING_FLUSHED)
+    if generation not in {None, found}:
         raise TransientError("The warehouse was flushed meanwhile. The revision will be loaded anew.")
 
 
@@ -36,11 +45,11 @@ def own_generation(connection: Connection, generation: str) -> None:
         raise TransientError("The warehouse was flushed meanwhile.")
 
 
-def own_map(connection: Connection, generation: str) -> None:
+def own_map(connection: Connection, generation: str | None = None) -> None:
     """Hold the map alone until this transaction ends, to change it.
 
     Raises:
-        TransientError: the warehouse was flushed.
+        TransientError: as for `hold_generation`.
     """
     hold_generation(connection, generation)
     connection.execute(text("SELECT version FROM map_state WHERE id = 1 FOR UPDATE"))

@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 
 from kmdb_dagster.lake import Blotter, ParsedFile
 from kmdb_dagster.warehouse.models import row_id
-from kmdb_dagster.warehouse.people.aliases import Tie, replace_aliases
+from kmdb_dagster.warehouse.names.interning import intern_identities, intern_keys
+from kmdb_dagster.warehouse.people.aliases import AliasLine, replace_aliases
 from kmdb_dagster.warehouse.warehouse import Warehouse
 
 COLUMNS = ["line", "kind", "t", "identity", "name", "alias", "properties"]
@@ -25,28 +26,32 @@ def tie_revision(
     warehouse: Warehouse, revision: int, parsed: ParsedFile, *, batch_size: int, numeric_apart: bool = False
 ) -> Tied:
     """Bring the user map up to date with a revision. Doing it again changes nothing."""
-    interner, forgotten = warehouse.interner(), warehouse.forgotten()
+    forgotten = warehouse.forgotten()
     blot = Blotter(forgotten)
-    ties: list[Tie] = []
+    lines: list[AliasLine] = []
     for batch in map(blot, parsed.batches(batch_size, columns=COLUMNS)):
-        properties: Any = batch.column("properties")
-        interner.key_ids(_distinct(batch.column("name")) | _distinct(properties.keys))
-        identities = interner.user_ids(_distinct(batch.column("identity")) | _distinct(batch.column("alias")))
-        ties.extend(_ties(batch, revision, identities))
+        _intern(warehouse, batch)
+        lines.extend(_alias_lines(batch, revision))
     warehouse.forget_tied(blot.tied, numeric_apart=numeric_apart)
     changed = replace_aliases(
-        warehouse.engine, interner.generation, revision, ties, numeric_apart=numeric_apart, forgotten=forgotten
+        warehouse.engine, revision, parsed.etag, lines, numeric_apart=numeric_apart, forgotten=forgotten
     )
-    return Tied(len(ties), changed)
+    return Tied(len(lines), changed)
+
+
+def _intern(warehouse: Warehouse, batch: pa.RecordBatch) -> None:
+    properties: Any = batch.column("properties")
+    intern_keys(warehouse.engine, _distinct(batch.column("name")) | _distinct(properties.keys))
+    intern_identities(warehouse.engine, _distinct(batch.column("identity")) | _distinct(batch.column("alias")))
 
 
 def _distinct(column: Any) -> set[str]:  # noqa: ANN401 - pyarrow's arrays are many classes
     return {name for name in column.unique().to_pylist() if name is not None}
 
 
-def _ties(batch: pa.RecordBatch, revision: int, identities: dict[str, int]) -> Iterator[Tie]:
+def _alias_lines(batch: pa.RecordBatch, revision: int) -> Iterator[AliasLine]:
     aliases = batch.filter(pc.equal(batch.column("kind").cast(pa.string()), pa.scalar("alias")))
     columns = (aliases.column("line"), aliases.column("t").cast(pa.timestamp("s")))
     names = (aliases.column("identity"), aliases.column("alias"))
-    for line, t, one, other in zip(*(column.to_pylist() for column in (*columns, *names)), strict=True):
-        yield Tie(row_id(revision, line), t, one, other, identities[one], identities[other])
+    for line, *rest in zip(*(column.to_pylist() for column in (*columns, *names)), strict=True):
+        yield AliasLine(row_id(revision, line), *rest)

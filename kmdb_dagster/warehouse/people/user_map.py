@@ -184,7 +184,11 @@ def _look_through_span(engine: Engine) -> bool:
 
 
 def settle(
-    connection: Connection, version: int, used: set[tuple[int, int]], revision: int, times: tuple[datetime, datetime]
+    connection: Connection,
+    version: int,
+    used: set[tuple[int, int]],
+    revision: int,
+    times: tuple[datetime, datetime] | None,
 ) -> None:
     """Hold the map until this transaction ends, with the facts that it loaded under the persons that the map names.
 
@@ -194,9 +198,9 @@ def settle(
         used: identities with the persons that were read for them, at one time or another; if there are more than
             ``MOST_COMPARED``, perhaps not all.
         revision: the revision that was loaded.
-        times: those of its earliest and its latest fact.
+        times: those of its earliest and its latest fact; None: it has none.
     """
-    if hold_map(connection, version) or _still_are(connection, used):
+    if hold_map(connection, version) or times is None or _still_are(connection, used):
         return
     for table in FACTS:
         connection.execute(

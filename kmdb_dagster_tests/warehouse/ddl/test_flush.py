@@ -10,12 +10,12 @@ from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ddl import flush as module
 from kmdb_dagster.warehouse.ddl.flush import EMPTIED, flush
-from kmdb_dagster.warehouse.loading.revision import load_revision
 from kmdb_dagster.warehouse.models import Base, row_id
-from kmdb_dagster.warehouse.people.aliases import Tie, replace_aliases
+from kmdb_dagster.warehouse.names.ids import UnresolvedError
+from kmdb_dagster.warehouse.people.aliases import AliasLine, replace_aliases
 from kmdb_dagster.warehouse.people.user_map import move_facts
 from kmdb_dagster_tests.buckets import alias, event
-from kmdb_dagster_tests.warehouse.revisions import BATCH, Revisions, change, content, locks_waited_for, one, wait_until
+from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, locks_waited_for, one, wait_until
 
 FILTERS = {
     "ignored_users": "name",
@@ -58,37 +58,30 @@ def test_after_a_flush_all_comes_in_again(engine: Engine, revisions: Revisions) 
     assert content(engine) == before
 
 
-def test_a_load_that_looked_ids_up_before_a_flush_fails_and_may_be_tried_again(
+def test_a_revision_resolved_before_a_flush_is_not_loaded_until_it_is_resolved_again(
     warehouse: Warehouse, revisions: Revisions
 ) -> None:
-    parsed, interner = revisions.parsed(1, event("came")), warehouse.interner()
-    interner.user_ids(["bob@example.com"])
+    parsed = revisions.parsed(1, *LINES)
+    revisions.tie_parsed(1, parsed)
     flush(warehouse.engine)
-    with pytest.raises(TransientError, match="flushed meanwhile"):
-        load_revision(warehouse.engine, interner, 1, parsed, batch_size=BATCH)
-    assert counts(warehouse.engine, "events", "revisions") == {0}
-    assert revisions.load_parsed(1, parsed).events == 1
+    with pytest.raises(UnresolvedError, match="Revision 1 is not resolved from the file that is parsed"):
+        revisions.load_parsed(1, parsed)
+    assert counts(warehouse.engine, "events", "revisions", "rejected_lines") == {0}
+    assert revisions.load(1, *LINES).events == 1
 
 
-def test_a_tie_that_looked_ids_up_before_a_flush_fails(warehouse: Warehouse, revisions: Revisions) -> None:
-    generation = warehouse.generation()
+def test_alias_lines_whose_names_a_flush_took_are_not_stored(warehouse: Warehouse, revisions: Revisions) -> None:
     revisions.put(1, *LINES)
     flush(warehouse.engine)
-    tie = Tie(row_id(1, 1), datetime(2014, 4, 15), "bob", "anna", 1, 2)  # noqa: DTZ001 - as the server has it
-    with pytest.raises(TransientError, match="flushed meanwhile"):
-        replace_aliases(warehouse.engine, generation, 1, [tie])
+    line = AliasLine(row_id(1, 1), datetime(2014, 4, 15), "bob", "anna")  # noqa: DTZ001 - as the server has it
+    with pytest.raises(UnresolvedError, match="The database lacks 2 of 2 names"):
+        replace_aliases(warehouse.engine, 1, "an-etag", [line])
+    assert counts(warehouse.engine, "aliases", "resolved_revisions") == {0}
 
 
-def test_aliases_that_a_flush_took_are_not_counted_as_in(warehouse: Warehouse, revisions: Revisions) -> None:
-    revisions.tie(1, *LINES)
-    flush(warehouse.engine)
-    with pytest.raises(PermanentError, match=r"Revision 1 has 1 alias lines, and 0 of them .* Materialize user_map"):
-        revisions.load(1, *LINES)
-    assert counts(warehouse.engine, "events", "revisions", "rejected_lines") == {0}
-
-
-def test_flush_waits_for_a_load_to_end(engine: Engine, warehouse: Warehouse, revisions: Revisions) -> None:
-    parsed, interner = revisions.parsed(1, event("came")), warehouse.interner()
+def test_flush_waits_for_a_load_to_end(engine: Engine, revisions: Revisions) -> None:
+    parsed = revisions.parsed(1, event("came"))
+    revisions.tie_parsed(1, parsed)
     flushing = Thread(target=flush, args=(engine,))
     batches = parsed.batches
 
@@ -98,7 +91,7 @@ def test_flush_waits_for_a_load_to_end(engine: Engine, warehouse: Warehouse, rev
         return batches(size)
 
     parsed.batches = wait_in_the_middle  # type: ignore[method-assign, assignment]  # the test holds the load here
-    assert load_revision(engine, interner, 1, parsed, batch_size=BATCH).events == 1
+    assert revisions.load_parsed(1, parsed).events == 1
     flushing.join()
     assert counts(engine, *EMPTIED) == {0}
 
@@ -107,15 +100,14 @@ def test_a_flush_that_broke_off_keeps_the_warehouse_closed_until_it_is_done(
     warehouse: Warehouse, revisions: Revisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     revisions.put(1, *LINES)
-    interner = warehouse.interner()
     with monkeypatch.context() as patch:
         patch.setattr(module, "EMPTIED", ("events", "keys", "no such table"))
         with pytest.raises(PermanentError):
             flush(warehouse.engine)
     with pytest.raises(TransientError, match="run `kmdb flush` to its end"):
         revisions.put(2, *LINES)
-    with pytest.raises(TransientError, match="flushed meanwhile"):
-        load_revision(warehouse.engine, interner, 2, revisions.parsed(2, *LINES), batch_size=BATCH)
+    with pytest.raises(TransientError, match="run `kmdb flush` to its end"):
+        revisions.load_parsed(2, revisions.parsed(2, *LINES))
     flush(warehouse.engine)
     assert revisions.put(2, *LINES).events == 1
     assert move_facts(warehouse.engine) == 0

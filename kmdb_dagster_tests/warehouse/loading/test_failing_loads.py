@@ -31,6 +31,13 @@ class Interrupted:
             yield batch
 
 
+def resolved(revisions: Revisions, *lines: bytes) -> ParsedFile:
+    """Revision 1 of these lines, resolved."""
+    parsed = revisions.parsed(1, *lines)
+    revisions.tie_parsed(1, parsed)
+    return parsed
+
+
 def kill_others(engine: Engine) -> None:
     """Kill every connection to this database but the one that does it."""
     with engine.connect() as connection:
@@ -44,7 +51,7 @@ def test_a_load_whose_connection_is_killed_fails_for_now_and_changes_nothing(
 ) -> None:
     revisions.load(1, *OLD)
     before, status = content(engine), rows(engine, "SELECT * FROM revisions")
-    held: Any = Interrupted(revisions.parsed(1, *NEW), lambda: kill_others(engine))
+    held: Any = Interrupted(resolved(revisions, *NEW), lambda: kill_others(engine))
     with pytest.raises(TransientError, match=r"the connection (was|is) (lost|gone|killed)"):
         revisions.load_parsed(1, held)
     for part in ("events", "properties", "rejected"):
@@ -56,7 +63,7 @@ def test_a_load_whose_connection_is_killed_fails_for_now_and_changes_nothing(
 def test_a_load_that_meets_a_defect_changes_nothing(engine: Engine, revisions: Revisions) -> None:
     revisions.load(1, *OLD)
     before = content(engine)
-    held: Any = Interrupted(revisions.parsed(1, *NEW), lambda: 1 / 0)
+    held: Any = Interrupted(resolved(revisions, *NEW), lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         revisions.load_parsed(1, held)
     for part in ("events", "properties", "rejected"):
@@ -65,7 +72,7 @@ def test_a_load_that_meets_a_defect_changes_nothing(engine: Engine, revisions: R
 
 
 def test_a_first_load_that_fails_leaves_no_row_in_the_ledger(engine: Engine, revisions: Revisions) -> None:
-    held: Any = Interrupted(revisions.parsed(1, *NEW), lambda: kill_others(engine))
+    held: Any = Interrupted(resolved(revisions, *NEW), lambda: kill_others(engine))
     with pytest.raises(TransientError):
         revisions.load_parsed(1, held)
     assert one(engine, "SELECT COUNT(*) FROM revisions") == 0
@@ -78,7 +85,7 @@ def test_a_line_that_is_too_large_for_the_server_is_an_error_that_does_not_pass(
     most = one(engine, "SELECT @@max_allowed_packet")
     line = b"\\" * (most // 2 + 1) + b"\n"
     assert len(line) < most
-    parsed = revisions.parsed(1)
+    parsed = resolved(revisions)
     refused = record(line=1, kind="rejected", reason="invalid_json", raw=line)
     parsed.batches = lambda _size: iter([refused])  # type: ignore[method-assign, assignment, misc]  # longer than the reader takes
     with pytest.raises(PermanentError, match=r"max_allowed_packet is [0-9,]+: raise it to 64M"):

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse.models import MAX_LINE, MAX_ORDINAL, row_id
+from kmdb_dagster.warehouse.names.ids import UnresolvedError
 from kmdb_dagster_tests.buckets import T, alias, event, line, property_set
 from kmdb_dagster_tests.warehouse.revisions import (
     BATCH,
@@ -136,6 +137,7 @@ def test_a_line_that_is_two_records_counts_once_though_a_batch_ends_between_them
 
 def test_a_revision_with_more_lines_than_ids_is_refused(engine: Engine, revisions: Revisions) -> None:
     parsed = revisions.parsed(1)
+    revisions.tie_parsed(1, parsed)
     last = record(line=MAX_LINE + 1, kind="blank")
     parsed.batches = lambda _size: iter([last])  # type: ignore[method-assign, assignment, misc]  # sixteen million lines take their time
     with pytest.raises(PermanentError, match=r"Revision 1 has more than 16,777,215 lines"):
@@ -144,14 +146,16 @@ def test_a_revision_with_more_lines_than_ids_is_refused(engine: Engine, revision
 
 
 def test_aliases_that_are_not_tied_are_not_counted_as_in(engine: Engine, revisions: Revisions) -> None:
-    revisions.tie(1, alias("a", "b"))
-    with pytest.raises(PermanentError, match=r"has 2 alias lines, and 1 of them are in `aliases`"):
-        revisions.load(1, alias("a", "b"), alias("a", "c", T + 1))
+    parsed = revisions.parsed(1, alias("a", "b"), alias("a", "c", T + 1))
+    revisions.tie_parsed(1, parsed)
+    change(engine, "DELETE FROM aliases LIMIT 1")
+    with pytest.raises(UnresolvedError, match=r"has 2 alias lines, and 1 of them are in `aliases`"):
+        revisions.load_parsed(1, parsed)
     assert one(engine, "SELECT COUNT(*) FROM revisions") == 0
 
 
 def test_an_identity_without_a_person_is_refused_in_words(engine: Engine, revisions: Revisions) -> None:
     revisions.load(1, event("came"))
     change(engine, "DELETE FROM user_map")
-    with pytest.raises(PermanentError, match=r"user_map lacks 1 identities. Run `kmdb realias`"):
+    with pytest.raises(PermanentError, match=r"user_map lacks 1 identities that are in `users`. Run `kmdb realias`"):
         revisions.load(1, event("came"))

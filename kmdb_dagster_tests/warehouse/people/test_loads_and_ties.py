@@ -12,6 +12,8 @@ from sqlalchemy import Engine
 from kmdb_dagster.lake import ParsedFile
 from kmdb_dagster.pipeline.steps import patiently
 from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.names.ids import UnresolvedError
+from kmdb_dagster.warehouse.names.interning import intern_identities
 from kmdb_dagster.warehouse.people.map_lock import count_change, own_map
 from kmdb_dagster.warehouse.people.user_map import move_facts
 from kmdb_dagster_tests.buckets import alias, event, property_set
@@ -64,10 +66,17 @@ def run() -> Iterator[Callable[..., "Future[Any]"]]:
 FACTS = [line for _ in range(2) for line in (event("came", "b", plan="pro"), property_set("b", sex="f"))]
 
 
+def held_open(revisions: Revisions, revision: int) -> Held:
+    """A resolved revision of these facts, whose load will stop in the middle."""
+    parsed = revisions.parsed(revision, *FACTS)
+    revisions.tie_parsed(revision, parsed)
+    return Held(parsed)
+
+
 def test_a_tie_does_not_wait_for_a_load_which_puts_its_facts_under_the_new_person(
     engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
-    held = Held(revisions.parsed(1, *FACTS))
+    held = held_open(revisions, 1)
     loading = run(revisions.load_parsed, 1, held)
     with held.in_the_middle():
         # The first row of the load is under b by now, the others will be under a.
@@ -78,13 +87,26 @@ def test_a_tie_does_not_wait_for_a_load_which_puts_its_facts_under_the_new_perso
     assert misplaced(engine) == 0
 
 
+def test_a_load_whose_revision_is_resolved_from_another_file_meanwhile_is_not_committed(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    held = held_open(revisions, 1)
+    loading = run(revisions.load_parsed, 1, held)
+    with held.in_the_middle():
+        revisions.tie(1, *FACTS, alias("c", "d"))
+    with pytest.raises(UnresolvedError, match="Revision 1 is not resolved from the file that is parsed"):
+        loading.result()
+    assert one(engine, "SELECT COUNT(*) FROM events") == 0
+
+
 def test_a_load_that_ends_while_a_tie_changes_the_map_waits_for_it(
     warehouse: Warehouse, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
     engine, parsed = warehouse.engine, revisions.parsed(1, *FACTS)
-    warehouse.interner().user_ids(["a", "b"])
+    intern_identities(engine, ["a"])
+    revisions.tie_parsed(1, parsed)
     with engine.begin() as tying:
-        own_map(tying, warehouse.generation())
+        own_map(tying)
         loading = run(revisions.load_parsed, 1, parsed)
         wait_until(lambda: locks_waited_for(engine))
         tying.exec_driver_sql("UPDATE user_map SET user_id = (SELECT id FROM users WHERE name = 'a')")
@@ -102,7 +124,7 @@ def test_a_load_touches_no_facts_but_its_own_when_the_map_has_changed(
 ) -> None:
     for revision in (1, 3):
         revisions.load(revision, *FACTS)
-    held = Held(revisions.parsed(2, *FACTS))
+    held = held_open(revisions, 2)
     loading = run(revisions.load_parsed, 2, held)
     with held.in_the_middle():
         revisions.tie(4, alias("b", "a"))
@@ -115,7 +137,7 @@ def test_a_load_touches_no_facts_but_its_own_when_the_map_has_changed(
 def test_loads_of_different_revisions_do_not_wait_for_each_other(
     engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
-    held = Held(revisions.parsed(2, *FACTS))
+    held = held_open(revisions, 2)
     loading = run(revisions.load_parsed, 2, held)
     with held.in_the_middle():
         for revision in (1, 3):
@@ -132,7 +154,7 @@ def test_facts_that_were_moved_while_a_tie_sent_them_elsewhere_go_on_from_there(
     revisions.load(1, *FACTS)
     revisions.tie(2, alias("b", "a"))
     with engine.begin() as tying:
-        own_map(tying, warehouse.generation())
+        own_map(tying)
         moving = run(move_facts, engine)
         wait_until(lambda: locks_waited_for(engine))
         tying.exec_driver_sql("UPDATE user_map SET user_id = identity_id")
@@ -146,7 +168,7 @@ def test_facts_are_looked_through_and_moved_while_others_change_the_map_and_load
 ) -> None:
     revisions.put(1, *FACTS)
     change(engine, "UPDATE events SET user_id = 0", "INSERT INTO pending_spans (table_name) VALUES ('events')")
-    held = Held(revisions.parsed(3, *FACTS))
+    held = held_open(revisions, 3)
     loading = run(revisions.load_parsed, 3, held)
     with held.in_the_middle(), engine.begin() as tying:
         tying.exec_driver_sql("SELECT * FROM user_map FOR UPDATE")
@@ -222,6 +244,7 @@ def test_a_revision_loaded_by_many_at_once_is_in_exactly_once(
     engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
     parsed = revisions.parsed(1, *FACTS)
+    revisions.tie_parsed(1, parsed)
     for _ in range(2):
         running = [run(patiently(revisions.load_parsed), 1, parsed) for _ in range(4)]
         assert {future.result().events for future in running} == {2}
