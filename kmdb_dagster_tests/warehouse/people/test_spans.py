@@ -3,11 +3,13 @@
 from datetime import datetime, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from kmdb_dagster.warehouse.migrations import migrate
+from kmdb_dagster.warehouse.names.ids import UnresolvedError
 from kmdb_dagster.warehouse.people.spans import WEEK, spans_of, widen
 from kmdb_dagster.warehouse.people.user_map import move_facts
 from kmdb_dagster_tests.buckets import T, alias, event, property_set
@@ -67,11 +69,11 @@ def test_facts_from_before_there_were_spans_are_found_by_the_migration(engine: E
 
 def test_a_revision_that_fails_has_its_spans_and_nothing_else(engine: Engine, revisions: Revisions) -> None:
     revisions.load(1, event("came", "a"))
+    parsed = revisions.parsed(2, event("came", "a", t=T + WEEK), alias("a", "b"))
+    revisions.tie_parsed(2, parsed)
+    change(engine, "DELETE FROM aliases")
     before = content(engine)
-    change(engine, "DELETE FROM user_map WHERE identity_id = 1")
-    try:
-        revisions.load(2, event("came", "a", t=T + WEEK))
-    except Exception:  # noqa: BLE001 - which error is another test's business
-        change(engine, "INSERT INTO user_map (identity_id, user_id) VALUES (1, 1)")
+    with pytest.raises(UnresolvedError, match="has 1 alias lines, and 0 of them are in"):
+        revisions.load_parsed(2, parsed)
     assert content(engine) == before
     assert one(engine, "SELECT last_week - first_week FROM identity_spans") == 1
