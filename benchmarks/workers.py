@@ -47,7 +47,6 @@ def import_with(workers: int, folder: Path, server: str, redis: str, revisions: 
         "DATABASE_URL": f"{server}/{names[0]}",
         "DAGSTER_MYSQL_URL": database_url(f"{server}/{names[1]}").render_as_string(hide_password=False),
         "DAGSTER_REDIS_URL": redis,
-        "KMDB_REDIS_URL": redis.replace("/0", f"/{workers}"),
         "KMDB_LOCAL_BUCKET": str(folder / "bucket"),
         "KMDB_REVISIONS_PER_RUN": str(revisions // RUNS),
     }
