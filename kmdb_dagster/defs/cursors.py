@@ -1,5 +1,6 @@
 """What the sensors keep in their cursors. A cursor can be edited in Dagster's UI, so it is validated like any input."""
 
+from datetime import datetime
 from typing import Annotated, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -51,10 +52,16 @@ class AlertCursor(Cursor):
 
 
 class LedgerCursor(Cursor):
-    """The ledger when Dagster's history had all of it: how many revisions were in, and when the latest came in."""
+    """The ledger at the last look, when Dagster's history had all of it but what was under way."""
 
-    imported: int = -1
-    latest: str = ""
+    compared_at: Seconds = 0
+    """When all of it was compared last."""
+    imported: int = 0
+    """How many revisions were in."""
+    latest: datetime | None = None
+    """When the latest of them came in."""
+    under_way: list[tuple[int, int]] = []
+    """The first and last revision of each range of them."""
 
 
 C = TypeVar("C", bound=Cursor)

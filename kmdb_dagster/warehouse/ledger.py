@@ -166,10 +166,18 @@ def in_the_future(engine: Engine) -> int:
 
 
 def imports(engine: Engine) -> tuple[int, datetime | None]:
-    """How many revisions are in, and when the latest of them came in."""
+    """How many revisions are in, and when the latest of them came in. Times in the future count as never."""
+    statement = "SELECT COUNT(imported_at), MAX(IF(imported_at <= UTC_TIMESTAMP(), imported_at, NULL)) FROM revisions"
     with transaction(engine) as connection:
-        row = connection.execute(text("SELECT COUNT(imported_at), MAX(imported_at) FROM revisions")).one()
+        row = connection.execute(text(statement)).one()
     return int(row[0]), row[1]
+
+
+def imported_since(engine: Engine, at: datetime | None) -> list[int]:
+    """The revisions that came in at this time or later, or at any time."""
+    statement = text("SELECT revision FROM revisions WHERE imported_at >= COALESCE(:at, '1970-01-01')")
+    with transaction(engine) as connection:
+        return [int(row[0]) for row in connection.execute(statement, {"at": at})]
 
 
 def counts(engine: Engine, revisions: Collection[int]) -> Iterator[tuple[int, dict[str, int]]]:

@@ -1,5 +1,6 @@
 """What is in and not in Dagster's history is recorded there, and alerts of it end."""
 
+import time
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -182,16 +183,59 @@ def test_more_than_a_run_takes_is_left_to_the_next(
     assert not asks(instance, lost)
 
 
-def test_the_history_is_read_only_when_the_ledger_changed(
+def test_only_what_came_in_since_the_last_look_is_looked_up(
     instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_job(instance, "record_loaded")
     words, cursor = look(instance, lost)
     assert words == "Dagster's history has all 3 imported revisions."
+    change(warehouse.engine, "UPDATE revisions SET imported_at = '2014-01-01' WHERE revision < 4")
     with monkeypatch.context() as patch:
+        asked = instance.get_latest_storage_id_by_partition
         patch.setattr(instance, "get_materialized_partitions", None)
-        assert look(instance, lost, cursor) == (words, cursor)
+        looked_up: list[set[str]] = []
+
+        def look_up(key: dg.AssetKey, kind: dg.DagsterEventType, partitions: set[str]) -> Any:
+            looked_up.append(partitions)
+            return asked(key, kind, partitions)
+
+        patch.setattr(instance, "get_latest_storage_id_by_partition", look_up)
+        assert look(instance, lost, cursor)[0] == words
+        assert looked_up == [{"4"}]
+    change(warehouse.engine, "INSERT INTO revisions (revision, imported_at) VALUES (5, UTC_TIMESTAMP())")
+    assert look(instance, lost, cursor)[0] == ""
+
+
+def test_many_revisions_are_compared_at_once(
+    instance: dg.DagsterInstance, lost: Kmdb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kmdb_dagster.defs.record_loaded.MAX_LOOKED_UP", 2)
+    monkeypatch.setattr(instance, "get_latest_storage_id_by_partition", None)
+    assert asks(instance, lost)
+    run_job(instance, "record_loaded")
+    assert not asks(instance, lost)
+
+
+def test_once_a_day_everything_is_compared(
+    instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_job(instance, "record_loaded")
+    _, cursor = look(instance, lost)
     change(warehouse.engine, "INSERT INTO revisions (revision, imported_at) VALUES (5, '2014-01-01')")
+    assert look(instance, lost, cursor)[0] != ""
+    for days in (2, -2):
+        later = SimpleNamespace(time=lambda days=days: time.time() + days * 86400)
+        monkeypatch.setattr("kmdb_dagster.defs.record_loaded.time", later)
+        assert look(instance, lost, cursor)[0] == ""
+
+
+def test_a_ledger_of_a_clock_that_was_ahead_hides_nothing(
+    instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse
+) -> None:
+    change(warehouse.engine, "UPDATE revisions SET imported_at = '2099-01-01' WHERE revision = 4")
+    run_job(instance, "record_loaded")
+    _, cursor = look(instance, lost)
+    change(warehouse.engine, "INSERT INTO revisions (revision, imported_at) VALUES (5, UTC_TIMESTAMP())")
     assert look(instance, lost, cursor)[0] == ""
 
 
