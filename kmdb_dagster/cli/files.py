@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from kmdb_dagster.escaping import for_terminal
-from kmdb_dagster.export.file_formats import decompressed
+from kmdb_dagster.export.file_formats import decompressed, name_of_other_format
 from kmdb_dagster.export.outcomes import as_json
 from kmdb_dagster.export.reader import read_lines
 from kmdb_dagster.export.records import Event, PropertySet, Reason, Record, Rejected
@@ -42,12 +43,16 @@ def inspect(file: BinaryIO, *, as_lines: bool) -> None:
         kmdb inspect revisions/300.json
         kmdb inspect --json revisions/300.json | grep rejected
     """
-    records = read_lines(decompressed(_chunks(file)))
+    chunks = decompressed(_chunks(file))
+    head = next(chunks, b"")
+    records = read_lines(chain([head], chunks))
     if as_lines:
         for record in records:
             click.echo(for_terminal(json.dumps(as_json(record), ensure_ascii=False)))
     else:
         _summarize(records)
+        if other := name_of_other_format(head):
+            click.echo(f"The file looks like {other}.")
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

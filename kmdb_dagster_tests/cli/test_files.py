@@ -1,5 +1,6 @@
 """The commands on files, which need no setting at all."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -42,6 +43,15 @@ def test_inspect_names_the_first_lines_of_each_reason_and_counts_all(terminal: T
         ["7", "invalid_json (it cannot be read: cut off, damaged, or never JSON), line 1, 2, 3, 4, 5, …"],
         ["1", "not_an_object (it is whole JSON, but a list, string, number, boolean or null), line 8"],
     ]
+
+
+def test_inspect_says_what_a_file_is_that_is_no_export(terminal: Terminal) -> None:
+    ended = terminal.kmdb("inspect", "-", standard_input=b"<html><body>503</body></html>\n")
+    assert ended.out.endswith("The file looks like an HTML page, such as an error page of a proxy.\n")
+
+
+def test_inspect_reads_gzip(terminal: Terminal) -> None:
+    assert terminal.kmdb("inspect", "-", standard_input=gzip.compress(REVISION)).out.split()[:2] == ["6", "lines"]
 
 
 def test_inspect_reads_standard_input(terminal: Terminal) -> None:

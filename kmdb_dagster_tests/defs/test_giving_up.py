@@ -9,8 +9,9 @@ from sqlalchemy import create_engine
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.retries import MAX_RUNS
-from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.errors import KmdbError, PermanentError, TransientError
 from kmdb_dagster.settings import database_url
+from kmdb_dagster.source import BucketUnusableError, FolderBucket, ObjectUnreadableError, StoredObject
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.defs.runs import failure_of, import_range
@@ -97,3 +98,44 @@ def test_maintenance_of_the_server_loses_nothing_and_needs_nobody_however_many_r
     with kmdb.warehouse() as warehouse:
         assert {status.imported for status in ledger.statuses(warehouse.engine).values()} == {True}
     assert watch.ranges() == []
+
+
+def refusing(error: KmdbError, key: str) -> Callable[[FolderBucket, str], StoredObject | None]:
+    """A way to find objects that S3 refuses for one of them."""
+    find = FolderBucket.find
+
+    def refuse(bucket: FolderBucket, wanted: str) -> StoredObject | None:
+        if wanted == key:
+            raise error
+        return find(bucket, wanted)
+
+    return refuse
+
+
+def test_an_object_that_s3_refuses_fails_its_revision_which_the_ledger_lists_and_no_other(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for revision in (1, 2, 3):
+        bucket.put(revision, event("visited site"))
+    refused = refusing(ObjectUnreadableError("revisions/2.json: S3 refuses it (NeverHeardOf)."), "revisions/2.json")
+    monkeypatch.setattr(FolderBucket, "find", refused)
+    said = failure_of(import_range(instance, kmdb, 1, 3))
+    assert "1 of 3 revisions failed; the other 2 are in." in said
+    assert "revision 2, raw_revisions: revisions/2.json: S3 refuses it" in said
+    assert not starts_again(instance)
+    with kmdb.warehouse() as opened:
+        assert [revision for revision, _ in ledger.failures(opened.engine)] == [2]
+
+
+def test_credentials_that_expire_end_the_run_and_fail_no_revision(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for revision in (1, 2, 3):
+        bucket.put(revision, event("visited site"))
+    monkeypatch.setattr(FolderBucket, "find", refusing(BucketUnusableError("They have expired."), "revisions/2.json"))
+    said = failure_of(import_range(instance, kmdb, 1, 3))
+    assert "Revision 2, raw_revisions: They have expired. No other revision can be read either" in said
+    assert not starts_again(instance)
+    with kmdb.warehouse() as opened:
+        assert ledger.failures(opened.engine) == []
+        assert set(ledger.statuses(opened.engine)) <= {1}

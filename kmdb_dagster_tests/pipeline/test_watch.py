@@ -153,3 +153,8 @@ def test_a_revision_that_vanished_has_not_changed() -> None:
 
 def test_untouched_are_those_that_are_neither_dealt_with_nor_under_way() -> None:
     assert untouched([9, 1, 2, 3, 4], {1}, {3, 4}) == [2, 9]
+
+
+def test_an_etag_that_became_weak_or_strong_is_no_change() -> None:
+    statuses = dict([status(1, 'W/"a"'), status(2, "b"), status(3, "W/c"), status(4, "d"), status(5, None)])
+    assert changed(seen({1: "a", 2: 'W/"b"', 3: '"c"', 4: "W/e", 5: "f"}), statuses) == [4, 5]
