@@ -4,6 +4,7 @@ An option is mapped if it means the same there, dropped if it does not matter he
 Names count without case, ``-`` and ``_``: ``ssl-mode``, ``sslMode`` and ``ssl_mode`` are one option.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 RENAMED = {
@@ -43,6 +44,8 @@ CHECKED = {
 }
 TIMEOUTS = {"readtimeout", "writetimeout", "sockettimeout"}
 
+MIN_MILLISECONDS = 1000
+
 NAME_A_CA = (
     "checks no certificate. Write ssl_ca=/etc/ssl/certs/ca-certificates.crt in its place, or the file of your "
     "provider's CA certificate: this requires TLS and the right certificate"
@@ -57,11 +60,18 @@ def client_options(given: Mapping[str, str | tuple[str, ...]]) -> dict[str, str]
     """
     plain = {name: _only(name, value) for name, value in given.items()}
     options = dict(_mapped(plain))
-    if "ssl_ca" in options:
+    mode = next((name for name in plain if _bare(name) == "sslmode"), None)
+    if _names_authority(plain):
         options["ssl_mode"] = CHECKED.get(_bare(options.get("ssl_mode", "")), "VERIFY_IDENTITY")
-    elif "ssl_mode" in options:
-        options["ssl_mode"] = _mode(next(name for name in plain if _bare(name) == "sslmode"), options["ssl_mode"])
+    elif mode:
+        options["ssl_mode"] = _mode(mode, options["ssl_mode"])
+    elif own := next((name for name in plain if _bare(name) in {"sslcert", "sslkey", "sslcipher"}), None):
+        raise ValueError(f"its option {own} {NAME_A_CA}")
     return options
+
+
+def _names_authority(given: Mapping[str, str]) -> bool:
+    return any(_bare(name) in {"sslca", "sslcapath"} for name in given)
 
 
 def _only(name: str, value: str | tuple[str, ...]) -> str:
@@ -71,7 +81,7 @@ def _only(name: str, value: str | tuple[str, ...]) -> str:
 
 
 def _mapped(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    has_ca = any(_bare(name) == "sslca" for name in given)
+    has_ca = _names_authority(given)
     for name, value in given.items():
         bare = _bare(name)
         if bare in WITHOUT_EFFECT:
@@ -81,7 +91,7 @@ def _mapped(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         elif bare in TIMEOUTS:
             raise ValueError(f"its option {name} is not known here. Remove it, and set KMDB_DATABASE_TIMEOUT_SECONDS")
         elif bare in RENAMED:
-            yield RENAMED[bare], value
+            yield RENAMED[bare], _seconds(name, value) if bare == "connecttimeout" else value
         else:
             raise ValueError(f"its option {name} is not known. Remove it. Known: {', '.join(sorted(RENAMED.values()))}")
 
@@ -102,6 +112,13 @@ def _mode(name: str, value: str) -> str:
     if _bare(value) not in CHECKED:
         raise ValueError(f"its option {name} {NAME_A_CA}")
     return CHECKED[_bare(value)]
+
+
+def _seconds(name: str, value: str) -> str:
+    """JDBC counts milliseconds: a connection is not waited for longer than a quarter of an hour."""
+    if not re.fullmatch(r"[1-9]\d{0,6}", value):
+        raise ValueError(f"its option {name} is no number of seconds")
+    return value if int(value) < MIN_MILLISECONDS else str(-(-int(value) // 1000))
 
 
 def _bare(name: str) -> str:

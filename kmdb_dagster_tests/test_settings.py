@@ -211,9 +211,11 @@ VERIFIED = {"ssl_ca": CA, "ssl_mode": "VERIFY_IDENTITY"}
         (f"sslca={CA}&sslverify=true&useSSL=true", VERIFIED),
         (f"ssl_ca={CA}&ssl_verify_cert=true&ssl_verify_identity=true", VERIFIED),
         (f"sslMode=VERIFY_IDENTITY&sslca={CA}&sslkey=/k&sslcert=/c", {**VERIFIED, "ssl_key": "/k", "ssl_cert": "/c"}),
+        ("ssl_capath=/etc/ssl/certs", {"ssl_capath": "/etc/ssl/certs", "ssl_mode": "VERIFY_IDENTITY"}),
         ("sslMode=DISABLED", {"ssl_mode": "DISABLED"}),
         ("ssl-mode=disable", {"ssl_mode": "DISABLED"}),
         ("socket=/run/mysqld.sock&connectTimeout=5", {"unix_socket": "/run/mysqld.sock", "connect_timeout": "5"}),
+        ("connectTimeout=5000", {"connect_timeout": "5"}),
     ],
 )
 def test_options_as_providers_rails_and_jdbc_write_them_mean_the_same(options: str, meant: dict[str, str]) -> None:
@@ -229,6 +231,8 @@ def test_options_as_providers_rails_and_jdbc_write_them_mean_the_same(options: s
         ("useSSL=true", "its option useSSL checks no certificate. Write ssl_ca="),
         ("sslaccept=strict", "its option sslaccept checks no certificate. Write ssl_ca="),
         (f"ssl_ca={CA}&sslverify=false", "its option sslverify turns off what ssl_ca asks for"),
+        ("sslcert=/c&sslkey=/k", "its option sslcert checks no certificate. Write ssl_ca="),
+        ("connect_timeout=soon", "its option connect_timeout is no number of seconds"),
         ("socketTimeout=5000", "its option socketTimeout .* KMDB_DATABASE_TIMEOUT_SECONDS"),
         ("sslca=a&sslca=b", "its option sslca is there twice"),
         ("init_command=SET+x", "its option init_command is not known. Remove it"),

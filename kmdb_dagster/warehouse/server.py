@@ -93,7 +93,7 @@ def connect(url: URL, timeout_seconds: int = WHOLE_TABLES_TIMEOUT_SECONDS, pool:
         connect_args={
             "init_command": session,
             # It holds for the server's greeting too. The others hold for each read and write from then on.
-            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "connect_timeout": int(str(url.query.get("connect_timeout", CONNECT_TIMEOUT_SECONDS))),
             "read_timeout": timeout_seconds,
             "write_timeout": timeout_seconds,
             "local_infile": 1,
