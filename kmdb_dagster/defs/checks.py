@@ -13,6 +13,7 @@ from kmdb_dagster.defs.revisions import registered
 from kmdb_dagster.export.layout import ranges_in_words
 from kmdb_dagster.pipeline.watch import untouched
 from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.warehouse.consistency import REALIAS, findings
 from kmdb_dagster.warehouse.ddl.indexes import indexes_wait
 from kmdb_dagster.warehouse.ddl.partitions import covered_until, overflowing, read_partitions
 from kmdb_dagster.warehouse.people import checks
@@ -42,6 +43,7 @@ def facts_under_their_person(kmdb: Kmdb) -> dg.AssetCheckResult:
             "misplaced_rows": found.rows,
             "rows_waiting_to_be_moved": found.waiting,
             "spans_waiting_for_realias": found.spans,
+            **({"repair": REALIAS} if found.rows else {}),
         },
     )
 
@@ -151,7 +153,32 @@ def indexes_are_there(kmdb: Kmdb) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=passed, severity=WARN)
 
 
+@dg.asset_check(
+    asset=EVENTS.key,
+    description="The tables agree with each other: names, identities, spans, aliases, rejected lines and state rows "
+    "are what the ledger and the facts say. Edits by hand break that. `repair` names the commands that restore it, in "
+    "the order in which to run them (docs/operations.md).",
+)
+def bookkeeping_agrees(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at every table."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        found = findings(warehouse.engine)
+    records = [
+        dg.TableRecord({"what": finding.what, "rows": finding.rows, "revisions": ranges_in_words(finding.revisions)})
+        for finding in found
+    ]
+    columns = [dg.TableColumn("what"), dg.TableColumn("rows", "int"), dg.TableColumn("revisions")]
+    return dg.AssetCheckResult(
+        passed=not found,
+        metadata={
+            "found": dg.MetadataValue.table(records, schema=dg.TableSchema(columns)),
+            **({"repair": "; then ".join(dict.fromkeys(finding.repair for finding in found))} if found else {}),
+        },
+    )
+
+
 CHECKS = [
+    bookkeeping_agrees,
     facts_under_their_person,
     squished_people,
     indexes_are_there,

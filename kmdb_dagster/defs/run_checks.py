@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from kmdb_dagster.pipeline import patiently
 from kmdb_dagster.warehouse import counting, ledger
+from kmdb_dagster.warehouse.consistency import import_commands
 
 EVENTS = dg.AssetKey("events")
 MOST_NAMED = 100
@@ -35,17 +36,23 @@ def results(
     looked_at = {"revisions": len(revisions) if revisions is not None else "all"}
     if ACCOUNTED.key in selected:
         lost = patiently(ledger.unaccounted)(engine, revisions)
-        yield _result(ACCOUNTED, not lost, {**looked_at, "not_accounted_for": lost[:MOST_NAMED]})
+        yield _result(
+            ACCOUNTED, not lost, {**looked_at, "not_accounted_for": lost[:MOST_NAMED], **_repair(import_commands(lost))}
+        )
     if AGREE.key in selected:
         if revisions is None:
             wrong = patiently(counting.wrong_anywhere)(engine)
         else:
             wrong = patiently(counting.wrong_among)(engine, revisions)
-        yield _result(AGREE, not wrong, {**looked_at, "wrong": _table(wrong)})
+        yield _result(AGREE, not wrong, {**looked_at, "wrong": _table(wrong), **_repair(counting.repair(wrong))})
 
 
 def _result(spec: dg.AssetCheckSpec, passed: bool, metadata: dict[str, Any]) -> dg.AssetCheckResult:  # noqa: FBT001 - its place says it
     return dg.AssetCheckResult(check_name=spec.name, asset_key=spec.asset_key, passed=passed, metadata=metadata)
+
+
+def _repair(commands: str) -> dict[str, str]:
+    return {"repair": commands} if commands else {}
 
 
 def _table(wrong: Sequence[counting.Wrong]) -> dg.TableMetadataValue:

@@ -102,7 +102,13 @@ def load(pipeline: Pipeline, revision: int) -> Figures:
     for _ in range(MAX_RESOLUTIONS):
         parsed = ParsedFile(pipeline.lake.parsed(revision), revision)
         try:
-            entry = load_revision(pipeline.warehouse.engine, revision, parsed, batch_size=pipeline.batch_size)
+            entry = load_revision(
+                pipeline.warehouse.engine,
+                revision,
+                parsed,
+                batch_size=pipeline.batch_size,
+                leftovers=pipeline.warehouse.leftover_facts,
+            )
         except UnresolvedError as error:
             log.info("%s Resolving it again.", error)
             _resolve(pipeline, revision)

@@ -68,11 +68,11 @@ class Span(NamedTuple):
     t_max: datetime | None
 
 
-def claim(connection: Connection, revision: int) -> Span | None:
+def claim(connection: Connection, revision: int) -> bool:
     """Take a revision for this transaction: whoever wants the same one waits.
 
     Returns:
-        The span of the facts that are in; None if it is not in.
+        Whether the ledger says that it is in.
 
     Raises:
         TransientError: another one that had it failed at the same time.
@@ -83,12 +83,12 @@ def claim(connection: Connection, revision: int) -> Span | None:
         text("INSERT INTO revisions (revision) VALUES (:revision) ON DUPLICATE KEY UPDATE revision = revision"), number
     )
     found = connection.execute(
-        text("SELECT imported_at, t_min, t_max FROM revisions WHERE revision = :revision FOR UPDATE"), number
+        text("SELECT imported_at FROM revisions WHERE revision = :revision FOR UPDATE"), number
     ).one_or_none()
     if found is None:
         # MariaDB: the row that was in the way of ours went with the transaction that had made it.
         raise TransientError(f"Revision {revision} was being loaded by another process, which failed.")
-    return Span(found.t_min, found.t_max) if found.imported_at else None
+    return found.imported_at is not None
 
 
 def lock(connection: Connection, revisions: Iterable[int]) -> dict[int, Span]:

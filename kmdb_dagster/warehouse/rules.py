@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, bindparam, text
 
 from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.warehouse.server import transaction
+from kmdb_dagster.warehouse.state_rows import required
 
 RULE_WAITS = (
     "placeholder_identities, ignored_users or KMDB_NUMERIC_APART ask for another rule than the user map follows: run "
@@ -38,7 +39,8 @@ class Rule(NamedTuple):
 
 def rule_in_force(connection: Connection) -> Rule:
     """The rule that the map follows."""
-    found = connection.execute(text("SELECT placeholders, numeric_apart, ignored FROM map_state WHERE id = 1")).one()
+    statement = text("SELECT placeholders, numeric_apart, ignored FROM map_state WHERE id = 1")
+    found = required("map_state", connection.execute(statement).one_or_none())
     ignored = map(bytes.fromhex, json.loads(found.ignored or "[]"))
     return Rule(frozenset(json.loads(found.placeholders or "[]")), bool(found.numeric_apart), frozenset(ignored))
 

@@ -9,8 +9,11 @@ from kmdb_dagster.errors import TransientError
 from kmdb_dagster.export.forgotten import Forgotten
 from kmdb_dagster.warehouse.ddl.flush import FLUSHING
 from kmdb_dagster.warehouse.forgotten import forget_tied, read_forgotten
+from kmdb_dagster.warehouse.leftovers import Leftovers
+from kmdb_dagster.warehouse.models import FACTS
 from kmdb_dagster.warehouse.schema_version import check_connections
 from kmdb_dagster.warehouse.server import WHOLE_TABLES_TIMEOUT_SECONDS, connect, transaction
+from kmdb_dagster.warehouse.state_rows import required
 
 
 class Warehouse:
@@ -19,6 +22,8 @@ class Warehouse:
     def __init__(self, url: URL, timeout_seconds: int = WHOLE_TABLES_TIMEOUT_SECONDS) -> None:
         self.engine = connect(url, timeout_seconds)
         check_connections(self.engine)
+        self.leftover_facts = Leftovers(*FACTS)
+        self.leftover_aliases = Leftovers("aliases")
 
     @property
     def name(self) -> str:
@@ -33,7 +38,8 @@ class Warehouse:
             TransientError: the warehouse is being flushed.
         """
         with transaction(self.engine) as connection:
-            found = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1")).scalar_one()
+            row = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1")).scalar()
+            found = required("warehouse_state", row)
         if found == FLUSHING:
             raise TransientError(f"{self.name} is being flushed. If nobody does, run `kmdb flush` to its end.")
         return str(found)

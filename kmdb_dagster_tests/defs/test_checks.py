@@ -13,6 +13,7 @@ from kmdb_dagster_tests.warehouse.revisions import change, one
 ALL = (
     "lines_accounted_for",
     "facts_agree_with_ledger",
+    "bookkeeping_agrees",
     "facts_under_their_person",
     "squished_people",
     "no_failed_or_missing_revisions",
@@ -144,7 +145,7 @@ def test_the_night_finds_what_is_wrong_with_all_that_is_in_and_reports_how_it_we
     found = evaluations(run_job(instance, "check_everything"))
     assert {name for name, check in found.items() if check.passed} == {"squished_people", "indexes_are_there"}
     errors = {name for name, check in found.items() if check.severity == dg.AssetCheckSeverity.ERROR}
-    assert errors == {*ALL[:3], "no_failed_or_missing_revisions"}
+    assert errors == {*ALL[:4], "no_failed_or_missing_revisions"}
     assert plainly(found["no_failed_or_missing_revisions"]) == {
         "failed": "2",
         "missing": "3..4",
@@ -154,6 +155,28 @@ def test_the_night_finds_what_is_wrong_with_all_that_is_in_and_reports_how_it_we
     assert plainly(found["future_is_covered"])["rows_in_the_overflow_of"] == "events"
     wrong = found["facts_agree_with_ledger"].metadata["wrong"].value.records  # type: ignore[union-attr]  # a table
     assert [record.data["revision"] for record in wrong] == [0, 1]
+
+
+def test_a_check_that_finds_an_edit_by_hand_names_the_commands_that_repair_it(imported: Imported) -> None:
+    instance, warehouse = imported
+    assert checked(instance, "bookkeeping_agrees").passed
+    change(
+        warehouse.engine,
+        "DELETE FROM users WHERE name = 'bob'",
+        "UPDATE events SET user_id = 99",
+        "UPDATE revisions SET imported = 0, events = 7",
+    )
+    found = evaluations(run_job(instance, "check_everything"))
+    repairs = {name: plainly(check)["repair"] for name, check in found.items() if "repair" in check.metadata}
+    assert repairs == {
+        "bookkeeping_agrees": "`kmdb realias`; then `kmdb import 1`",
+        "facts_under_their_person": "`kmdb realias`",
+        "facts_agree_with_ledger": "Revisions in the bucket: `kmdb import 1`. ",
+        "lines_accounted_for": "`kmdb import 1`",
+    }
+    table = found["bookkeeping_agrees"].metadata["found"].value.records  # type: ignore[union-attr]  # a table
+    assert {record.data["revisions"] for record in table} == {"none", "1"}
+    assert "bob" not in str([record.data for record in table])
 
 
 def test_a_run_checks_its_own_revisions(imported: Imported, kmdb: Kmdb, bucket: FolderOfRevisions) -> None:

@@ -54,6 +54,7 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     ]
     assert sorted(schedule.name for schedule in repository.schedule_defs) == ["check_every_night", "cover_the_future"]
     assert sorted(key.to_user_string() for key in graph.asset_check_keys) == [
+        "events:bookkeeping_agrees",
         "events:facts_agree_with_ledger",
         "events:facts_under_their_person",
         "events:future_is_covered",

@@ -62,11 +62,11 @@ class Revisions:
 
     def __init__(self, warehouse: Warehouse, folder: Path) -> None:
         self.warehouse = warehouse
-        self._folder = folder
+        self.folder = folder
 
     def parsed(self, revision: int, *lines: bytes) -> ParsedFile:
         """The Parquet of these lines."""
-        path = self._folder / f"{revision}.parquet"
+        path = self.folder / f"{revision}.parquet"
         write_parsed(path, revision, RawFile(None, etag_of(lines), sum(map(len, lines))), read_lines(lines))
         return ParsedFile(path, revision)
 

@@ -45,4 +45,8 @@ def flush(engine: Engine) -> None:
 
 
 def _set_generation(connection: Connection, generation: str) -> None:
-    connection.execute(text("UPDATE warehouse_state SET generation = :new WHERE id = 1"), {"new": generation})
+    # Not UPDATE: without its row the warehouse would stay open while it is emptied.
+    connection.execute(
+        text("INSERT INTO warehouse_state (id, generation) VALUES (1, :new) ON DUPLICATE KEY UPDATE generation = :new"),
+        {"new": generation},
+    )

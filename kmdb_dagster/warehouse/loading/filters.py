@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from kmdb_dagster.warehouse.state_rows import required
+
 
 class Filters(NamedTuple):
     """Names as they stand in the tables, compared exactly, and the day on which what is kept begins."""
@@ -23,7 +25,8 @@ class Filters(NamedTuple):
 
 def read_filters(connection: Connection) -> Filters:
     """The filters as they are now."""
-    facts_from = connection.execute(text("SELECT facts_from FROM warehouse_state WHERE id = 1")).scalar_one()
+    state = connection.execute(text("SELECT facts_from FROM warehouse_state WHERE id = 1")).one_or_none()
+    facts_from = required("warehouse_state", state).facts_from
     users, events, properties = (_names(connection, table) for table in Filters._fields[:3])
     return Filters(users, events, properties, facts_from)
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake.files import disk
+from kmdb_dagster.warehouse.leftovers import DUPLICATE_KEY, RowsInTheWayError
 from kmdb_dagster.warehouse.mysql_errors import NOT_READY, error_number
 from kmdb_dagster.warehouse.server import insert
 
@@ -39,6 +40,7 @@ def send(connection: Connection, table: str, rows: pa.Table) -> None:
     """Put rows into a table.
 
     Raises:
+        RowsInTheWayError: rows with these ids are there.
         PermanentError: the server did not take each of them as it was.
     """
     if not rows.num_rows:
@@ -65,9 +67,11 @@ def _load_data(connection: Connection, table: str, rows: pa.Table) -> None:
     if taken != rows.num_rows or driver.warning_count():
         # Their text may quote a value; their numbers do not.
         numbers = sorted({row[1] for row in connection.exec_driver_sql("SHOW WARNINGS")})
+        if numbers == [DUPLICATE_KEY]:
+            raise RowsInTheWayError(f"{rows.num_rows - taken} rows are in {table!r} already.")
         raise PermanentError(
             f"The server took {taken} of {rows.num_rows} rows into {table!r}, with warnings {numbers}. Nothing of it "
-            "is kept. 1062 means that rows are there which the ledger does not know of."
+            "is kept."
         )
 
 

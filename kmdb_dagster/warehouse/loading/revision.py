@@ -17,6 +17,7 @@ from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.lake import Blotter, ParsedFile
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.forgotten import being_forgotten, read_forgotten
+from kmdb_dagster.warehouse.leftovers import Leftovers
 from kmdb_dagster.warehouse.loading.facts import (
     Facts,
     Numbers,
@@ -30,7 +31,7 @@ from kmdb_dagster.warehouse.loading.facts import (
 )
 from kmdb_dagster.warehouse.loading.filters import Filters, read_filters
 from kmdb_dagster.warehouse.loading.infile import send
-from kmdb_dagster.warehouse.models import FACTS, MAX_LINE, row_id
+from kmdb_dagster.warehouse.models import FACTS, MAX_LINE, id_range
 from kmdb_dagster.warehouse.names.ids import PersonOf, UnresolvedError, key_ids, persons_of
 from kmdb_dagster.warehouse.people import user_map
 from kmdb_dagster.warehouse.people.aliases import count_aliases, read_resolved
@@ -46,23 +47,34 @@ FATES = np.array(["ignored", "blank", "rejected", "imported"])
 """Of a line. If its records end in different ways, the last of these counts."""
 
 
-def load_revision(engine: Engine, revision: int, parsed: ParsedFile, *, batch_size: int) -> ledger.Entry:
+def load_revision(
+    engine: Engine, revision: int, parsed: ParsedFile, *, batch_size: int, leftovers: Leftovers | None = None
+) -> ledger.Entry:
     """Put the facts of a revision in place of those it had.
 
     Every id is looked up by digest in the same transaction (`warehouse.names.ids`).
 
+    Args:
+        engine: the warehouse.
+        revision: its number.
+        parsed: its Parquet.
+        batch_size: how many records are held in memory.
+        leftovers: what is known of rows that the ledger does not know; None: nothing.
+
     Raises:
+        RowsInTheWayError: there are rows that the ledger does not know, since a moment ago: load it again.
         UnresolvedError: its names or aliases are not in, or are those of another file: resolve it, then load it again.
         PermanentError: it has more lines than row ids can number.
     """
-    with transaction(engine) as connection:
+    leftovers = leftovers or Leftovers(*FACTS)
+    with transaction(engine) as connection, leftovers.retried():
         hold_generation(connection)
         # Before the work, so that a revision that is not resolved costs little; again when the map is held.
         _check_resolved(connection, revision, parsed.etag)
         version = map_version(connection)
-        span = ledger.claim(connection, revision)
-        if span is not None:
-            _delete(connection, revision, span)
+        if ledger.claim(connection, revision) or leftovers.may_be_there(connection, revision):
+            _delete(connection, revision)
+        connection.execute(text("DELETE FROM rejected_lines WHERE revision = :revision"), {"revision": revision})
         loading = _Loading(connection, revision, read_filters(connection))
         forgotten = read_forgotten(connection)
         for piece in pieces(map(Blotter(forgotten), parsed.batches(batch_size))):
@@ -93,17 +105,10 @@ def _check_aliases(connection: Connection, revision: int, aliases: int) -> None:
         raise UnresolvedError(f"Revision {revision} has {aliases} alias lines, and {stored} of them are in `aliases`.")
 
 
-def _delete(connection: Connection, revision: int, span: ledger.Span) -> None:
-    """Delete the facts of a revision: by its range of ids, within the partitions that hold it only."""
-    connection.execute(text("DELETE FROM rejected_lines WHERE revision = :revision"), {"revision": revision})
-    if span.t_min is None:
-        return
-    where = {"first": row_id(revision, 0), "last": row_id(revision + 1, 0) - 1, **span._asdict()}
+def _delete(connection: Connection, revision: int) -> None:
+    """Delete the facts of a revision: by its range of ids, wherever they are, since a span may have been edited."""
     for table in FACTS:
-        connection.execute(
-            text(f"DELETE FROM {table} WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"),  # noqa: S608
-            where,
-        )
+        connection.execute(text(f"DELETE FROM {table} WHERE id BETWEEN :first AND :last"), id_range(revision))  # noqa: S608
 
 
 class _Loading:

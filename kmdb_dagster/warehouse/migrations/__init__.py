@@ -6,12 +6,13 @@ from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.warehouse.schema_version import require_known
 from kmdb_dagster.warehouse.server import connect, named_lock, server_of
+from kmdb_dagster.warehouse.state_rows import restore_warehouse_state
 
 LOCK_SECONDS = 60
 
 
 def migrate(engine: Engine) -> tuple[str | None, str | None]:
-    """Bring the schema up to date; does nothing if it is.
+    """Bring the schema up to date, and restore the row of ``warehouse_state``; does nothing if all is there.
 
     Returns:
         The schema's version before and after.
@@ -37,6 +38,7 @@ def _migrate(engine: Engine) -> tuple[str | None, str | None]:
         configuration.set_main_option("script_location", "kmdb_dagster.warehouse:migrations")
         configuration.attributes["connection"] = connection
         command.upgrade(configuration, "head")
+        restore_warehouse_state(connection)
         return before, _version(connection)
 
 

@@ -16,15 +16,16 @@ from kmdb_dagster.errors import TransientError
 from kmdb_dagster.export.forgotten import NOBODY, Forgotten
 from kmdb_dagster.export.people import Numbers, Rank, Ties, components, rank, stands_for
 from kmdb_dagster.warehouse.forgotten import MEANWHILE, read_forgotten
+from kmdb_dagster.warehouse.leftovers import Leftovers
 from kmdb_dagster.warehouse.models import id_range
 from kmdb_dagster.warehouse.names.ids import identity_ids
-from kmdb_dagster.warehouse.people.graph import people_of
+from kmdb_dagster.warehouse.people.graph import UnnamedError, people_of
 from kmdb_dagster.warehouse.people.map_lock import own_map
 from kmdb_dagster.warehouse.people.user_map import assign, persons
 from kmdb_dagster.warehouse.rules import Rule, settled_rule, untied_ids
 from kmdb_dagster.warehouse.server import in_parts, insert, transaction
 
-OF_REVISION = "FROM aliases WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"
+OF_REVISION = "FROM aliases WHERE id BETWEEN :first AND :last"
 
 
 class AliasLine(NamedTuple):
@@ -63,6 +64,7 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
     *,
     numeric_apart: bool = False,
     forgotten: Forgotten = NOBODY,
+    leftovers: Leftovers | None = None,
 ) -> int:
     """Store the alias lines of a revision in place of those it had, and bring the map up to date with them.
 
@@ -76,6 +78,7 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
         lines: all of its alias lines, in order. Their identities are interned.
         numeric_apart: what KMDB_NUMERIC_APART says; it counts only where there is no alias yet (`warehouse.rules`).
         forgotten: whose aliases were left out of ``lines``.
+        leftovers: what is known of rows that ``resolved_revisions`` does not know; None: nothing.
 
     Returns:
         How many identities got another person.
@@ -83,17 +86,21 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
     Raises:
         TransientError: somebody else was forgotten meanwhile.
         UnresolvedError: an identity is no longer in: intern it again.
+        RowsInTheWayError: there are rows that are not known, since a moment ago: try again.
     """
     with transaction(engine) as connection:
         if _is_stored(connection, revision, etag, lines):
             return 0
-    with transaction(engine) as connection:
+    leftovers = leftovers or Leftovers("aliases")
+    with transaction(engine) as connection, leftovers.retried():
         own_map(connection)
         if read_forgotten(connection).digests != forgotten.digests:
             raise TransientError(MEANWHILE)
         rule = settled_rule(connection, numeric_apart=numeric_apart)
-        before, ties = _stored(connection, revision), _with_ids(connection, lines)
-        _remove(connection, revision)
+        known = read_resolved(connection, revision) or leftovers.may_be_there(connection, revision)
+        before, ties = _stored(connection, revision) if known else [], _with_ids(connection, lines)
+        if before:
+            connection.execute(text(f"DELETE {OF_REVISION}"), id_range(revision))
         _store(connection, revision, etag, ties)
         pairs, pairs_before = _pairs(ties, rule), _pairs(before, rule)
         # Kept apart, an identity may go elsewhere by a new tie, or by another time of the same.
@@ -112,13 +119,19 @@ def read_resolved(connection: Connection, revision: int) -> Resolved | None:
 
 def count_aliases(connection: Connection, revision: int) -> int:
     """How many alias lines of a revision are stored."""
-    where = _place(connection, revision)
-    return int(connection.execute(text(f"SELECT COUNT(*) {OF_REVISION}"), where).scalar_one()) if where else 0
+    found = read_resolved(connection, revision)
+    if found is None or found.t_min is None or found.t_max is None:
+        return 0
+    # Within their times: the server looks into few time partitions.
+    where = {**id_range(revision), "t_min": found.t_min, "t_max": found.t_max}
+    statement = text(f"SELECT COUNT(*) {OF_REVISION} AND t BETWEEN :t_min AND :t_max")
+    return int(connection.execute(statement, where).scalar_one())
 
 
 def _is_stored(connection: Connection, revision: int, etag: str | None, lines: list[AliasLine]) -> bool:
     resolved = read_resolved(connection, revision)
-    if resolved is None or resolved.etag != etag:
+    times = [line.t for line in lines]
+    if resolved != Resolved(etag, min(times, default=None), max(times, default=None)):
         return False
     return _stored(connection, revision) == _with_ids(connection, lines)
 
@@ -129,22 +142,9 @@ def _with_ids(connection: Connection, lines: list[AliasLine]) -> list[Tie]:
 
 
 def _stored(connection: Connection, revision: int) -> list[Tie]:
-    where = _place(connection, revision)
+    """Return the stored alias lines of a revision, wherever they are: their times may have been edited."""
     statement = f"SELECT id, t, name1, name2, identity1_id, identity2_id {OF_REVISION} ORDER BY id"
-    return [Tie(*row) for row in connection.execute(text(statement), where)] if where else []
-
-
-def _place(connection: Connection, revision: int) -> dict[str, int | datetime] | None:
-    """Where the alias lines of a revision are, if it has any. Without their times every partition is looked into."""
-    found = read_resolved(connection, revision)
-    if found is None or found.t_min is None or found.t_max is None:
-        return None
-    return {**id_range(revision), "t_min": found.t_min, "t_max": found.t_max}
-
-
-def _remove(connection: Connection, revision: int) -> None:
-    if where := _place(connection, revision):
-        connection.execute(text(f"DELETE {OF_REVISION}"), where)
+    return [Tie(*row) for row in connection.execute(text(statement), id_range(revision))]
 
 
 def _store(connection: Connection, revision: int, etag: str | None, ties: list[Tie]) -> None:
@@ -224,4 +224,7 @@ def _identities_of(connection: Connection, people: Collection[int]) -> list[tupl
 def _ranks_of(connection: Connection, identities: Collection[int]) -> dict[int, Rank]:
     """How each of these identities ranks among those of its person."""
     found = in_parts(connection, "SELECT id, name FROM users WHERE id IN :ids", identities)
+    if len(found) < len(set(identities)):
+        lost = len(set(identities)) - len(found)
+        raise UnnamedError(f"`users` lacks {lost} identities that `aliases` or `user_map` has. Run `kmdb realias`.")
     return {int(identity): rank(name) for identity, name in found}

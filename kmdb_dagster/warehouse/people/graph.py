@@ -16,18 +16,23 @@ Names = Callable[[Numbers], list[Any]]
 """Given identities in order, gives their names in the same order, as arrays of Arrow's."""
 
 
+class UnnamedError(PermanentError):
+    """Identities have no row in ``users``."""
+
+
 def people_of(lines: Ties, others: Numbers, names: Names, *, apart: bool) -> tuple[Numbers, Numbers]:
     """The identities of these alias lines, and ``others``, in order, and the person of each.
 
     Raises:
-        PermanentError: some of them have no name.
+        UnnamedError: some of them have no name.
     """
     identities = np.unique(np.concatenate([lines.one, lines.other, others]))
     differ = lines.one != lines.other
     one, other = (np.searchsorted(identities, end[differ]) for end in (lines.one, lines.other))
     found = pa.chunked_array(names(identities), pa.large_string())
     if len(found) < len(identities):
-        raise PermanentError(f"`aliases` names {len(identities) - len(found)} identities that `users` lacks.")
+        lost = len(identities) - len(found)
+        raise UnnamedError(f"`users` lacks {lost} identities that `aliases` or `user_map` has. Run `kmdb realias`.")
     return identities, identities[persons(Ties(one, other, lines.t[differ]), ranking(found), apart=apart)]
 
 

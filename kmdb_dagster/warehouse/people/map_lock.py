@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse.ddl.flush import FLUSHING
+from kmdb_dagster.warehouse.state_rows import required
 
 BEING_FLUSHED = "The warehouse is being flushed. If no process does that, run `kmdb flush` to its end."
 
@@ -27,7 +28,8 @@ def hold_generation(connection: Connection, generation: str | None = None) -> No
     Raises:
         TransientError: the warehouse is being flushed, or was flushed since ``generation``.
     """
-    found = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1 LOCK IN SHARE MODE")).scalar()
+    row = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1 LOCK IN SHARE MODE")).scalar()
+    found = required("warehouse_state", row)
     if found == FLUSHING:
         raise TransientError(BEING_FLUSHED)
     if generation not in {None, found}:
@@ -40,8 +42,8 @@ def own_generation(connection: Connection, generation: str) -> None:
     Raises:
         TransientError: the warehouse was flushed.
     """
-    found = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1 FOR UPDATE")).scalar()
-    if found != generation:
+    row = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1 FOR UPDATE")).scalar()
+    if required("warehouse_state", row) != generation:
         raise TransientError("The warehouse was flushed meanwhile.")
 
 
@@ -52,7 +54,8 @@ def own_map(connection: Connection, generation: str | None = None) -> None:
         TransientError: as for `hold_generation`.
     """
     hold_generation(connection, generation)
-    connection.execute(text("SELECT version FROM map_state WHERE id = 1 FOR UPDATE"))
+    row = connection.execute(text("SELECT version FROM map_state WHERE id = 1 FOR UPDATE")).scalar()
+    required("map_state", row)
 
 
 def count_change(connection: Connection) -> None:
@@ -62,7 +65,8 @@ def count_change(connection: Connection) -> None:
 
 def map_version(connection: Connection) -> int:
     """To be read before any person is."""
-    return int(connection.execute(text("SELECT version FROM map_state WHERE id = 1")).scalar_one())
+    row = connection.execute(text("SELECT version FROM map_state WHERE id = 1")).scalar()
+    return int(required("map_state", row))
 
 
 def hold_map(connection: Connection, version: int) -> bool:
@@ -71,5 +75,5 @@ def hold_map(connection: Connection, version: int) -> bool:
     Returns:
         Whether it is still of this version: then every person that was read since is right.
     """
-    found = connection.execute(text("SELECT version FROM map_state WHERE id = 1 LOCK IN SHARE MODE")).scalar_one()
-    return bool(found == version)
+    row = connection.execute(text("SELECT version FROM map_state WHERE id = 1 LOCK IN SHARE MODE")).scalar()
+    return bool(required("map_state", row) == version)

@@ -18,15 +18,34 @@ from sqlalchemy import Connection, Engine, text
 from kmdb_dagster.export.people import Numbers, Ties
 from kmdb_dagster.warehouse.ddl.partitions import Partition, read_partitions
 from kmdb_dagster.warehouse.models import FACTS
-from kmdb_dagster.warehouse.people import user_map
+from kmdb_dagster.warehouse.names.interning import intern_identities
+from kmdb_dagster.warehouse.people import spans, user_map
 from kmdb_dagster.warehouse.people.graph import people_of, without
 from kmdb_dagster.warehouse.people.map_lock import count_change, own_map
 from kmdb_dagster.warehouse.people.user_map import Report
 from kmdb_dagster.warehouse.rules import Rule, put_in_force, rule_asked_for, untied_ids
 from kmdb_dagster.warehouse.server import insert, transaction
+from kmdb_dagster.warehouse.state_rows import restore_map_state
 from kmdb_dagster.warehouse.streams import numbers, stream
 
 SPAN = "INSERT INTO pending_spans (table_name, t_min, t_max) VALUES (%s, %s, %s)"
+
+DELETE_UNNAMED = "DELETE m FROM user_map m LEFT JOIN users u ON u.id = m.identity_id WHERE u.id IS NULL"
+UNNAMED_ALIASES = (
+    "SELECT COUNT(*) FROM aliases a LEFT JOIN users u ON u.id = a.identity1_id "
+    "LEFT JOIN users o ON o.id = a.identity2_id "
+    "WHERE u.id IS NULL OR o.id IS NULL OR u.name <> a.name1 OR o.name <> a.name2"
+)
+ENDS = (("identity1_id", "name1"), ("identity2_id", "name2"))
+LOST_NAMES = [
+    f"SELECT DISTINCT a.{name} FROM aliases a LEFT JOIN users u ON u.id = a.{identity} WHERE u.id IS NULL"  # noqa: S608 - ours
+    for identity, name in ENDS
+]
+LOOK_UP_IDS = [
+    f"UPDATE aliases a JOIN users u ON u.digest = UNHEX(SHA2(a.{name}, 256)) SET a.{identity} = u.id "  # noqa: S608 - ours
+    f"WHERE a.{identity} <> u.id"
+    for identity, name in ENDS
+]
 
 FIRST = datetime(1000, 1, 1)  # noqa: DTZ001 - as the server has it
 LAST = datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - as above
@@ -42,16 +61,49 @@ class Realiased(NamedTuple):
 def realias(
     engine: Engine, generation: str, *, numeric_apart: bool = False, report: Report = lambda *_: None
 ) -> Realiased:
-    """Rebuild the map and apply it. May be killed anywhere and run again."""
+    """Rebuild the map and apply it. May be killed anywhere and run again.
+
+    Restores, too, what hand edits took away: the row of ``map_state``, ``identity_spans``, and the identities that
+    ``aliases`` names and ``users`` lacks.
+    """
+    restore_map_state(engine)
+    # Before the map changes: whoever changes it afterwards finds the facts that must follow by their spans.
+    spans.restore(engine, report)
+    with transaction(engine) as connection:
+        unnamed = connection.execute(text(UNNAMED_ALIASES)).scalar_one()
+    if unnamed:
+        _intern_alias_names(engine)
+        _look_up_alias_ids(engine, generation)
+    changed = _change_map(engine, generation, report, numeric_apart=numeric_apart)
+    return Realiased(changed, user_map.move_facts(engine, report))
+
+
+def _change_map(engine: Engine, generation: str, report: Report, *, numeric_apart: bool) -> int:
     with transaction(engine) as connection:
         # Those of one that was killed. Before the map is held, since whoever looks through a span holds its row.
         connection.execute(text("DELETE FROM pending_spans"))
         own_map(connection, generation)
         rule = rule_asked_for(connection, numeric_apart=numeric_apart)
         put_in_force(connection, rule)
+        connection.execute(text(DELETE_UNNAMED))
         changed = _rebuild(connection, rule, report)
         insert(connection, SPAN, _spans(connection))
-    return Realiased(changed, user_map.move_facts(engine, report))
+    return changed
+
+
+def _intern_alias_names(engine: Engine) -> None:
+    """Add the names in ``aliases`` that ``users`` lacks."""
+    with transaction(engine) as connection:
+        names = {str(name) for statement in LOST_NAMES for name in connection.execute(text(statement)).scalars()}
+    intern_identities(engine, names)
+
+
+def _look_up_alias_ids(engine: Engine, generation: str) -> None:
+    """Give alias lines the ids that their names have in ``users``."""
+    with transaction(engine) as connection:
+        own_map(connection, generation)
+        for statement in LOOK_UP_IDS:
+            connection.execute(text(statement))
 
 
 def _rebuild(connection: Connection, rule: Rule, report: Report) -> int:

@@ -34,7 +34,13 @@ def tie_revision(
         lines.extend(_alias_lines(batch, revision))
     warehouse.forget_tied(blot.tied, numeric_apart=numeric_apart)
     changed = replace_aliases(
-        warehouse.engine, revision, parsed.etag, lines, numeric_apart=numeric_apart, forgotten=forgotten
+        warehouse.engine,
+        revision,
+        parsed.etag,
+        lines,
+        numeric_apart=numeric_apart,
+        forgotten=forgotten,
+        leftovers=warehouse.leftover_aliases,
     )
     return Tied(len(lines), changed)
 

@@ -3,6 +3,7 @@
 import resource
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -10,11 +11,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.event import listen
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.settings import database_url
+from kmdb_dagster.warehouse.leftovers import Leftovers, RowsInTheWayError
 from kmdb_dagster.warehouse.loading import infile
 from kmdb_dagster.warehouse.loading.infile import _file_of, send
+from kmdb_dagster.warehouse.loading.revision import load_revision
+from kmdb_dagster.warehouse.models import FACTS
 from kmdb_dagster.warehouse.server import transaction
 from kmdb_dagster_tests.buckets import T, event, line, property_set
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, one, rows
@@ -95,7 +100,7 @@ def test_a_row_whose_id_is_taken_is_an_error_and_says_no_value(engine: Engine) -
     with transaction(engine) as connection:
         send(connection, "properties", properties("old"))
     with (
-        pytest.raises(PermanentError, match=r"took 1 of 2 rows .* with warnings \[1062\]") as raised,
+        pytest.raises(RowsInTheWayError, match=r"1 rows are in 'properties' already") as raised,
         transaction(engine) as connection,
     ):
         send(connection, "properties", properties("bob@example.com", "new"))
@@ -103,13 +108,31 @@ def test_a_row_whose_id_is_taken_is_an_error_and_says_no_value(engine: Engine) -
     assert rows(engine, "SELECT value FROM properties") == [("old",)]
 
 
-def test_rows_that_the_ledger_does_not_know_of_fail_a_revision(engine: Engine, revisions: Revisions) -> None:
-    revisions.load(1, event("came", plan="pro"))
-    change(engine, "DELETE FROM revisions")
+def test_rows_that_come_to_be_unknown_while_a_run_lasts_are_replaced_at_its_next_attempt(
+    engine: Engine, revisions: Revisions
+) -> None:
+    leftovers = Leftovers(*FACTS)
+    parsed = revisions.parsed(1, event("came", plan="pro"))
+    revisions.tie_parsed(1, parsed)
+    load = partial(load_revision, engine, 1, parsed, batch_size=10, leftovers=leftovers)
+    load()
     before = content(engine)
-    with pytest.raises(PermanentError, match="rows are there which the ledger does not know of"):
-        revisions.load(1, event("came", plan="other"))
+    change(engine, "DELETE FROM revisions")
+    with pytest.raises(RowsInTheWayError, match="rows of the revision that the ledger does not know"):
+        load()
+    load()
     assert content(engine) == before
+
+
+def test_what_is_not_in_the_way_of_a_range_is_asked_once(engine: Engine, revisions: Revisions) -> None:
+    leftovers = Leftovers(*FACTS)
+    revisions.load(5, event("came"))
+    asked: list[str] = []
+    listen(engine, "before_cursor_execute", lambda *arguments: asked.append(arguments[2]))
+    with engine.connect() as connection:
+        found = [leftovers.may_be_there(connection, revision) for revision in (1, 2, 4, 5, 6, 1000, 3)]
+    assert found == [False, False, False, True, False, False, False]
+    assert len(asked) == 4
 
 
 @pytest.fixture

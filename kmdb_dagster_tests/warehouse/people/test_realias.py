@@ -76,6 +76,8 @@ def test_realias_says_what_it_does_without_names(warehouse: Warehouse, revisions
     said: list[tuple[str, int, int]] = []
     realias(warehouse.engine, warehouse.generation(), report=lambda *words: said.append(words))
     assert said == [
+        ("looking for facts outside of their spans, time partitions", 0, 2),
+        ("looking for facts outside of their spans, time partitions", 1, 2),
         ("reading aliases", 3, 0),
         ("reading names", 7, 0),
         ("reading the map", 7, 0),
