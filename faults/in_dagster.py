@@ -19,6 +19,7 @@ from faults.export import many
 from faults.imports import Import
 from faults.site import Site
 from kmdb_dagster.defs.import_runs import range_of
+from kmdb_dagster.defs.record_loaded import NAME as RECORD_JOB
 from kmdb_dagster.warehouse import ledger
 
 PATIENCE = 300.0
@@ -160,22 +161,25 @@ def _loaded(site: Site) -> set[int]:
 
 def _wait_for_all(site: Site, dagster: Dagster, revisions: int) -> None:
     """Wait until all revisions are loaded and recorded in Dagster, and no run is under way."""
-    before, since = (-1, -1), time.monotonic()
+    before, since, is_asked = (-1, -1), time.monotonic(), False
     while True:
         done = len(_loaded(site)), len(dagster.recorded())
         if done == (revisions, revisions) and dagster.idle():
             return
+        if done[0] == revisions and not is_asked and dagster.idle():
+            dagster.launch(RECORD_JOB)
+            is_asked = True
         if done != before:
             before, since = done, time.monotonic()
         if time.monotonic() - since > PATIENCE:
             loaded, recorded = done
             raise TimeoutError(
                 f"{loaded} of {revisions} revisions are loaded, {recorded} recorded in Dagster; under way: "
-                f"{len(dagster.runs())} runs; and nothing moves. {tail(dagster.log)}"
+                f"{len(dagster.runs())} runs; and nothing moves. {tail(dagster.log, 5)}"
             )
         time.sleep(0.2)
 
 
 def _wait(dagster: Dagster, condition: Callable[[], object]) -> None:
     if not wait_until(lambda: bool(condition()), PATIENCE):
-        raise TimeoutError(f"Dagster does nothing. {tail(dagster.log)}")
+        raise TimeoutError(f"Dagster does nothing. {tail(dagster.log, 5)}")
