@@ -26,7 +26,7 @@ from kmdb_dagster.warehouse.models import Base
 NAME = "kmdb_faults"
 BUCKET = "km-faults"
 FIRST_DAY = date(2014, 1, 1)
-STATE = {"warehouse_state", "map_state", "alembic_version"}
+STATE = {"warehouse_state", "map_state", "bindings", "alembic_version"}
 
 
 class Site:
@@ -69,6 +69,7 @@ class Site:
             for table in set(Base.metadata.tables) - STATE:
                 connection.exec_driver_sql(f"DELETE FROM `{table}`")
             connection.execute(text("UPDATE warehouse_state SET generation = :new"), {"new": uuid.uuid4().hex})
+            connection.execute(text("UPDATE bindings SET bucket = NULL"))
 
     def upload(self, export: Export) -> None:
         """KissMetrics writes these files."""

@@ -5,6 +5,7 @@ definitions and ``kmdb inspect`` need none; whoever needs a setting asks for it 
 `SettingsError` that names it.
 """
 
+import os
 import re
 from datetime import date
 from pathlib import Path
@@ -254,6 +255,11 @@ class Settings(BaseSettings):
         if start is not None and start >= value:
             raise ValueError(f"KMDB_MIN_DATE ({start}) is not before KMDB_MAX_DATE")
         return value
+
+    @property
+    def data_folder(self) -> Path:
+        """KMDB_DATA_DIR as an absolute path, from the working directory of this process."""
+        return Path(os.path.abspath(self.data_dir.expanduser()))  # noqa: PTH100 - resolve() would follow links
 
     def required_database(self) -> URL:
         """The database to import into.

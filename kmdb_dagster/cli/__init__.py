@@ -8,7 +8,7 @@ import click
 from dotenv import load_dotenv
 
 from kmdb_dagster import __version__
-from kmdb_dagster.cli import ask, database, files, forget, imports, ui, views, worker
+from kmdb_dagster.cli import ask, confirm, database, files, forget, imports, ui, views, worker
 from kmdb_dagster.errors import KmdbError, SettingsError
 from kmdb_dagster.escaping import for_terminal
 
@@ -42,6 +42,7 @@ def main() -> None:
 for command in (
     *database.COMMANDS,
     *forget.COMMANDS,
+    *confirm.COMMANDS,
     *imports.COMMANDS,
     *files.COMMANDS,
     *views.COMMANDS,

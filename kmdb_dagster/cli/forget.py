@@ -8,6 +8,7 @@ import click
 from kmdb_dagster.cli.database import progress_reports, warehouse
 from kmdb_dagster.cli.identity_list import Named, parse_identities
 from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.lake import Lake
 from kmdb_dagster.settings import Settings, load_settings
 from kmdb_dagster.warehouse import Warehouse
 
@@ -46,10 +47,12 @@ def forget(  # noqa: PLR0913 - a file and five options
         kmdb forget
         kmdb forget --dry-run people.txt
     """
+    from kmdb_dagster.pipeline.ownership import claim_folder, require_parquet
     from kmdb_dagster.warehouse.forgotten import ask_to_forget
 
     settings = load_settings()
     settings.required_database()
+    lake = Lake(settings.data_folder)
     named = [] if finish else _named(file)
     with warehouse(settings) as opened:
         asked = _look_up(opened, named)
@@ -61,11 +64,15 @@ def forget(  # noqa: PLR0913 - a file and five options
             return
         if named and not yes:
             click.confirm("Forget them? This cannot be undone.", abort=True)
+        if not later:
+            # Before it is written down: in a wrong folder nothing is to begin.
+            claim_folder(opened.engine, lake)
+            require_parquet(opened.engine, lake)
         ask_to_forget(opened.engine, asked.digests)
         if later:
             click.echo("Asked for. The job `forget` in Dagster's UI removes them.")
         else:
-            _remove(opened, settings, None if large else settings.most_identities)
+            _remove(opened, lake, settings, None if large else settings.most_identities)
         _refuse_not_found(asked)
 
 
@@ -123,19 +130,18 @@ def _say_how_much(opened: Warehouse, asked: set[bytes]) -> None:
     )
 
 
-def _remove(opened: Warehouse, settings: Settings, most_identities: int | None) -> None:
-    from kmdb_dagster.lake import Lake
+def _remove(opened: Warehouse, lake: Lake, settings: Settings, most_identities: int | None) -> None:
     from kmdb_dagster.pipeline.forgetting import forget_people
 
     with progress_reports("looking") as report:
         done = forget_people(
             opened,
-            Lake(settings.data_dir),
+            lake,
             numeric_apart=settings.numeric_apart,
             most_identities=most_identities,
             report=report,
         )
-    click.echo("Removed: " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in done._asdict().items()))
+    click.echo(f"Removed: {done}")
 
 
 COMMANDS = (forget,)

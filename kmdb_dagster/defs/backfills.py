@@ -22,6 +22,7 @@ from kmdb_dagster.defs.revisions import REVISIONS, register, registered
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.pipeline.watch import Sighting, changed, look_everywhere, untouched
 from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.warehouse.bindings import check_bucket
 
 
 class Asked(NamedTuple):
@@ -70,7 +71,10 @@ def outcome_of(instance: dg.DagsterInstance, backfill: str) -> str | None:
 
 
 def _look(kmdb: Kmdb) -> Sighting:
-    return look_everywhere(kmdb.bucket(), kmdb.settings().min_revision)
+    bucket = kmdb.bucket()
+    with kmdb.warehouse() as warehouse:
+        check_bucket(warehouse.engine, bucket.location)
+    return look_everywhere(bucket, kmdb.settings().min_revision)
 
 
 def _add_backfill(instance: dg.DagsterInstance, revisions: list[int], title: str) -> Asked:

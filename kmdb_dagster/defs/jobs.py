@@ -106,7 +106,7 @@ def remove_people(context: dg.OpExecutionContext, config: ForgetOptions, kmdb: K
         settings = kmdb.settings()
         done = forget_people(
             warehouse,
-            Lake(settings.data_dir),
+            Lake(settings.data_folder),
             numeric_apart=settings.numeric_apart,
             most_identities=None if config.large else settings.most_identities,
             report=_Progress(context.log.info),

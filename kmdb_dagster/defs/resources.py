@@ -12,10 +12,12 @@ from dagster_aws.s3 import S3Resource
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Pipeline, patiently
 from kmdb_dagster.pipeline.export_bucket import ExportBucket
+from kmdb_dagster.pipeline.ownership import claim_folder
 from kmdb_dagster.settings import Settings, load_settings, missing, revealed
 from kmdb_dagster.source import Bucket, FolderBucket, S3Bucket
 from kmdb_dagster.source.s3_errors import translate_s3_errors
 from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.bindings import claim_bucket
 from kmdb_dagster.warehouse.server import WHOLE_TABLES_TIMEOUT_SECONDS
 
 S3 = Config(retries={"total_max_attempts": 9}, connect_timeout=5, read_timeout=10)
@@ -94,13 +96,18 @@ class Kmdb(dg.ConfigurableResource[None]):
 
     @contextmanager
     def pipeline(self) -> Iterator[Pipeline]:
-        """All that the steps of a revision need."""
-        settings = self.settings()
-        lake = Lake(settings.data_dir)
-        lake.prepare()
+        """All that the steps of a revision need.
+
+        Raises:
+            PermanentError: the database belongs to another bucket, or has its files in other folders.
+        """
+        settings, lake = self.settings(), Lake(self.settings().data_folder)
         with self.warehouse(whole_tables=False) as warehouse:
+            bucket = patiently(self.bucket)()
+            patiently(claim_folder)(warehouse.engine, lake)
+            patiently(claim_bucket)(warehouse.engine, bucket.location)
             yield Pipeline(
-                patiently(self.bucket)(),
+                bucket,
                 lake,
                 warehouse,
                 batch_size=settings.batch_size,

@@ -21,6 +21,7 @@ from kmdb_dagster.pipeline import watch
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.warehouse.bindings import check_bucket
 
 FULL_LISTING_SECONDS = 3600
 """Between two full listings, which find what gaps and the look-ahead hide, and what was changed."""
@@ -94,6 +95,7 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
     sighting = _look(bucket, settings, known, everywhere=everywhere)
     under_way = waiting(context.instance)
     with kmdb.warehouse(whole_tables=False) as warehouse:
+        check_bucket(warehouse.engine, bucket.location)
         if sighting.etags:
             register(context.instance, warehouse, min(sighting.etags), max(sighting.etags))
             known = registered(context.instance)

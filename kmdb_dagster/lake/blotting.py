@@ -26,17 +26,22 @@ RECORDS = 5000
 
 
 class Blotter:
-    """Blots records out of batches. ``tied`` are the aliases among them: each a forgotten identity and another."""
+    """Blots records out of batches. ``tied`` are the aliases among them: each a forgotten identity and another.
+
+    ``found`` says whether there were any such records.
+    """
 
     def __init__(self, forgotten: Forgotten) -> None:
         self._forgotten = forgotten
         self.tied: set[tuple[str, str]] = set()
+        self.found = False
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch without what names a forgotten person. Some columns may be missing, but ``identity``."""
         named = self.names(batch)
         if not named.any():
             return batch
+        self.found = True
         columns = {name: batch.column(name) for name in batch.schema.names}
         return pa.RecordBatch.from_arrays(
             [_blotted(name, column, named) for name, column in columns.items()], schema=batch.schema

@@ -8,9 +8,8 @@ parsed/57.parquet       its lines as records
 import errno
 import os
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -33,6 +32,7 @@ class Lake:
     """The folder that KMDB_DATA_DIR names."""
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self._raw = root / "raw"
         self._parsed = root / "parsed"
 
@@ -42,7 +42,7 @@ class Lake:
         Raises:
             PermanentError: they cannot be made here.
         """
-        for folder in (self._raw, self._parsed):
+        for folder in (self.root, self._raw, self._parsed):
             with disk(folder):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -88,12 +88,25 @@ class Lake:
         """Every Parquet."""
         yield from sorted(self._parsed.glob("[0-9]*.parquet"))
 
-    def drop_left_over(self, seconds: float) -> None:
-        """Remove temporary files of processes that were killed: those that nobody has written to for so long."""
-        for path in (*self._raw.glob("*/.*"), *self._parsed.glob(".*")):
-            with disk(path), suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > seconds:
-                    path.unlink()
+    def parsed_revisions(self) -> set[int]:
+        """The revisions that have a Parquet."""
+        return {int(path.stem) for path in self.all_parsed() if path.stem.isdecimal()}
+
+    def is_empty(self) -> bool:
+        """Whether there is neither a raw copy nor a Parquet, not even a temporary one."""
+        return not any(True for folder in (self._raw, self._parsed) for _ in folder.glob("*"))
+
+    def drop_left_over(self) -> int:
+        """Remove temporary files. Nothing may be written meanwhile: see `locks.exclusive`.
+
+        Returns:
+            How many there were, all left by processes that were killed.
+        """
+        found = [*self.root.glob(".kmdb-*"), *self._raw.glob("*/.*"), *self._parsed.glob(".*")]
+        for path in found:
+            with disk(path):
+                path.unlink(missing_ok=True)
+        return len(found)
 
     def _folder(self, revision: int) -> Path:
         folder = self._raw / str(revision)

@@ -18,6 +18,11 @@ class ExportBucket:
         """That of the bucket."""
         return self._bucket.url
 
+    @property
+    def location(self) -> str:
+        """That of the bucket."""
+        return self._bucket.location
+
     def objects(self, below: str = "") -> Iterator[StoredObject]:
         """All objects under their own keys, in no promised order."""
         return self._bucket.objects(below)

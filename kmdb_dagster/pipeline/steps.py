@@ -12,6 +12,7 @@ from kmdb_dagster.export.layout import revision_key
 from kmdb_dagster.export.reader import read_columns
 from kmdb_dagster.lake import Blotter, Lake, ParsedFile, RawFile, write_parsed
 from kmdb_dagster.lake.files import disk
+from kmdb_dagster.lake.locks import writing
 from kmdb_dagster.pipeline.guard import Guard
 from kmdb_dagster.source import Bucket, ObjectDamagedError, StoredObject
 from kmdb_dagster.source.folder import CHUNK
@@ -71,16 +72,17 @@ def parse(pipeline: Pipeline, revision: int) -> Figures:
     """Read every line of a revision and write them as Parquet, unless too many of them are rejected."""
     raw = pipeline.lake.raw(revision) or _fetch(pipeline, revision)
     guard = Guard(revision, raw, pipeline.max_rejected_share)
-    while True:
-        forgotten = pipeline.warehouse.forgotten()
-        blot = Blotter(forgotten)
-        path, told = pipeline.lake.parsed(revision), guard.numbered(read_columns(decompressed(_chunks(raw))))
-        tally = write_parsed(path, revision, raw, told, check=guard, blot=blot)
-        pipeline.warehouse.forget_tied(blot.tied, numeric_apart=pipeline.numeric_apart)
-        # Looked at once the file is in its place: who forgets looks through the files after he has said whom.
-        if pipeline.warehouse.forgotten().digests == forgotten.digests:
-            break
-    if not pipeline.keep_files:
+    # Held until the forgotten identities were read again: an erasure waits for it before it searches the files.
+    with writing(pipeline.lake.root):
+        while True:
+            forgotten = pipeline.warehouse.forgotten()
+            blot = Blotter(forgotten)
+            path, told = pipeline.lake.parsed(revision), guard.numbered(read_columns(decompressed(_chunks(raw))))
+            tally = write_parsed(path, revision, raw, told, check=guard, blot=blot)
+            pipeline.warehouse.forget_tied(blot.tied, numeric_apart=pipeline.numeric_apart)
+            if pipeline.warehouse.forgotten().digests == forgotten.digests:
+                break
+    if blot.found or not pipeline.keep_files:
         pipeline.lake.drop_raw(revision)
     return {"bytes": raw.size, **tally._asdict()}
 
@@ -147,7 +149,8 @@ def _stored(pipeline: Pipeline, revision: int, found: StoredObject) -> RawFile:
     """Copy an object. If its bytes do not match its checksum, read it again from byte 0."""
     for attempt in range(1, MAX_READS + 1):
         try:
-            return pipeline.lake.store_raw(revision, found.etag, pipeline.bucket.read(found))
+            with writing(pipeline.lake.root):
+                return pipeline.lake.store_raw(revision, found.etag, pipeline.bucket.read(found))
         except ObjectDamagedError as error:
             damage = str(error)
             log.warning("%s Reading it again (read %d of %d).", damage, min(attempt + 1, MAX_READS), MAX_READS)

@@ -53,6 +53,10 @@ class Bucket(Protocol):
     def url(self) -> str:
         """The bucket's name for people: ``s3://name`` or a folder."""
 
+    @property
+    def location(self) -> str:
+        """Where the bucket is, so that no other one has the same: its URL, with an endpoint that is not Amazon's."""
+
     def objects(self, below: str = "") -> Iterator[StoredObject]:
         """All objects whose keys begin with ``below``, in no promised order."""
 

@@ -29,6 +29,11 @@ class FolderBucket:
         """The folder."""
         return str(self._folder)
 
+    @property
+    def location(self) -> str:
+        """The folder's absolute path."""
+        return str(self._folder.resolve())
+
     def objects(self, below: str = "") -> Iterator[StoredObject]:
         """All files below the folder whose keys begin with ``below``."""
         for parent, _, names in self._walk():

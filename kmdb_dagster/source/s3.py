@@ -8,6 +8,7 @@ bytes together are compared with the object's checksum.
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError, FlexibleChecksumError
 from botocore.response import StreamingBody
@@ -29,6 +30,9 @@ CODES_OF_HEAD = {"400", "401", "403", "405"}
 """Statuses of the answer to a HEAD behind which there are several error codes."""
 
 
+AMAZON_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
+
+
 class S3Bucket:
     """A `Bucket` on S3, or what is under one prefix of it."""
 
@@ -43,6 +47,13 @@ class S3Bucket:
     def url(self) -> str:
         """``s3://``, the bucket's name and the prefix."""
         return f"s3://{self._name}/{self._prefix}".rstrip("/")
+
+    @property
+    def location(self) -> str:
+        """The URL, with the endpoint of an S3 that is not Amazon's: names of buckets are unique in one S3 only."""
+        endpoint = self._client.meta.endpoint_url.rstrip("/")
+        host = urlsplit(endpoint).hostname or ""
+        return self.url if host.endswith(AMAZON_DOMAINS) else f"{self.url} at {endpoint}"
 
     def objects(self, below: str = "") -> Iterator[StoredObject]:
         """All objects whose keys begin with ``below``, a page of 1,000 a request."""

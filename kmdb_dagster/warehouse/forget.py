@@ -36,7 +36,10 @@ PROPERTIES = f"SELECT id, t, event_id IS NULL FROM properties {OF_PERSON}"  # no
 ALIASES = (
     "SELECT id, t FROM aliases WHERE identity1_id IN :ids UNION SELECT id, t FROM aliases WHERE identity2_id IN :ids"
 )
-ASKED = "SELECT digest FROM forgotten_identities WHERE done_at IS NULL"
+ASKED = (
+    "SELECT digest FROM forgotten_identities f WHERE done_at IS NULL AND NOT EXISTS "
+    "(SELECT 1 FROM searched_folders s WHERE s.digest = f.digest AND s.folder_id = :folder)"
+)
 DIGESTS = "SELECT digest FROM users WHERE id IN :ids"
 OF_IDENTITIES = {
     "aliases": "identity1_id IN :ids OR identity2_id IN :ids",
@@ -58,7 +61,10 @@ class Person(NamedTuple):
 
 
 class Marked(NamedTuple):
-    """Who is to be removed: the people that are in, and all digests that wait; and how many people were passed over."""
+    """Who is to be removed: the people that are in, and the digests that a data folder is to be searched for.
+
+    ``large`` counts people that were passed over.
+    """
 
     people: list[Person]
     digests: set[bytes]
@@ -105,13 +111,14 @@ def size_of(engine: Engine, people: Iterable[Person]) -> Removed:
     return Removed(**found)
 
 
-def mark_people(engine: Engine, generation: str, most_identities: int | None) -> Marked:
+def mark_people(engine: Engine, generation: str, most_identities: int | None, folder: bytes) -> Marked:
     """Write down all identities of the people to be forgotten. From then on nothing of them comes in.
 
     Args:
         engine: the warehouse.
         generation: that of the ids.
         most_identities: pass over people of more identities; None: over none.
+        folder: the id of the data folder to search.
     """
     with translated(engine), engine.connect() as connection:
         own_generation(connection, generation)
@@ -124,7 +131,7 @@ def mark_people(engine: Engine, generation: str, most_identities: int | None) ->
             chosen = [person for person in people if person not in large]
             for person in chosen:
                 _mark(connection, person.identities)
-            asked = set(connection.execute(text(ASKED)).scalars())
+            asked = set(connection.execute(text(ASKED), {"folder": folder}).scalars())
             for person in large:
                 asked -= {row[0] for row in in_parts(connection, DIGESTS, person.identities)}
             connection.commit()
@@ -280,17 +287,6 @@ def remove_from_filters(engine: Engine, forgotten: Forgotten) -> None:
             "DELETE FROM ignored_users WHERE id IN :ids",
             [row.id for row in found if row.name in forgotten],
         )
-
-
-def note_done(engine: Engine, digests: Collection[bytes]) -> None:
-    """Nothing is left of these."""
-    items = sorted(digests)
-    with transaction(engine) as connection:
-        for start in range(0, len(items), 1000):
-            part = ", ".join(f"0x{item.hex()}" for item in items[start : start + 1000])
-            connection.exec_driver_sql(
-                f"UPDATE forgotten_identities SET done_at = UTC_TIMESTAMP() WHERE digest IN ({part})"  # noqa: S608
-            )
 
 
 def _in_parts(connection: Connection, statement: str, ids: Collection[int]) -> None:

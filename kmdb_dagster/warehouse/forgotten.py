@@ -9,10 +9,28 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.export.forgotten import Forgotten, digest
+from kmdb_dagster.warehouse.bindings import KnownFolder, read_folders
 from kmdb_dagster.warehouse.rules import rule_to_follow
 from kmdb_dagster.warehouse.server import IDS_PER_STATEMENT, insert, transaction
 
 MEANWHILE = "Somebody was forgotten meanwhile. The revision will be taken anew."
+
+SEARCHED = "INSERT IGNORE INTO searched_folders (digest, folder_id) VALUES (%s, %s)"
+NOT_SEARCHED = (
+    "SELECT d.id, d.host, d.path, d.used_at FROM data_folders d WHERE EXISTS (SELECT 1 FROM forgotten_identities f "
+    "JOIN searched_folders here ON here.digest = f.digest AND here.folder_id = :folder WHERE f.done_at IS NULL AND "
+    "NOT EXISTS (SELECT 1 FROM searched_folders s WHERE s.digest = f.digest AND s.folder_id = d.id)) ORDER BY d.used_at"
+)
+COMPLETE = (
+    # Some folder was searched, after the tables, and none of the others is left.
+    (
+        "UPDATE forgotten_identities f SET done_at = UTC_TIMESTAMP() WHERE f.done_at IS NULL "
+        "AND EXISTS (SELECT 1 FROM searched_folders s WHERE s.digest = f.digest) AND NOT EXISTS (SELECT 1 FROM "
+        "data_folders d WHERE NOT EXISTS (SELECT 1 FROM searched_folders s WHERE s.digest = f.digest "
+        "AND s.folder_id = d.id))"
+    ),
+    "DELETE s FROM searched_folders s JOIN forgotten_identities f ON f.digest = s.digest WHERE f.done_at IS NOT NULL",
+)
 
 ASK = "INSERT INTO forgotten_identities (digest) VALUES (%s) ON DUPLICATE KEY UPDATE done_at = NULL"
 NOTE = "INSERT INTO forgotten_identities (digest) VALUES (%s) ON DUPLICATE KEY UPDATE done_at = done_at"
@@ -25,8 +43,30 @@ def read_forgotten(connection: Connection) -> Forgotten:
 
 def ask_to_forget(engine: Engine, digests: Collection[bytes]) -> None:
     """Write identities down, from now on to be left out, and to be removed, again if they were before."""
+    items = sorted(digests)
     with transaction(engine) as connection:
-        insert(connection, ASK, [(item,) for item in digests])
+        insert(connection, ASK, [(item,) for item in items])
+        for start in range(0, len(items), IDS_PER_STATEMENT):
+            part = ", ".join(f"0x{item.hex()}" for item in items[start : start + IDS_PER_STATEMENT])
+            connection.exec_driver_sql(f"DELETE FROM searched_folders WHERE digest IN ({part})")  # noqa: S608 - hexadecimal
+
+
+def note_searched(engine: Engine, digests: Collection[bytes], folder: bytes) -> None:
+    """Note that neither the tables nor this data folder hold anything of these identities."""
+    with transaction(engine) as connection:
+        insert(connection, SEARCHED, [(item, folder) for item in sorted(digests)])
+
+
+def complete_erasures(engine: Engine, folder: bytes) -> list[KnownFolder]:
+    """End the erasures for which every data folder of this database was searched.
+
+    Returns:
+        The data folders that are still to be searched for what was done in this one.
+    """
+    with transaction(engine) as connection:
+        for statement in COMPLETE:
+            connection.execute(text(statement))
+        return read_folders(connection, NOT_SEARCHED, folder=folder)
 
 
 def present(engine: Engine, digests: Collection[bytes]) -> set[bytes]:

@@ -236,6 +236,44 @@ class ForgottenIdentity(Base):
     """None: something may still be there of it."""
 
 
+class Binding(Base):
+    """One row: what this database is, and which bucket it belongs to. See `warehouse.bindings`."""
+
+    __tablename__ = "bindings"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    database_id: Mapped[bytes] = mapped_column(BINARY(16))
+    """A random number, which the data folders of this database hold, too."""
+    created_at: Mapped[datetime]
+    """Since then ``data_folders`` has every folder to which Parquet is written."""
+    folders_confirmed: Mapped[bool]
+    """`kmdb confirm data-dir` was run, so ``data_folders`` has the folders from before as well."""
+    bucket: Mapped[str | None] = mapped_column(Text)
+    """Where the export is: ``s3://name``, or a folder. None: nothing was imported yet."""
+    bucket_bound_at: Mapped[datetime | None]
+
+
+class DataFolder(Base):
+    """A folder that holds raw files and Parquet of this database."""
+
+    __tablename__ = "data_folders"
+
+    id: Mapped[bytes] = mapped_column(BINARY(16), primary_key=True)
+    host: Mapped[str] = mapped_column(Text)
+    """The machine that used it last."""
+    path: Mapped[str] = mapped_column(Text)
+    used_at: Mapped[datetime]
+
+
+class SearchedFolder(Base):
+    """A data folder that was searched for an identity whose erasure is not complete yet."""
+
+    __tablename__ = "searched_folders"
+
+    digest: Mapped[bytes] = mapped_column(BINARY(32), primary_key=True)
+    folder_id: Mapped[bytes] = mapped_column(BINARY(16), primary_key=True)
+
+
 class PlaceholderIdentity(Base):
     """An identity that no person has: its aliases tie nothing, once `kmdb realias` has put that in force."""
 

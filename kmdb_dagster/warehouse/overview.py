@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Engine, text
 
 from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.warehouse.bindings import bucket_of, known_folders
 from kmdb_dagster.warehouse.ddl.dropping import facts_from
 from kmdb_dagster.warehouse.ddl.indexes import INDEXES_WAIT, missing
 from kmdb_dagster.warehouse.ddl.partitions import covered_until, read_partitions
@@ -19,6 +20,8 @@ class Overview(NamedTuple):
     """All that `kmdb status` says."""
 
     server: str
+    bucket: str | None
+    data_folders: list[str]
     totals: ledger.Totals
     people: int
     identities: int
@@ -40,6 +43,8 @@ class Overview(NamedTuple):
         """For a person: a name and a value each."""
         of = self.totals
         yield "server", self.server
+        yield "bucket", self.bucket or "none yet: the first import binds it"
+        yield "data folders", ", ".join(self.data_folders) or "none yet: the first import binds one"
         yield "revisions", f"{of.revisions} in, {of.absent} that KissMetrics never wrote, {of.failed} failed"
         fates = f"{of.imported:,} imported, {of.ignored:,} ignored, {of.blank:,} blank, {of.rejected:,} rejected"
         yield "lines", f"{of.lines:,} = {fates}"
@@ -83,9 +88,24 @@ def read(engine: Engine, *, numeric_apart: bool) -> Overview:
         moves, spans = connection.execute(
             text("SELECT (SELECT COUNT(*) FROM pending_moves), (SELECT COUNT(*) FROM pending_spans)")
         ).one()
+        bucket, folders = bucket_of(connection), [str(folder) for folder in known_folders(connection)]
         forgetting, indexes = being_forgotten(connection), bool(missing(connection))
     rule = rule_waits(engine, numeric_apart=numeric_apart)
     totals, failures, future = ledger.totals(engine), ledger.failures(engine), ledger.in_the_future(engine)
     return Overview(
-        server, totals, people, identities, moves, spans, rule, indexes, forgetting, until, kept_from, failures, future
+        server,
+        bucket,
+        folders,
+        totals,
+        people,
+        identities,
+        moves,
+        spans,
+        rule,
+        indexes,
+        forgetting,
+        until,
+        kept_from,
+        failures,
+        future,
     )

@@ -16,6 +16,7 @@ from kmdb_dagster_tests.cli.terminal import Terminal
 
 COMMANDS = [
     "ask",
+    "confirm",
     "flush",
     "forget",
     "import",

@@ -18,6 +18,7 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.pipeline import load, parse, tie
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse, overview
+from kmdb_dagster.warehouse.bindings import confirm_bucket
 from kmdb_dagster.warehouse.ddl import flush
 from kmdb_dagster.warehouse.forgotten import ask_to_forget
 from kmdb_dagster_tests import databases
@@ -212,6 +213,8 @@ def test_the_policy_of_the_document_is_enough_to_import_and_no_write_is_in_it(
     # 2 was never written: that is no failure.
     assert import_range(instance, kmdb, 1, 2).success
     monkeypatch.setenv("AWS_BUCKET", "another")
+    with kmdb.warehouse() as warehouse:
+        confirm_bucket(warehouse.engine, kmdb.bucket().location)
     assert "s3:ListBucket on the bucket" in failure_of(import_range(instance, kmdb, 3, 3))
     with pytest.raises(Exception, match="AccessDenied"):
         kmdb.bucket()._client.put_object(Bucket=name, Key="x", Body=b"")  # type: ignore[attr-defined]  # noqa: SLF001

@@ -74,6 +74,7 @@ class CountingBucket:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self.url = bucket.url
+        self.location = bucket.location
         self.requests = 0
 
     def objects(self) -> Iterator[StoredObject]:

@@ -1,10 +1,14 @@
 """A person is forgotten: whatever the order, whatever runs beside it, and wherever it is killed."""
 
+import gzip
 import os
 import random
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from itertools import permutations
 from pathlib import Path
+from shutil import copytree
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
@@ -16,8 +20,10 @@ from sqlalchemy import Engine, text
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.lake import Lake
+from kmdb_dagster.lake.locks import writing
 from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
 from kmdb_dagster.pipeline.forgetting import Done, forget_people
+from kmdb_dagster.pipeline.ownership import claim_folder, confirm_folder, remove_folder
 from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse, forget, ledger
 from kmdb_dagster.warehouse.forgotten import ask_to_forget
@@ -27,6 +33,7 @@ from kmdb_dagster_tests.databases import new_warehouse
 from kmdb_dagster_tests.warehouse.revisions import change, content, emptied, misplaced, one, people, rows
 from kmdb_dagster_tests.warehouse.workers import Worker, at_once, count_moments, killed_at, workers
 
+FOLDER = b"a data folder's "
 NAMES = ("bob", "bób", "7", "007", "anna", "carl")
 REFUSED = (b'{"_p":"bob","_t":"x"}\n', b'{"_n":"a" "_p":"b\\303\\263b"}\n', b"anna,came\n", b"nonsense\n")
 TIMES = st.integers(T, T + 2)
@@ -152,16 +159,16 @@ def test_nothing_is_left_of_a_forgotten_person_and_nothing_comes_back(warehouse:
     assert set(people(warehouse.engine)) == {"bob", "x1", "x2", "anna", "carl"}
     done = place.forget("x1")
     assert done == Done(3, 2, 2, 2, 2, 3, 3)
-    for again in range(2):
+    for _ in range(2):
         assert people(warehouse.engine) == {"anna": "anna", "carl": "anna"}
         assert rows(warehouse.engine, "SELECT revision, raw FROM rejected_lines") == [(2, b"no json")]
         assert one(warehouse.engine, "SELECT COUNT(*) FROM events") == 3
         assert not any(name in everything_in(place.lake / "parsed") for name in (b"bob", b"x1", b"x2"))
-        assert again or not any(name in everything_in(place.lake / "raw") for name in (b"bob", b"x1", b"x2"))
+        assert not any(name in everything_in(place.lake / "raw") for name in (b"bob", b"x1", b"x2"))
         found = place.content()
         place.bring_in(3, 2, 1)
     assert found == place.content()
-    assert place.forget("x1") == Done(raw_files=3)
+    assert place.forget("x1") == Done()
 
 
 def test_it_is_asked_for_before_anything_was_imported(warehouse: Warehouse, plain: Warehouse, tmp_path: Path) -> None:
@@ -300,7 +307,7 @@ def test_nothing_is_removed_by_ids_that_belong_to_another_person_by_now(warehous
     place.bring_in(1)
     ask_to_forget(engine, [digest("bob")])
     generation = warehouse.generation()
-    (bob,) = forget.mark_people(engine, generation, None).people
+    (bob,) = forget.mark_people(engine, generation, None, FOLDER).people
     exchange_ids(engine, "bob", "anna")
     before = content(engine)
     with pytest.raises(TransientError, match="changed meanwhile"):
@@ -316,7 +323,7 @@ def test_a_person_stays_out_although_the_server_lost_the_commit_that_said_so(
     place.bring_in(1)
     ask_to_forget(engine, [digest("bob")])
     generation = warehouse.generation()
-    (bob,) = forget.mark_people(engine, generation, None).people
+    (bob,) = forget.mark_people(engine, generation, None, FOLDER).people
     change(engine, "DELETE FROM forgotten_identities")
     forget.remove_person(engine, generation, bob)
     assert warehouse.forgotten().digests == {digest("bob"), digest("b2")}
@@ -327,6 +334,128 @@ def test_whoever_was_forgotten_since_a_run_looked_is_not_interned(warehouse: War
     with pytest.raises(TransientError, match="forgotten meanwhile"):
         intern_identities(warehouse.engine, ["bob"])
     assert people(warehouse.engine) == {}
+
+
+def test_temporary_files_of_killed_runs_are_removed_whatever_their_age(warehouse: Warehouse, tmp_path: Path) -> None:
+    place = Place(warehouse, tmp_path, REVISIONS)
+    place.bring_in(1)
+    left = [place.lake / "raw" / "1" / ".x.json.abc", place.lake / "parsed" / ".1.parquet.def"]
+    for path in left:
+        path.write_bytes(b"bob")
+    assert place.forget("bob").temporary_files == 2
+    assert not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize(
+    ("content", "removed"),
+    [
+        (gzip.compress(event("came", "bob")), 1),
+        (gzip.compress(event("came", "anna")), 0),
+        (gzip.compress(event("came", "anna") * 1000)[:-9], 1),
+        (event("came", "bob").decode().encode("utf-16"), 1),
+        (b"<html>bob", 1),
+    ],
+    ids=["gzip", "gzip of others", "damaged gzip", "UTF-16", "HTML"],
+)
+def test_a_raw_copy_that_names_the_person_in_any_format_or_cannot_be_read_is_removed(
+    warehouse: Warehouse, tmp_path: Path, content: bytes, removed: int
+) -> None:
+    place = Place(warehouse, tmp_path, [])
+    Lake(place.lake).prepare()
+    Lake(place.lake).store_raw(1, "etag", [content])
+    assert place.forget("bob").raw_files == removed
+
+
+def test_an_erasure_waits_for_what_a_run_is_writing(warehouse: Warehouse, tmp_path: Path) -> None:
+    place = Place(warehouse, tmp_path, REVISIONS)
+    place.bring_in(1)
+    late = place.lake / "raw" / "1" / "late.json"
+    with ThreadPoolExecutor(1) as pool:
+        with writing(place.lake):
+            forgetting = pool.submit(place.forget, "bob")
+            with pytest.raises(TimeoutError):
+                forgetting.result(timeout=3)
+            late.write_bytes(event("came", "bob"))
+        assert forgetting.result().raw_files == 2
+    assert not late.exists()
+
+
+def waiting(warehouse: Warehouse) -> int:
+    """How many identities are still to be erased."""
+    return int(str(one(warehouse.engine, "SELECT COUNT(*) FROM forgotten_identities WHERE done_at IS NULL")))
+
+
+def confirm(place: Place, folder: str) -> Place:
+    """The same bucket and warehouse from a machine with a data folder of its own."""
+    other = copy(place)
+    other.lake = place.lake.with_name(folder)
+    confirm_folder(place.warehouse.engine, Lake(other.lake))
+    return other
+
+
+def test_an_erasure_is_complete_when_every_data_folder_was_searched(warehouse: Warehouse, tmp_path: Path) -> None:
+    here = Place(warehouse, tmp_path, REVISIONS)
+    here.bring_in(1, 2)
+    there = confirm(here, "other lake")
+    there.bring_in(2, 3)
+    confirm(here, "lake")
+    for _ in range(2):
+        with pytest.raises(
+            PermanentError, match=r"is not complete: 1 data folders .*/other lake\. Run `kmdb forget --fin"
+        ):
+            here.forget("bob")
+        assert waiting(warehouse) > 0
+    assert Forget(there.lake)(warehouse).parquet_files == 2
+    assert waiting(warehouse) == 0
+    for place in (here, there):
+        assert not any(name in everything_in(place.lake) for name in (b"bob", b"x1", b"x2"))
+        assert Forget(place.lake)(warehouse) == Done()
+
+
+def test_an_erasure_waits_for_no_data_folder_that_a_person_says_is_gone(warehouse: Warehouse, tmp_path: Path) -> None:
+    here = Place(warehouse, tmp_path, REVISIONS)
+    there = confirm(here, "other lake")
+    there.bring_in(1, 2, 3)
+    confirm(here, "lake")
+    with pytest.raises(PermanentError, match="--removed ID") as caught:
+        here.forget("bob")
+    gone = claim_folder(warehouse.engine, Lake(there.lake))
+    assert gone.hex() in str(caught.value)
+    remove_folder(warehouse.engine, gone)
+    assert Forget(here.lake)(warehouse) == Done()
+    assert waiting(warehouse) == 0
+
+
+def test_a_data_folder_that_is_confirmed_later_is_searched_for_all_that_were_erased_before(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    here = Place(warehouse, tmp_path, REVISIONS)
+    here.bring_in(1, 2, 3)
+    old = here.lake.with_name("restored")
+    copytree(here.lake, old)
+    here.forget("bob")
+    there = confirm(here, "restored")
+    assert waiting(warehouse) == 3
+    assert Forget(there.lake)(warehouse).parquet_files == 3
+    assert not any(name in everything_in(old) for name in (b"bob", b"x1", b"x2"))
+    assert waiting(warehouse) == 0
+
+
+def test_an_erasure_of_older_imports_whose_parquet_is_not_here_is_refused_until_the_folders_are_confirmed(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    place = Place(warehouse, tmp_path, REVISIONS)
+    place.bring_in(1, 2, 3)
+    # As before data folders were noted.
+    change(warehouse.engine, "UPDATE revisions SET imported_at = imported_at - INTERVAL 1 DAY")
+    right, place.lake = place.lake, tmp_path / "elsewhere"
+    with pytest.raises(PermanentError, match=r"lacks the Parquet of 3 imported revisions\. Nothing was removed"):
+        place.forget("bob")
+    assert "bob" in people(warehouse.engine)
+    confirm_folder(warehouse.engine, Lake(right))
+    with pytest.raises(PermanentError, match=f"1 data folders are still to be searched. They are: .*:{right}"):
+        Forget(place.lake)(warehouse)
+    assert Forget(right)(warehouse).parquet_files == 3
 
 
 def test_nobody_stays_ignored_by_name_who_is_forgotten(warehouse: Warehouse, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ class InMemory:
     """A bucket in memory that counts what it is asked for."""
 
     url = "memory"
+    location = "memory"
 
     def __init__(self, *revisions: int, **others: bytes) -> None:
         self.content = {revision_key(number): b"x" for number in revisions} | others

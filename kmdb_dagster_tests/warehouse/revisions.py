@@ -120,9 +120,10 @@ def emptied(engine: Engine) -> None:
     """Empty the tables for another example, by DELETE: faster than TRUNCATE on little. Ids are void from then on."""
     with engine.begin() as connection:
         for table in Base.metadata.tables:
-            if table not in {"warehouse_state", "map_state"}:
+            if table not in {"warehouse_state", "map_state", "bindings"}:
                 connection.exec_driver_sql(f"DELETE FROM `{table}`")  # noqa: S608 - ours
         connection.execute(text("UPDATE warehouse_state SET generation = :new"), {"new": uuid.uuid4().hex})
+        connection.execute(text("UPDATE bindings SET bucket = NULL, folders_confirmed = FALSE"))
 
 
 def people(engine: Engine) -> dict[str, str]:

@@ -17,7 +17,7 @@ from kmdb_dagster.warehouse.schema_version import versions
 from kmdb_dagster.warehouse.server import connect, named_lock, server_of
 from kmdb_dagster_tests.warehouse.revisions import change, one, rows
 
-HEAD = "0010"
+HEAD = "0011"
 COLUMNS = """
     SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE = 'YES' FROM INFORMATION_SCHEMA.COLUMNS
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME <> 'alembic_version'

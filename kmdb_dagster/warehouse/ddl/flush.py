@@ -4,6 +4,7 @@ import uuid
 
 from sqlalchemy import Connection, Engine, text
 
+from kmdb_dagster.warehouse.bindings import release_bucket
 from kmdb_dagster.warehouse.server import named_lock
 
 EMPTIED = (
@@ -41,6 +42,8 @@ def flush(engine: Engine) -> None:
         _set_generation(connection, FLUSHING)
         for table in EMPTIED:
             connection.exec_driver_sql(f"TRUNCATE TABLE `{table}`")
+        # An empty database belongs to no bucket. Its data folders still hold Parquet.
+        release_bucket(engine)
         _set_generation(connection, uuid.uuid4().hex)
 
 

@@ -47,7 +47,8 @@ def test_flush_empties_everything_but_the_filters(engine: Engine, revisions: Rev
 
 
 def test_flush_knows_every_table() -> None:
-    assert set(Base.metadata.tables) == {*EMPTIED, *FILTERS, "warehouse_state", "map_state"}
+    kept = {"warehouse_state", "map_state", "bindings", "data_folders", "searched_folders"}
+    assert set(Base.metadata.tables) == {*EMPTIED, *FILTERS, *kept}
 
 
 def test_after_a_flush_all_comes_in_again(engine: Engine, revisions: Revisions) -> None:

@@ -1,0 +1,92 @@
+"""The command that confirms what was refused: ``confirm bucket``, ``confirm data-dir``."""
+
+import click
+
+from kmdb_dagster.cli.database import warehouse
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.escaping import for_terminal_line
+from kmdb_dagster.settings import load_settings
+from kmdb_dagster.warehouse import Warehouse, ledger
+
+
+@click.group()
+def confirm() -> None:
+    """Bind the database to another bucket or data folder, which imports refuse until then.
+
+    \b
+    Example:
+        kmdb confirm bucket
+        kmdb confirm data-dir
+    """
+
+
+@confirm.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def bucket(*, yes: bool) -> None:
+    """Import from the bucket in the settings from now on, whatever the database belonged to.
+
+    Revisions of the bucket replace those of the same number.
+
+    \b
+    Example:
+        kmdb confirm bucket
+    """
+    # Dagster takes a second to import: only for those who need it.
+    from kmdb_dagster.defs.resources import Kmdb
+    from kmdb_dagster.warehouse.bindings import bucket_of, confirm_bucket
+    from kmdb_dagster.warehouse.server import transaction
+
+    location = Kmdb().bucket().location
+    with warehouse(load_settings()) as opened:
+        with transaction(opened.engine) as connection:
+            before = bucket_of(connection)
+        if not yes:
+            click.confirm(for_terminal_line(_question(opened, before, location)), abort=True)
+        confirm_bucket(opened.engine, location)
+        click.echo(for_terminal_line(f"{opened.name} belongs to the bucket {location}."))
+
+
+def _question(opened: Warehouse, before: str | None, location: str) -> str:
+    revisions = ledger.totals(opened.engine).revisions
+    return (
+        f"{opened.name} has {revisions:,} revisions from the bucket {before or '(none)'}. Revisions of {location} "
+        "replace those of the same number. Bind the database to it?"
+    )
+
+
+@confirm.command("data-dir")
+@click.option("--removed", metavar="ID", help="Instead, remove a data folder that no longer exists.")
+def data_dir(removed: str | None) -> None:
+    """Use the folder in KMDB_DATA_DIR for this database, too. Prints all data folders of the database.
+
+    An erasure is complete when each of them was searched. Several machines with a folder of their own each confirm it.
+
+    \b
+    Example:
+        kmdb confirm data-dir
+    """
+    from kmdb_dagster.lake import Lake
+    from kmdb_dagster.pipeline.ownership import confirm_folder, remove_folder
+
+    settings = load_settings()
+    with warehouse(settings) as opened:
+        folders = (
+            remove_folder(opened.engine, _id(removed))
+            if removed
+            else confirm_folder(opened.engine, Lake(settings.data_folder))
+        )
+        click.echo(for_terminal_line(f"{opened.name} has its files in {len(folders)} data folders:"))
+        for folder in folders:
+            click.echo(for_terminal_line(f"  {folder.id.hex()}  {folder}  last used {folder.used_at} UTC"))
+
+
+def _id(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise PermanentError(
+            f"{text!r} is no id of a data folder. Expected: 32 hexadecimal digits, as `kmdb forget --finish` names."
+        ) from None
+
+
+COMMANDS = (confirm,)

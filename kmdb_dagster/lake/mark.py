@@ -1,0 +1,44 @@
+"""The mark of a data folder: a small file that names the folder and the database that it belongs to."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.lake.files import disk, whole_file
+
+MARK = "kmdb-folder.json"
+
+
+class Mark(NamedTuple):
+    """Random ids, 16 bytes each."""
+
+    folder: bytes
+    database: bytes
+
+
+def read_mark(root: Path) -> Mark | None:
+    """The mark of a data folder. None: it has none.
+
+    Raises:
+        PermanentError: the file is damaged.
+    """
+    path = root / MARK
+    with disk(path):
+        if not path.exists():
+            return None
+        content = path.read_bytes()
+    try:
+        fields = json.loads(content)
+        return Mark(bytes.fromhex(fields["folder"]), bytes.fromhex(fields["database"]))
+    except (ValueError, TypeError, KeyError):
+        raise PermanentError(
+            f"{path} is damaged, so the database of this data folder is unknown. Delete the file. If the folder "
+            "belongs to the database in DATABASE_URL, run `kmdb confirm data-dir` then."
+        ) from None
+
+
+def write_mark(root: Path, mark: Mark) -> None:
+    """Mark a data folder, for this user only."""
+    with whole_file(root / MARK) as temporary:
+        temporary.write_text(json.dumps({"folder": mark.folder.hex(), "database": mark.database.hex()}) + "\n")

@@ -1,0 +1,143 @@
+"""A data folder belongs to one database, and a database knows all of its data folders. Others are refused.
+
+So no import mixes the files of two databases, and an erasure knows where the Parquet of a database is.
+"""
+
+import socket
+import uuid
+
+from sqlalchemy import Connection, Engine, text
+
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.export.layout import ranges_in_words
+from kmdb_dagster.lake import Lake
+from kmdb_dagster.lake.mark import Mark, read_mark, write_mark
+from kmdb_dagster.warehouse import bindings
+from kmdb_dagster.warehouse.bindings import KnownFolder
+from kmdb_dagster.warehouse.server import named_lock, transaction
+
+MAX_FOLDERS_NAMED = 5
+
+SEARCH_AGAIN = (
+    # Erasures that are complete but for this folder: the others count as searched.
+    (
+        "INSERT IGNORE INTO searched_folders (digest, folder_id) SELECT f.digest, d.id FROM forgotten_identities f "
+        "CROSS JOIN data_folders d WHERE f.done_at IS NOT NULL AND d.id <> :folder"
+    ),
+    "UPDATE forgotten_identities SET done_at = NULL",
+)
+
+
+def claim_folder(engine: Engine, lake: Lake) -> bytes:
+    """Use a data folder for this database. The first one is bound to it.
+
+    Returns:
+        The folder's id.
+
+    Raises:
+        PermanentError: the folder belongs to another database, or the database has its files elsewhere.
+    """
+    lake.prepare()
+    with named_lock(engine, bindings.LOCK, bindings.LOCK_TIMEOUT_SECONDS):
+        database, mark = bindings.database_id(engine), read_mark(lake.root)
+        with transaction(engine) as connection:
+            if mark is None:
+                _require_no_other(connection, lake)
+                mark = _new_mark(lake, database)
+            elif mark.database != database:
+                raise _of_another_database(engine, lake)
+            _add(connection, lake, mark)
+    return mark.folder
+
+
+def confirm_folder(engine: Engine, lake: Lake) -> list[KnownFolder]:
+    """Use a data folder for this database, whatever it belonged to.
+
+    Returns:
+        All data folders of this database.
+    """
+    lake.prepare()
+    with named_lock(engine, bindings.LOCK, bindings.LOCK_TIMEOUT_SECONDS):
+        database, mark = bindings.database_id(engine), read_mark(lake.root)
+        with transaction(engine) as connection:
+            known = {folder.id for folder in bindings.known_folders(connection)}
+            if mark is None or mark.database != database:
+                mark = _new_mark(lake, database)
+            _add(connection, lake, mark)
+            if mark.folder not in known and not lake.is_empty():
+                for statement in SEARCH_AGAIN:
+                    connection.execute(text(statement), {"folder": mark.folder} if ":folder" in statement else {})
+            bindings.confirm_folders(connection)
+            return bindings.known_folders(connection)
+
+
+def remove_folder(engine: Engine, folder: bytes) -> list[KnownFolder]:
+    """Remove a data folder that no longer exists, so that no erasure waits for it.
+
+    Returns:
+        The data folders that are left.
+
+    Raises:
+        PermanentError: the database has no such data folder.
+    """
+    with transaction(engine) as connection:
+        known = bindings.known_folders(connection)
+        if folder not in {item.id for item in known}:
+            ids = ", ".join(f"{item.id.hex()} ({item})" for item in known) or "none"
+            raise PermanentError(f"Database {engine.url.database!r} has no data folder {folder.hex()}. It has: {ids}.")
+        bindings.remove_folder(connection, folder)
+        return bindings.known_folders(connection)
+
+
+def _new_mark(lake: Lake, database: bytes) -> Mark:
+    # Before the database knows it: a process that is killed in between leaves a folder that names this database.
+    mark = Mark(uuid.uuid4().bytes, database)
+    write_mark(lake.root, mark)
+    return mark
+
+
+def _add(connection: Connection, lake: Lake, mark: Mark) -> None:
+    bindings.add_folder(connection, mark.folder, socket.gethostname(), str(lake.root))
+
+
+def _require_no_other(connection: Connection, lake: Lake) -> None:
+    """Refuse a folder without a mark, if the files of this database are elsewhere."""
+    database = connection.engine.url.database
+    known = bindings.known_folders(connection)
+    if known:
+        raise PermanentError(
+            f"Data folder {lake.root} is new to database {database!r}. Nothing was changed. The database has its files "
+            f"in {places(known)}: set KMDB_DATA_DIR to that folder, or mount it. To use this folder as well, run "
+            "`kmdb confirm data-dir` on this machine."
+        )
+
+
+def require_parquet(engine: Engine, lake: Lake) -> None:
+    """Refuse an erasure that does not reach the Parquet of all imported revisions.
+
+    Raises:
+        PermanentError: some were imported before data folders were noted, and their Parquet is not here.
+    """
+    with transaction(engine) as connection:
+        missing = bindings.revisions_of_unknown_folders(connection) - lake.parsed_revisions()
+    if missing:
+        raise PermanentError(
+            f"Data folder {lake.root} lacks the Parquet of {len(missing):,} imported revisions. Nothing was removed. "
+            f"They are: {ranges_in_words(missing)}. If their Parquet is in other folders, run `kmdb confirm data-dir` "
+            "on each machine that has one, with KMDB_DATA_DIR set to it. If it was deleted, run it here. "
+            "Then try again."
+        )
+
+
+def places(folders: list[KnownFolder]) -> str:
+    """Where data folders are, for people."""
+    more = ", …" if len(folders) > MAX_FOLDERS_NAMED else ""
+    return ", ".join(map(str, folders[:MAX_FOLDERS_NAMED])) + more
+
+
+def _of_another_database(engine: Engine, lake: Lake) -> PermanentError:
+    return PermanentError(
+        f"Data folder {lake.root} belongs to another database than {engine.url.database!r}. Nothing was changed. Check "
+        "DATABASE_URL, or set KMDB_DATA_DIR to a folder of its own. If the database was made again, and the folder is "
+        "for it, run `kmdb confirm data-dir`."
+    )
