@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 
 import click
 
+from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import Settings, load_settings
 from kmdb_dagster.warehouse import Warehouse
 
@@ -18,6 +19,13 @@ def warehouse(settings: Settings) -> Iterator[Warehouse]:
         yield opened
     finally:
         opened.close()
+
+
+def confirm_by_name(opened: Warehouse, deed: str) -> None:
+    """Ask for the name of the database, and end the command if another one is typed."""
+    typed = click.prompt(f"To {deed} of {opened.name}, type the name of the database", default="", show_default=False)
+    if typed != opened.database:
+        raise PermanentError("Nothing is deleted: that is not the name of the database.")
 
 
 @contextmanager
@@ -113,7 +121,7 @@ def _drop(opened: Warehouse, before: date, *, dry_run: bool, yes: bool) -> None:
         click.echo(f"No partition ends before {before}: nothing to drop.", err=True)
     elif not dry_run:
         if not yes:
-            click.confirm(f"Drop every fact before {drop.day} of {opened.name}?", abort=True)
+            confirm_by_name(opened, f"drop every fact before {drop.day}")
         apply_drop(opened.engine, drop)
         click.echo(f"Facts are kept from {drop.day} on.")
 
@@ -195,7 +203,7 @@ def flush(*, yes: bool) -> None:
 
     with warehouse(load_settings()) as opened:
         if not yes:
-            click.confirm(f"Delete every imported row of {opened.name}?", abort=True)
+            confirm_by_name(opened, "delete every imported row")
         run(opened.engine)
         click.echo(f"{opened.name} is empty. Dagster's sensor will import everything again.")
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from kmdb_dagster.defs.assets import KEYS
 from kmdb_dagster.defs.backfills import request_range
+from kmdb_dagster.defs.confirmation import Confirmation, require_confirmation
 from kmdb_dagster.defs.failures import plainly
 from kmdb_dagster.defs.partitioning import DDL_TAGS, drop_partitions, partition_tables
 from kmdb_dagster.defs.resources import Kmdb
@@ -93,10 +94,12 @@ def realias_job() -> None:
     rebuild_user_map()
 
 
-class ForgetOptions(dg.Config):
+class ForgetOptions(Confirmation):
     """Nothing of a person: what is typed into the Launchpad is kept and shown."""
 
-    large: bool = Field(default=False, description="Also people of more identities than KMDB_MOST_IDENTITIES.")
+    large: bool = Field(
+        default=False, description="Also people of more identities than KMDB_MOST_IDENTITIES. It needs `confirm`."
+    )
 
 
 @dg.op
@@ -104,6 +107,8 @@ def remove_people(context: dg.OpExecutionContext, config: ForgetOptions, kmdb: K
     """Remove all people whom somebody asked to forget."""
     with plainly(), kmdb.warehouse() as warehouse:
         settings = kmdb.settings()
+        if config.large:
+            require_confirmation(config, warehouse, "forget people of many identities")
         done = forget_people(
             warehouse,
             Lake(settings.data_folder),

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 from pydantic import Field
 
+from kmdb_dagster.defs.confirmation import Confirmation, require_confirmation
 from kmdb_dagster.defs.failures import plainly
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
@@ -25,7 +26,7 @@ class PartitionOptions(dg.Config):
     dry_run: bool = Field(default=True, description="Only show the statements.")
 
 
-class DropOptions(PartitionOptions):
+class DropOptions(PartitionOptions, Confirmation):
     """What to drop, and how far to go."""
 
     before: str = Field(
@@ -58,6 +59,8 @@ def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmd
 def drop_old_partitions(context: dg.OpExecutionContext, config: DropOptions, kmdb: Kmdb) -> None:
     """Plan what is to be dropped, show its rows and bytes, and drop it unless this is a dry run."""
     with plainly(), kmdb.warehouse() as warehouse:
+        if not config.dry_run:
+            require_confirmation(config, warehouse, "drop facts")
         drop = read_drop(warehouse.engine, _day(config.before) or _oldest_kept(kmdb.settings()))
         _show(context, config, drop.statements())
         context.add_output_metadata(
@@ -85,7 +88,8 @@ def partition_tables() -> None:
     tags=DDL_TAGS,
     config=dg.RunConfig(ops={"drop_old_partitions": DropOptions()}),
     description="Drops the facts before a day, by whole time partitions. A dry run shows which, with rows and bytes. "
-    "The Parquet of the revisions stays, and so do people and their aliases.",
+    "The Parquet of the revisions stays, and so do people and their aliases. With `dry_run: false` it needs "
+    "`confirm`, the name of the database.",
 )
 def drop_partitions() -> None:
     """Old facts."""

@@ -26,10 +26,15 @@ class Warehouse:
         self.leftover_aliases = Leftovers("aliases")
 
     @property
+    def database(self) -> str:
+        """The name of the database alone: what is typed to confirm a deletion."""
+        return str(self.engine.url.database)
+
+    @property
     def name(self) -> str:
         """The database for people, without user and password."""
         url = self.engine.url
-        return f"{url.database} on {url.host or 'localhost'}:{url.port or 3306}"
+        return f"{self.database} on {url.host or 'localhost'}:{url.port or 3306}"
 
     def generation(self) -> str:
         """Which numbering the ids in the database belong to now.

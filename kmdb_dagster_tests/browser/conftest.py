@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
+from sqlalchemy.engine import make_url
 
 from dev.processes import end, find_program, free_port, spawn, tail
 from kmdb_dagster.export.sample import sample_revision
@@ -29,6 +30,8 @@ class Site(NamedTuple):
     bucket: FolderOfRevisions
     hook: Hook
     log: Path
+    database: str
+    """Its name."""
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +61,7 @@ def site(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         command = ["env", "-C", str(folder), str(Path(sys.executable).parent / "kmdb"), "ui", "--port", str(port)]
         process = spawn(command, folder / "ui.log", environment)
         try:
-            yield Site(url, bucket, hook, folder / "ui.log")
+            yield Site(url, bucket, hook, folder / "ui.log", str(make_url(database).database))
         finally:
             end(process)
 

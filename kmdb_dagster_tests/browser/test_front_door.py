@@ -19,12 +19,6 @@ from kmdb_dagster_tests.browser.test_operating import answers
 pytestmark = pytest.mark.timeout(600)
 
 JOB = "drop_partitions"
-CONFIG = json.dumps({"ops": {"drop_old_partitions": {"config": {"before": "1971-01-01", "dry_run": False}}}})
-LAUNCH = (
-    "mutation { launchRun(executionParams: {selector: {repositoryLocationName: "
-    f'"kmdb_dagster", repositoryName: "__repository__", jobName: "{JOB}"}}, '
-    f"runConfigData: {json.dumps(CONFIG)}}}) {{ __typename }} }}"
-)
 RUNS = f'{{ runsOrError(filter: {{pipelineName: "{JOB}"}}) {{ ... on Runs {{ results {{ runId }} }} }} }}'
 
 ATTACK = """<!doctype html><title>attack</title>
@@ -55,15 +49,27 @@ async function attack() {
 </script>"""
 
 
+def launch(site: Site) -> str:
+    """The mutation that launches the job, with all that it asks for."""
+    options = {"before": "1971-01-01", "dry_run": False, "confirm": site.database}
+    config = json.dumps({"ops": {"drop_old_partitions": {"config": options}}})
+    return (
+        "mutation { launchRun(executionParams: {selector: {repositoryLocationName: "
+        f'"kmdb_dagster", repositoryName: "__repository__", jobName: "{JOB}"}}, '
+        f"runConfigData: {json.dumps(config)}}}) {{ __typename }} }}"
+    )
+
+
 @contextmanager
-def foreign_page(ui: str) -> Iterator[int]:
+def foreign_page(site: Site) -> Iterator[int]:
     """A web server of somebody else on this machine, and its port."""
+    mutation = launch(site)
     replaced = {
-        "UI": ui,
-        "QUERY": quote(LAUNCH),
-        "MUTATION_JSON": json.dumps(LAUNCH),
-        "MUTATION": LAUNCH.replace("'", "&#39;"),
-        "BODY": json.dumps({"query": LAUNCH}).replace("'", "&#39;"),
+        "UI": site.url,
+        "QUERY": quote(mutation),
+        "MUTATION_JSON": json.dumps(mutation),
+        "MUTATION": mutation.replace("'", "&#39;"),
+        "BODY": json.dumps({"query": mutation}).replace("'", "&#39;"),
     }
     page = ATTACK
     for word, meaning in replaced.items():
@@ -96,7 +102,7 @@ def graphql(ui: str, query: str) -> str:
 def test_a_foreign_page_launches_no_job(page: Page, site: Site, host: str) -> None:
     assert wait_until(lambda: answers(site.url), 240), "the UI did not start"
     before = json.loads(graphql(site.url, RUNS))
-    with foreign_page(site.url) as port:
+    with foreign_page(site) as port:
         page.goto(f"http://{host}:{port}/")
         done = page.evaluate("attack()")
         assert json.loads(graphql(site.url, RUNS)) == before
@@ -114,7 +120,7 @@ def test_a_foreign_name_for_this_machine_shows_no_ui(page: Page, site: Site) -> 
 
 
 def test_a_link_on_a_foreign_page_opens_the_ui(page: Page, site: Site) -> None:
-    with foreign_page(site.url) as port:
+    with foreign_page(site) as port:
         page.goto(f"http://evil.example:{port}/")
         page.evaluate(f"location.href = '{site.url}/runs'")
         page.wait_for_url(f"{site.url}/runs")
@@ -122,5 +128,5 @@ def test_a_link_on_a_foreign_page_opens_the_ui(page: Page, site: Site) -> None:
 
 
 def test_the_same_job_is_launched_by_who_may(site: Site) -> None:
-    assert "LaunchRunSuccess" in graphql(site.url, LAUNCH)
+    assert "LaunchRunSuccess" in graphql(site.url, launch(site))
     assert "runId" in graphql(site.url, RUNS)

@@ -60,13 +60,14 @@ def test_the_backfill_ends_and_everything_is_in(page: Page) -> None:
     expect(page.get_by_text(f"revisions_{BAD - 1}..{BAD + 1}").first).to_be_visible()
 
 
-def test_old_facts_are_dropped_after_a_dry_run_has_shown_them(page: Page) -> None:
+def test_old_facts_are_dropped_after_a_dry_run_has_shown_them(page: Page, site: Site) -> None:
     run_to_its_end(page, "partition_tables", "add_partitions", "dry_run: false")
     run_to_its_end(page, "drop_partitions", "drop_old_partitions", 'before: "2014-02-01"')
     expect(page.get_by_text("A dry run: nothing is changed.").first).to_be_visible()
     page.get_by_text("[Show Markdown]").first.click()
     expect(page.get_by_role("dialog").get_by_text("ALTER TABLE events DROP PARTITION").first).to_be_visible()
-    run_to_its_end(page, "drop_partitions", "drop_old_partitions", 'before: "2014-02-01", dry_run: false')
+    options = f'before: "2014-02-01", dry_run: false, confirm: {site.database}'
+    run_to_its_end(page, "drop_partitions", "drop_old_partitions", options)
     expect(page.get_by_text("They are carried out now.").first).to_be_visible()
 
 

@@ -63,6 +63,8 @@ def test_old_partitions_are_shown_and_dropped_when_that_is_confirmed(ready: Term
     assert "properties: p20140401 (before 2014-04-08), 0 rows, " in shown.err
     assert ready.kmdb("partition", "--drop-before", "2014-04-20", standard_input="n\n").code == 1
     assert ready.kmdb("partition", "--drop-before", "2014-04-20", "--dry-run").out == shown.out
+    assert ready.kmdb("partition", "--drop-before", "2014-04-20", standard_input="y\n").code == 1
+    assert ready.kmdb("partition", "--drop-before", "2014-04-20", "--dry-run").out == shown.out
     dropped = ready.kmdb("partition", "--drop-before", "2014-04-20", "--yes")
     assert dropped.out == "Facts are kept from 2014-04-15 on.\n"
     again = ready.kmdb("partition", "--drop-before", "2014-04-20", "--yes")
@@ -71,13 +73,14 @@ def test_old_partitions_are_shown_and_dropped_when_that_is_confirmed(ready: Term
     assert "  facts are kept from    2014-04-15 on; older ones were dropped\n" in ready.kmdb("status").out
 
 
-def test_flush_asks_first(ready: Terminal, warehouse: Warehouse) -> None:
+def test_flush_asks_for_the_name_of_the_database_first(ready: Terminal, warehouse: Warehouse) -> None:
     ledger.record_failure(warehouse.engine, 1, "it is broken")
-    refused = ready.kmdb("flush", standard_input="n\n")
-    assert refused.code == 1
-    assert "Delete every imported row of " in refused.out
-    assert count(warehouse, "revisions") == 1
-    assert ready.kmdb("flush", standard_input="y\n").code == 0
+    for typed in ("n\n", "y\n", "\n", f"{warehouse.database}x\n"):
+        refused = ready.kmdb("flush", standard_input=typed)
+        assert refused.code == 1
+        assert f"To delete every imported row of {warehouse.name}, type the name of the database" in refused.out
+        assert count(warehouse, "revisions") == 1
+    assert ready.kmdb("flush", standard_input=f"{warehouse.database}\n").code == 0
     assert count(warehouse, "revisions") == 0
 
 

@@ -163,7 +163,13 @@ def test_old_facts_are_proposed_with_rows_and_bytes_and_dropped_when_that_is_ask
     assert [record["partition"] for record in records] == ["past", "p20140401", "p20140408"]
     assert all(record["events_bytes"] > 0 for record in records)
     assert (shown["dry_run"], shown["facts_kept_from"]) == (True, "2014-04-15")
-    config = {"ops": {"drop_old_partitions": {"config": {"dry_run": False, "before": "2014-04-15"}}}}
+    options = {"dry_run": False, "before": "2014-04-15"}
+    for typed in ({}, {"confirm": ""}, {"confirm": "yes"}, {"confirm": "other_database"}):
+        config = {"ops": {"drop_old_partitions": {"config": {**options, **typed}}}}
+        with kmdb.warehouse() as warehouse:
+            assert f"`confirm: {warehouse.database}`" in failure_of(run_job(instance, "drop_partitions", config))
+        assert told(run_job(instance, "drop_partitions"))["to_drop"].records == shown["to_drop"].records
+    config = {"ops": {"drop_old_partitions": {"config": {**options, "confirm": warehouse.database}}}}
     assert told(run_job(instance, "drop_partitions", config))["dropped"].records
     assert run_job(instance, "check_everything", only="import_report").success
     nothing = told(run_job(instance, "drop_partitions"))
@@ -200,3 +206,17 @@ def test_what_went_wrong_is_the_first_line_of_a_failure(instance: dg.DagsterInst
     (error,) = (event.step_failure_data.error for event in result.all_events if event.is_step_failure)
     assert error is not None
     assert error.message.startswith("dagster._core.definitions.events.Failure: The range 3..1 is the wrong way round.")
+
+
+def test_people_of_many_identities_are_forgotten_when_the_databases_name_was_typed(
+    instance: dg.DagsterInstance, kmdb: Kmdb, warehouse: Warehouse
+) -> None:
+    del kmdb
+    assert run_job(instance, "forget").success
+    for typed, success in (({}, False), ({"confirm": "yes"}, False), ({"confirm": warehouse.database}, True)):
+        config = {"ops": {"remove_people": {"config": {"large": True, **typed}}}}
+        result = run_job(instance, "forget", config)
+        assert result.success is success
+        assert success or f"type the database's name into the run's configuration: `confirm: {warehouse.database}`" in (
+            failure_of(result)
+        )
