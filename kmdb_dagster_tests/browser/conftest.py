@@ -13,12 +13,15 @@ from sqlalchemy.engine import make_url
 
 from dev.processes import end, find_program, free_port, spawn, tail
 from kmdb_dagster.export.sample import sample_revision
-from kmdb_dagster_tests.buckets import FolderOfRevisions
+from kmdb_dagster_tests.buckets import FolderOfRevisions, line
 from kmdb_dagster_tests.databases import empty_database, make_tables
 from kmdb_dagster_tests.defs.receivers import Hook, serving
 
 REVISIONS = int(os.environ.get("KMDB_TEST_REVISIONS", "6"))
 BAD = 4
+T = 1_388_540_000
+IMAGE = "![x](http://evil.example/x.png)<img src=http://evil.example/y.png>"
+"""The name of an event that a visitor made up."""
 PATIENCE_MS = 240_000 + 500 * REVISIONS
 """A busy machine takes minutes to what a quiet one does in seconds."""
 
@@ -39,8 +42,9 @@ def site(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """`kmdb ui` at work on a bucket of REVISIONS revisions, of which BAD is a web server's error page."""
     folder = tmp_path_factory.mktemp("browser")
     bucket, hook, port = FolderOfRevisions(folder / "bucket"), Hook(), free_port()
+    hostile = [line({"_n": IMAGE, "_p": "eve", "_t": T, "note": IMAGE})] * 100
     for revision in range(1, REVISIONS + 1):
-        bucket.put(revision, sample_revision(revision, lines=60))
+        bucket.put(revision, sample_revision(revision, lines=60), *hostile)
     bucket.put(BAD, b"<html><h1>503 Service Unavailable</h1></html>\n" * 200)
     url = f"http://127.0.0.1:{port}"
     with empty_database(server_url) as database, serving(hook):

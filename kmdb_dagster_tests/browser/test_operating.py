@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from dev.processes import wait_until
 from kmdb_dagster.export.sample import sample_revision
-from kmdb_dagster_tests.browser.conftest import BAD, PATIENCE_MS, REVISIONS, Site
+from kmdb_dagster_tests.browser.conftest import BAD, IMAGE, PATIENCE_MS, REVISIONS, Site
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -33,7 +33,7 @@ def test_the_alert_leads_to_the_run_whose_page_says_why(page: Page, site: Site) 
     assert wait_until(lambda: bool(told()), 240), "no alert came"
     (link,) = re.findall(rf"{site.url}/runs/[0-9a-f-]{{36}}", told()[0])
     page.goto(link)
-    expect(page.get_by_text(f"200 of the 200 lines of revision {BAD} are rejected").first).to_be_visible()
+    expect(page.get_by_text(f"No line of revision {BAD} can be imported").first).to_be_visible()
 
 
 def test_the_revision_is_mended_and_its_range_asked_for_again(page: Page, site: Site) -> None:
@@ -58,6 +58,16 @@ def test_the_backfill_ends_and_everything_is_in(page: Page) -> None:
     shows(page, PARTITIONS, lambda: page.get_by_text(f"Materialized ({REVISIONS})"))
     page.goto("/runs?view=backfills")
     expect(page.get_by_text(f"revisions_{BAD - 1}..{BAD + 1}").first).to_be_visible()
+
+
+def test_an_image_in_a_name_that_a_visitor_made_up_is_text_in_an_answer(page: Page, site: Site) -> None:
+    fetched: list[str] = []
+    page.on("request", lambda request: fetched.append(request.url))
+    run_to_its_end(page, "ask", "answer_question", "question: trend --every 1d")
+    page.get_by_text("[Show Markdown]").first.click()
+    expect(page.get_by_role("dialog").get_by_text(IMAGE.partition("(")[0]).first).to_be_visible()
+    expect(page.get_by_role("dialog").locator("img")).to_have_count(1)
+    assert [url for url in fetched if not url.startswith((site.url, "data:", "blob:"))] == []
 
 
 def test_old_facts_are_dropped_after_a_dry_run_has_shown_them(page: Page, site: Site) -> None:
