@@ -93,12 +93,14 @@ def _agree(said: Row[Any] | None, *seen: "Seen | None") -> bool:
 
 
 def repair(wrong: Sequence[Wrong]) -> str:
-    """The commands that repair these: an import, or a DELETE of rows whose revision the bucket may not have."""
+    """The commands that repair these: imports, and a DELETE for rows of revisions that the bucket does not have."""
     stray = [found.revision for found in wrong if found.ledger == Counts(0, 0)]
-    known = [found.revision for found in wrong if found.revision]
-    deletions = [DELETION.format(table=t, **id_range(revision)) for revision in stray for t in FACTS]
-    words = f"Revisions in the bucket: {import_commands(known)}. " if known else ""
-    return words + (f"Others: {' '.join(deletions[:MAX_DELETIONS])}" if deletions else "")
+    deletions = [DELETION.format(table=table, **id_range(revision)) for revision in stray for table in FACTS]
+    commands = import_commands(found.revision for found in wrong if found.revision)
+    if not deletions:
+        return commands
+    unless = "If the bucket does not have the revision: " if commands else ""
+    return f"{commands} {unless}{' '.join(deletions[:MAX_DELETIONS])}".strip()
 
 
 def count(connection: Connection, revision: int, t_min: datetime, t_max: datetime) -> Counts:

@@ -8,7 +8,7 @@ from kmdb_dagster.defs.revisions import register
 from kmdb_dagster.warehouse import Warehouse, ledger
 from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event
 from kmdb_dagster_tests.defs.runs import import_range, run_job
-from kmdb_dagster_tests.warehouse.revisions import change, one
+from kmdb_dagster_tests.warehouse.revisions import change, content, one
 
 ALL = (
     "lines_accounted_for",
@@ -171,12 +171,25 @@ def test_a_check_that_finds_an_edit_by_hand_names_the_commands_that_repair_it(im
     assert repairs == {
         "bookkeeping_agrees": "`kmdb realias`; then `kmdb import 1`",
         "facts_under_their_person": "`kmdb realias`",
-        "facts_agree_with_ledger": "Revisions in the bucket: `kmdb import 1`. ",
+        "facts_agree_with_ledger": "`kmdb import 1`",
         "lines_accounted_for": "`kmdb import 1`",
     }
     table = found["bookkeeping_agrees"].metadata["found"].value.records  # type: ignore[union-attr]  # a table
     assert {record.data["revisions"] for record in table} == {"none", "1"}
     assert "bob" not in str([record.data for record in table])
+
+
+def test_a_run_that_imports_a_range_of_which_the_ledger_was_deleted_replaces_what_is_in(
+    imported: Imported, kmdb: Kmdb, bucket: FolderOfRevisions
+) -> None:
+    instance, warehouse = imported
+    for revision in (2, 3):
+        bucket.put(revision, *LINES, b"nonsense\n")
+    import_range(instance, kmdb, 2, 3)
+    before = content(warehouse.engine)
+    change(warehouse.engine, "DELETE FROM revisions", "UPDATE events SET t = t + INTERVAL 2 YEAR WHERE id >> 40 > 1")
+    assert import_range(instance, kmdb, 1, 3).success
+    assert content(warehouse.engine) == before
 
 
 def test_a_run_checks_its_own_revisions(imported: Imported, kmdb: Kmdb, bucket: FolderOfRevisions) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import NamedTuple
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import Engine
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse import Warehouse, counting, ledger
 from kmdb_dagster.warehouse.consistency import MAX_COMMANDS, findings, import_commands
+from kmdb_dagster.warehouse.ddl.dropping import Drop, apply_drop
 from kmdb_dagster.warehouse.migrations import migrate
 from kmdb_dagster.warehouse.people.checks import misplaced_facts
 from kmdb_dagster.warehouse.people.realias import realias
@@ -185,6 +187,53 @@ def test_spans_that_are_lost_leave_no_fact_behind_after_realias(warehouse: Wareh
     realias(warehouse.engine, warehouse.generation())
     revisions.put(3, alias("bob", "2"))
     assert not misplaced_facts(warehouse.engine).rows
+
+
+def test_a_revision_that_is_resolved_and_not_loaded_yet_is_no_finding(
+    warehouse: Warehouse, revisions: Revisions
+) -> None:
+    revisions.put(1, *LINES[1])
+    for again in (1, 2):
+        revisions.tie(again, alias("7", "carl"), alias("7", "dora", T + 900 * DAY), event("came", "7"))
+        assert findings(warehouse.engine) == []
+        revisions.load(again, alias("7", "carl"), alias("7", "dora", T + 900 * DAY), event("came", "7"))
+        assert findings(warehouse.engine) == []
+
+
+def test_revisions_that_were_resolved_before_etags_were_kept_are_looked_at_too(
+    warehouse: Warehouse, revisions: Revisions
+) -> None:
+    for revision, lines in LINES.items():
+        revisions.put(revision, *lines)
+    change(
+        warehouse.engine,
+        "UPDATE resolved_revisions SET etag = NULL",
+        "DELETE FROM resolved_revisions WHERE t_min IS NULL",
+    )
+    assert findings(warehouse.engine) == []
+    change(warehouse.engine, "DELETE FROM aliases WHERE name1 = 'x'")
+    assert [finding.revisions for finding in findings(warehouse.engine)] == [(3,)]
+
+
+def test_rows_of_no_revision_are_named_with_the_statement_that_deletes_them(
+    warehouse: Warehouse, revisions: Revisions
+) -> None:
+    revisions.put(1, *LINES[1])
+    change(warehouse.engine, "UPDATE events SET id = id & 0xFFFFFFFFFF")
+    wrong = counting.wrong_anywhere(warehouse.engine)
+    assert [found.revision for found in wrong] == [0, 1]
+    assert counting.repair(wrong[:1]).startswith("DELETE FROM events WHERE id BETWEEN 0 AND 1099511627775;")
+    assert counting.repair(wrong).startswith("`kmdb import 1` If the bucket does not have the revision: DELETE FROM")
+    assert counting.repair(wrong[1:]) == "`kmdb import 1`"
+
+
+def test_old_facts_are_not_dropped_while_the_day_from_which_on_they_are_kept_cannot_be_written(
+    warehouse: Warehouse, revisions: Revisions
+) -> None:
+    revisions.put(1, *LINES[1])
+    change(warehouse.engine, "DELETE FROM warehouse_state")
+    with pytest.raises(PermanentError, match="Run `kmdb migrate`"):
+        apply_drop(warehouse.engine, Drop(date(2030, 1, 1), ()))
 
 
 def test_very_many_ranges_are_one_command() -> None:

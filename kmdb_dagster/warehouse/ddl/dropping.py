@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from kmdb_dagster.warehouse.ddl.partitions import Partition, read_partitions
 from kmdb_dagster.warehouse.models import FACTS, ORDINAL_BITS, id_range
 from kmdb_dagster.warehouse.server import autocommit, change_schema, transaction
+from kmdb_dagster.warehouse.state_rows import required
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,8 @@ def apply_drop(engine: Engine, drop: Drop) -> None:
 def _keep_out(engine: Engine, day: datetime) -> None:
     """Let nothing older in any more. Waits for the loads that have begun: each holds this row."""
     with transaction(engine) as connection:
+        row = connection.execute(text("SELECT id FROM warehouse_state WHERE id = 1 FOR UPDATE")).scalar()
+        required("warehouse_state", row)
         connection.execute(
             text("UPDATE warehouse_state SET facts_from = GREATEST(COALESCE(facts_from, :day), :day) WHERE id = 1"),
             {"day": day},
