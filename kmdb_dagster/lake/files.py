@@ -1,20 +1,23 @@
 """Which file of the lake is where, and how one is put there as a whole. What stands in them is not known here.
 
-raw/57/d41d8cd9.json    revision 57 as KM wrote it; its name is the ETag that it had
-raw/57/absent           revision 57 was looked for, and is not in the bucket
-parsed/57.parquet       its lines as records
+raw/57/d41d8cd9+1c291ca3.json    revision 57 as KM wrote it; its name is the ETag that it had, and its CRC32
+raw/57/absent                    revision 57 was looked for, and is not in the bucket
+parsed/57.parquet                its lines as records
 """
 
 import errno
 import os
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 from urllib.parse import quote, unquote
 
 from kmdb_dagster.errors import PermanentError, TransientError
+
+CHUNK = 1024 * 1024
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
@@ -26,6 +29,15 @@ class RawFile(NamedTuple):
     path: Path | None
     etag: str | None
     size: int
+    crc32: str | None = None
+    """Eight hexadecimal digits; None for a copy of an older version of this program."""
+
+    def is_intact(self) -> bool:
+        """Whether the copy still has the bytes that were written."""
+        if self.path is None or self.crc32 is None:
+            return True
+        with disk(self.path), self.path.open("rb") as file:
+            return _crc32(iter(lambda: file.read(CHUNK), b"")) == self.crc32
 
 
 class Lake:
@@ -55,15 +67,20 @@ class Lake:
         path, stat = max(copies, key=lambda copy: copy[1].st_mtime_ns)
         if path.name == "absent":
             return RawFile(None, None, 0)
-        return RawFile(path, unquote(path.stem), stat.st_size)
+        # A "+" of an ETag is escaped.
+        etag, _, crc32 = path.stem.partition("+")
+        return RawFile(path, unquote(etag), stat.st_size, crc32 or None)
 
     def store_raw(self, revision: int, etag: str, chunks: Iterable[bytes]) -> RawFile:
         """Put a raw copy there, in place of any older one."""
-        path = self._folder(revision) / f"{quote(etag, safe='')}.json"
-        with whole_file(path) as temporary, temporary.open("wb") as file:
-            file.writelines(chunks)
+        name = quote(etag, safe="")
+        with _temporary_file(self._folder(revision) / name) as temporary:
+            with temporary.open("wb") as file:
+                crc32 = _crc32(_written(chunks, file))
+            path = self._folder(revision) / f"{name}+{crc32}.json"
+            temporary.replace(path)
         self.drop_raw(revision, keep=path)
-        return RawFile(path, etag, path.stat().st_size)
+        return RawFile(path, etag, path.stat().st_size, crc32)
 
     def mark_absent(self, revision: int) -> RawFile:
         """Note that a revision is not in the bucket."""
@@ -126,15 +143,36 @@ class Lake:
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary file that takes the place of ``path`` in one step when all went well, and goes away if not."""
+    with _temporary_file(path) as temporary:
+        yield temporary
+        temporary.replace(path)
+
+
+@contextmanager
+def _temporary_file(path: Path) -> Iterator[Path]:
+    """An empty hidden file beside ``path``, which is removed at the end if it is still there."""
     with disk(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
         temporary = Path(name)
         try:
             yield temporary
-            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _written(chunks: Iterable[bytes], file: BinaryIO) -> Iterator[bytes]:
+    """Pass chunks on after they are written to a file."""
+    for chunk in chunks:
+        file.write(chunk)
+        yield chunk
+
+
+def _crc32(chunks: Iterable[bytes]) -> str:
+    crc32 = 0
+    for chunk in chunks:
+        crc32 = zlib.crc32(chunk, crc32)
+    return f"{crc32:08x}"
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def fetch(pipeline: Pipeline, revision: int) -> Figures:
 @patiently
 def parse(pipeline: Pipeline, revision: int) -> Figures:
     """Read every line of a revision and write them as Parquet, unless too many of them are rejected."""
-    raw = pipeline.lake.raw(revision) or _fetch(pipeline, revision)
+    raw = _intact_copy(pipeline, revision) or _fetch(pipeline, revision)
     guard = Guard(revision, raw, pipeline.max_rejected_share)
     # Held until the forgotten identities were read again: an erasure waits for it before it searches the files.
     with writing(pipeline.lake.root):
@@ -131,6 +131,14 @@ def _resolve(pipeline: Pipeline, revision: int) -> Tied:
     )
     move_facts(pipeline.warehouse.engine)
     return tied
+
+
+def _intact_copy(pipeline: Pipeline, revision: int) -> RawFile | None:
+    raw = pipeline.lake.raw(revision)
+    if raw is None or raw.is_intact():
+        return raw
+    log.warning("The raw copy of revision %d was damaged on the disk. It is fetched again.", revision)
+    return None
 
 
 def _fetch(pipeline: Pipeline, revision: int) -> RawFile:

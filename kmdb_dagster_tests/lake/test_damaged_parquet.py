@@ -129,3 +129,14 @@ def test_a_damaged_parquet_fails_its_revision_and_changes_no_row(
         for later in (parse, tie, load):
             later(opened, 57)
         assert content(opened.warehouse.engine) == before
+
+
+def test_a_raw_copy_that_was_damaged_on_the_disk_is_fetched_again(kmdb: Kmdb, bucket: FolderOfRevisions) -> None:
+    bucket.put(57, event("visited site"))
+    with kmdb.pipeline() as opened:
+        fetch(opened, 57)
+        (path,) = opened.lake.all_raw()
+        path.write_bytes(path.read_bytes().replace(b"visited", b"risited"))
+        assert parse(opened, 57)["events"] == 1
+        (row,) = rows(opened.lake.parsed(57))
+        assert row["name"] == "visited site"

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import resource
 from collections.abc import Iterator
 from multiprocessing import get_context
@@ -38,7 +39,7 @@ def failing(number: int) -> Any:
 
 
 def files(tmp_path: Path) -> list[str]:
-    return sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    return sorted(re.sub(r"\+[0-9a-f]{8}", "", path.name) for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_folders_are_for_this_user_only(tmp_path: Path, lake: Lake) -> None:
@@ -59,7 +60,7 @@ def test_a_raw_file_comes_back_with_its_etag_and_size(lake: Lake) -> None:
     stored = lake.store_raw(57, ETAG, [b"ab", b"", b"c"])
     assert stored.path is not None
     assert stored.path.read_bytes() == b"abc"
-    assert stored == lake.raw(57) == RawFile(stored.path, ETAG, 3)
+    assert stored == lake.raw(57) == RawFile(stored.path, ETAG, 3, "352441c2")
 
 
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1, max_size=60))
@@ -70,6 +71,24 @@ def test_an_etag_of_any_characters_comes_back(tmp_path_factory: pytest.TempPathF
     found = lake.raw(1)
     assert found is not None
     assert found.etag == f"e{etag}"
+
+
+def test_one_flipped_bit_of_a_raw_copy_is_found(lake: Lake) -> None:
+    stored = lake.store_raw(57, ETAG, [b"ab", b"c"])
+    assert stored.path is not None
+    assert stored.is_intact()
+    for bit in range(24):
+        stored.path.write_bytes((int.from_bytes(b"abc") ^ 1 << bit).to_bytes(3))
+        assert not stored.is_intact()
+
+
+def test_a_raw_copy_of_an_older_version_has_no_checksum_and_is_taken_as_it_is(lake: Lake) -> None:
+    stored = lake.store_raw(57, ETAG, [b"abc"])
+    assert stored.path is not None
+    stored.path.rename(stored.path.with_name(f"{ETAG}.json"))
+    found = lake.raw(57)
+    assert found is not None
+    assert (found.etag, found.crc32, found.is_intact()) == (ETAG, None, True)
 
 
 def test_revisions_do_not_share_copies(lake: Lake) -> None:
