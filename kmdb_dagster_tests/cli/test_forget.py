@@ -1,5 +1,6 @@
 """The command that forgets people."""
 
+import re
 from pathlib import Path
 
 import dagster as dg
@@ -99,6 +100,42 @@ def test_an_identity_with_blanks_and_quotes_is_found_as_it_stands_first(
     code, out, _ = forget(here, database, "-", "--yes", told='"q"\nw \n')
     assert (code, out.splitlines()[0]) == (0, "2 named, 2 found, 0 not found")
     assert set(people(warehouse.engine)) == {"anna", "bob", "b2", "q", "w"}
+
+
+def test_in_another_working_directory_nothing_is_removed_and_the_right_data_folder_is_named(
+    here: Terminal, database: str, warehouse: Warehouse
+) -> None:
+    elsewhere = Terminal(here.folder / "elsewhere")
+    elsewhere.folder.mkdir()
+    code, out, err = elsewhere.kmdb("forget", "--yes", "-", standard_input="bob\n", DATABASE_URL=database)
+    assert (code, "Removed" in out) == (1, False)
+    assert f"Data folder {elsewhere.folder / 'var' / 'data'} is new to database" in err
+    assert f":{here.folder / 'lake'}: set KMDB_DATA_DIR to that folder" in err
+    assert "bob" in people(warehouse.engine)
+    assert not warehouse.forgotten()
+
+
+def test_an_erasure_fails_until_it_was_finished_in_each_data_folder(here: Terminal, database: str) -> None:
+    other = {"DATABASE_URL": database, "KMDB_DATA_DIR": str(here.folder / "other")}
+    confirmed = here.kmdb("confirm", "data-dir", **other)
+    assert (confirmed.code, "has its files in 2 data folders" in confirmed.out) == (0, True)
+    code, _, err = forget(here, database, "--yes", told="bob\n")
+    assert (code, "The erasure is not complete: 1 data folders are still to be searched" in err) == (1, True)
+    finished = here.kmdb("forget", "--finish", **other)
+    assert (finished.code, finished.out.startswith("Removed: 0 identities")) == (0, True)
+
+
+def test_a_data_folder_that_is_gone_is_removed_by_the_command_that_the_message_names(
+    here: Terminal, database: str
+) -> None:
+    other = {"DATABASE_URL": database, "KMDB_DATA_DIR": str(here.folder / "other")}
+    here.kmdb("confirm", "data-dir", **other)
+    _, _, err = forget(here, database, "--yes", told="bob\n")
+    (gone,) = re.findall(r"--removed ID` \(here: ([0-9a-f]{32})\)", err)
+    assert here.kmdb("confirm", "data-dir", "--removed", gone, DATABASE_URL=database).code == 0
+    assert forget(here, database, "--finish")[0] == 0
+    wrong = here.kmdb("confirm", "data-dir", "--removed", "other", DATABASE_URL=database)
+    assert (wrong.code, "'other' is no id of a data folder" in wrong.err) == (1, True)
 
 
 @pytest.mark.parametrize(("told", "words"), [(b"\n\n", "There is no identity"), (b"\xff", "are no UTF-8 text")])
