@@ -26,6 +26,11 @@ LEFT_OUT = {
     ("map_state", "version"),  # counts how often the map changed on the way
     ("warehouse_state", "generation"),  # another one for each round
     ("revisions", "imported_at"),
+    ("bindings", "database_id"),
+    ("bindings", "created_at"),
+    ("bindings", "bucket_bound_at"),
+    ("data_folders", "id"),  # another one for each round
+    ("data_folders", "used_at"),
 }
 
 Row = tuple[Any, ...]

@@ -69,6 +69,7 @@ class Site:
             for table in set(Base.metadata.tables) - STATE:
                 connection.exec_driver_sql(f"DELETE FROM `{table}`")
             connection.execute(text("UPDATE warehouse_state SET generation = :new"), {"new": uuid.uuid4().hex})
+            connection.execute(text("UPDATE bindings SET bucket = NULL, bucket_bound_at = NULL"))
             connection.execute(text("UPDATE bindings SET bucket = NULL"))
 
     def upload(self, export: Export) -> None:
