@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -117,13 +116,6 @@ class Dagster:
         """What the page of a failed run says."""
         failures = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
         return " ".join(entry.message for entry in failures)
-
-    def launch(self, job: str) -> None:
-        """Queue a run of a job, as an operator does. Sensors that look every 15 minutes are not waited for."""
-        program = str(Path(sys.executable).parent / "dagster")
-        command = [program, "job", "launch", "-w", str(ROOT / "workspace.yaml"), "-j", job]
-        environment = {**os.environ, **self._settings}
-        subprocess.run(command, cwd=self._home, env=environment, check=True, capture_output=True)  # noqa: S603 - ours
 
     def close(self) -> None:
         """End everything that it started."""

@@ -19,7 +19,6 @@ from faults.export import many
 from faults.imports import Import
 from faults.site import Site
 from kmdb_dagster.defs.import_runs import range_of
-from kmdb_dagster.defs.record_loaded import NAME as RECORD_JOB
 from kmdb_dagster.warehouse import ledger
 
 PATIENCE = 300.0
@@ -161,14 +160,11 @@ def _loaded(site: Site) -> set[int]:
 
 def _wait_for_all(site: Site, dagster: Dagster, revisions: int) -> None:
     """Wait until all revisions are loaded and recorded in Dagster, and no run is under way."""
-    before, since, is_asked = (-1, -1), time.monotonic(), False
+    before, since = (-1, -1), time.monotonic()
     while True:
         done = len(_loaded(site)), len(dagster.recorded())
         if done == (revisions, revisions) and dagster.idle():
             return
-        if done[0] == revisions and not is_asked and dagster.idle():
-            dagster.launch(RECORD_JOB)
-            is_asked = True
         if done != before:
             before, since = done, time.monotonic()
         if time.monotonic() - since > PATIENCE:

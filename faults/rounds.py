@@ -89,7 +89,10 @@ def _import(site: Site) -> Outcome:
 
 def _start_again(site: Site, fault: Fault) -> str:
     """Import once more as the user of the run does. Returns what is wrong with that."""
-    spans = [range(number, number + 1) for number in reversed(site.lacking())] if fault.resumes else [REVISIONS]
+    spans = [REVISIONS]
+    if fault.resumes:
+        # At least one: a run binds the database to its bucket and data folder, and that commit may be lost too.
+        spans = [range(number, number + 1) for number in reversed(site.lacking() or REVISIONS[-1:])]
     outcomes = [Import(site.settings(), span).finish() for span in spans]
     return "".join(f" Started again, it failed: {outcome.words}" for outcome in outcomes if not outcome.success)
 
