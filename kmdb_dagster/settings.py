@@ -155,6 +155,13 @@ class Settings(BaseSettings):
         ge=1,
         description="The check `squished_people` names people with more identities than this.",
     )
+    checked_rows: int = Field(
+        2000,
+        alias="KMDB_CHECKED_ROWS",
+        ge=0,
+        description="Facts of each revision that the check `facts_agree_with_parquet` compares with the Parquet. "
+        "0 turns it off.",
+    )
     revisions_per_run: int = Field(
         200, alias="KMDB_REVISIONS_PER_RUN", ge=1, le=1000, description="Revisions that one run takes."
     )

@@ -11,11 +11,14 @@ from kmdb_dagster.defs.partitioning import today
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revisions import registered
 from kmdb_dagster.export.layout import ranges_in_words
+from kmdb_dagster.lake import Lake
+from kmdb_dagster.pipeline.parquet_comparison import compare_with_parquet
 from kmdb_dagster.pipeline.watch import untouched
 from kmdb_dagster.warehouse import ledger
 from kmdb_dagster.warehouse.consistency import REALIAS, findings
 from kmdb_dagster.warehouse.ddl.indexes import indexes_wait
 from kmdb_dagster.warehouse.ddl.partitions import covered_until, overflowing, read_partitions
+from kmdb_dagster.warehouse.names.checks import wrong_ids
 from kmdb_dagster.warehouse.people import checks
 from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
 from kmdb_dagster.warehouse.server import transaction
@@ -44,6 +47,44 @@ def facts_under_their_person(kmdb: Kmdb) -> dg.AssetCheckResult:
             "rows_waiting_to_be_moved": found.waiting,
             "spans_waiting_for_realias": found.spans,
             **({"repair": REALIAS} if found.rows else {}),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=USER_MAP.key,
+    description="Every row of `users` and `keys` has the digest of its name, and every alias line the ids of its "
+    "identities. If not, run `kmdb flush`; the sensor then imports everything again.",
+)
+def ids_belong_to_names(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at every name and alias line."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        found = wrong_ids(warehouse.engine)
+    return dg.AssetCheckResult(
+        passed=not any(found), metadata={f"wrong_{table}": rows for table, rows in found._asdict().items()}
+    )
+
+
+@dg.asset_check(
+    asset=EVENTS.key,
+    description="A sample of the facts of each revision (KMDB_CHECKED_ROWS) is the same, by name, as in its Parquet. "
+    "If not, materialize `user_map`, `events` and `properties` of the revisions that are named.",
+)
+def facts_agree_with_parquet(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at some lines of each revision."""
+    settings = kmdb.settings()
+    if not settings.checked_rows:
+        return dg.AssetCheckResult(passed=True, metadata={"rows_compared": 0, "note": "KMDB_CHECKED_ROWS is 0"})
+    with plainly(), kmdb.warehouse() as warehouse:
+        found = compare_with_parquet(warehouse.engine, Lake(settings.data_dir), settings.checked_rows)
+    return dg.AssetCheckResult(
+        passed=not found.wrong,
+        metadata={
+            "rows_compared": found.rows,
+            "rows_wrong": sum(found.wrong.values()),
+            "revisions_wrong": ranges_in_words(list(found.wrong)[:MOST_SHOWN]),
+            "revisions_compared": found.compared,
+            "revisions_without_their_parquet": found.not_compared,
         },
     )
 
@@ -180,6 +221,8 @@ def bookkeeping_agrees(kmdb: Kmdb) -> dg.AssetCheckResult:
 CHECKS = [
     bookkeeping_agrees,
     facts_under_their_person,
+    ids_belong_to_names,
+    facts_agree_with_parquet,
     squished_people,
     indexes_are_there,
     no_failed_or_missing_revisions,

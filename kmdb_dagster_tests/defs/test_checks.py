@@ -15,6 +15,8 @@ ALL = (
     "facts_agree_with_ledger",
     "bookkeeping_agrees",
     "facts_under_their_person",
+    "ids_belong_to_names",
+    "facts_agree_with_parquet",
     "squished_people",
     "no_failed_or_missing_revisions",
     "newest_event_is_recent",
@@ -40,7 +42,7 @@ def imported(
 
 def checked(instance: dg.DagsterInstance, name: str) -> dg.AssetCheckEvaluation:
     """What a check of the facts or of the people says."""
-    asset = "user_map" if name == "squished_people" else "events"
+    asset = "user_map" if name in {"squished_people", "ids_belong_to_names"} else "events"
     return evaluations(run_job(instance, "check_everything", only=f"{asset}_{name}"))[name]
 
 
@@ -143,9 +145,14 @@ def test_the_night_finds_what_is_wrong_with_all_that_is_in_and_reports_how_it_we
         "UPDATE revisions SET imported = 0, t_max = '2037-01-01' WHERE revision = 1",
     )
     found = evaluations(run_job(instance, "check_everything"))
-    assert {name for name, check in found.items() if check.passed} == {"squished_people", "indexes_are_there"}
+    assert {name for name, check in found.items() if check.passed} == {
+        "squished_people",
+        "indexes_are_there",
+        "ids_belong_to_names",
+        "facts_agree_with_parquet",
+    }
     errors = {name for name, check in found.items() if check.severity == dg.AssetCheckSeverity.ERROR}
-    assert errors == {*ALL[:4], "no_failed_or_missing_revisions"}
+    assert errors == {*ALL[:6], "no_failed_or_missing_revisions"}
     assert plainly(found["no_failed_or_missing_revisions"]) == {
         "failed": "2",
         "missing": "3..4",
@@ -190,6 +197,27 @@ def test_a_run_that_imports_a_range_of_which_the_ledger_was_deleted_replaces_wha
     change(warehouse.engine, "DELETE FROM revisions", "UPDATE events SET t = t + INTERVAL 2 YEAR WHERE id >> 40 > 1")
     assert import_range(instance, kmdb, 1, 3).success
     assert content(warehouse.engine) == before
+
+
+def test_facts_and_ids_of_other_names_fail_their_checks_by_counts_only(
+    imported: Imported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance, warehouse = imported
+    change(warehouse.engine, "UPDATE users SET name = 'eve' WHERE name = 'anna'")
+    ids, facts = checked(instance, "ids_belong_to_names"), checked(instance, "facts_agree_with_parquet")
+    assert (ids.passed, plainly(ids)) == (False, {"wrong_keys": 0, "wrong_users": 1, "wrong_aliases": 1})
+    assert (facts.passed, plainly(facts)) == (
+        False,
+        {
+            "rows_compared": 6,
+            "rows_wrong": 2,
+            "revisions_wrong": "1",
+            "revisions_compared": 1,
+            "revisions_without_their_parquet": 0,
+        },
+    )
+    monkeypatch.setenv("KMDB_CHECKED_ROWS", "0")
+    assert checked(instance, "facts_agree_with_parquet").passed
 
 
 def test_a_run_checks_its_own_revisions(imported: Imported, kmdb: Kmdb, bucket: FolderOfRevisions) -> None:

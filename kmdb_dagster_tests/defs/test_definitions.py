@@ -56,12 +56,14 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     assert sorted(key.to_user_string() for key in graph.asset_check_keys) == [
         "events:bookkeeping_agrees",
         "events:facts_agree_with_ledger",
+        "events:facts_agree_with_parquet",
         "events:facts_under_their_person",
         "events:future_is_covered",
         "events:indexes_are_there",
         "events:lines_accounted_for",
         "events:newest_event_is_recent",
         "events:no_failed_or_missing_revisions",
+        "user_map:ids_belong_to_names",
         "user_map:squished_people",
     ]
 

@@ -1,0 +1,112 @@
+"""Whether facts in the tables are those of the Parquet: a sample of the lines of each revision, compared by name."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import Connection, Engine, Row, text
+
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.lake import Lake, ParsedFile
+from kmdb_dagster.warehouse.models import FACTS, ORDINAL_BITS, id_range, row_id
+from kmdb_dagster.warehouse.server import transaction
+
+COLUMNS = ["line", "kind", "t", "identity", "name", "properties"]
+RECORDS_AT_ONCE = 10_000
+
+IMPORTED = "SELECT revision FROM revisions WHERE imported_at IS NOT NULL AND t_min IS NOT NULL ORDER BY revision"
+HELD = (
+    "SELECT etag, events + properties AS facts, t_min, t_max FROM revisions "
+    "WHERE revision = :revision AND imported_at IS NOT NULL AND t_min IS NOT NULL LOCK IN SHARE MODE"
+)
+SAMPLE = (
+    f"WHERE f.id BETWEEN :first AND :last AND f.t BETWEEN :t_min AND :t_max AND (f.id >> {ORDINAL_BITS}) % :step = :at"
+)
+NAMED = "LEFT JOIN `keys` k ON k.id = f.{key} LEFT JOIN users u ON u.id = f.identity_id"
+FOUND = {
+    "events": f"SELECT f.id, f.t, u.name, k.string FROM events f {NAMED.format(key='n')} {SAMPLE}",  # noqa: S608 - ours
+    "properties": "SELECT f.id, f.t, u.name, k.string, f.value, f.event_id FROM properties f "  # noqa: S608 - ours
+    f"{NAMED.format(key='`key`')} {SAMPLE}",
+}
+
+Fact = tuple[Any, ...]
+
+
+class Comparison(NamedTuple):
+    """What came of it."""
+
+    rows: int
+    """Rows of facts that were compared."""
+    wrong: dict[int, int]
+    """Rows that differ from the Parquet, by revision. Goal: none, always."""
+    compared: int
+    """Revisions."""
+    not_compared: int
+    """Revisions whose Parquet is gone, damaged, or of another version of the file."""
+
+
+def compare_with_parquet(engine: Engine, lake: Lake, rows_per_revision: int) -> Comparison:
+    """Compare about so many facts of each revision that is in. Which lines are compared is another choice each time."""
+    with transaction(engine) as connection:
+        revisions = connection.execute(text(IMPORTED)).scalars().all()
+    rows = not_compared = 0
+    wrong: Counter[int] = Counter()
+    for revision in revisions:
+        counts = _compare(engine, lake, revision, rows_per_revision)
+        if counts is None:
+            not_compared += 1
+            continue
+        rows += counts[0]
+        wrong += Counter({revision: counts[1]})
+    return Comparison(rows, dict(wrong), len(revisions) - not_compared, not_compared)
+
+
+def _compare(engine: Engine, lake: Lake, revision: int, rows: int) -> tuple[int, int] | None:
+    """The rows that were compared, and those that differ. None: there is no Parquet to compare with."""
+    with transaction(engine) as connection:
+        # Held, so that no load and no erasure changes either side meanwhile.
+        held = connection.execute(text(HELD), {"revision": revision}).one_or_none()
+        if held is None:
+            return 0, 0
+        step = -(-held.facts // rows) or 1
+        at = random.randrange(step)  # noqa: S311 - a sample
+        try:
+            parsed = ParsedFile(lake.parsed(revision), revision)
+            if parsed.etag != held.etag:
+                return None
+            expected = dict(_expected(parsed, revision, step, at))
+        except PermanentError:
+            return None
+        found = _found(connection, revision, held, step, at)
+    return len(found), sum(expected.get(fact[0]) != fact[1:] for fact in found)
+
+
+def _found(connection: Connection, revision: int, held: Row[Any], step: int, at: int) -> list[Fact]:
+    where = {**id_range(revision), "t_min": held.t_min, "t_max": held.t_max, "step": step, "at": at}
+    return [tuple(row) for table in FACTS for row in connection.execute(text(FOUND[table]), where)]
+
+
+def _expected(parsed: ParsedFile, revision: int, step: int, at: int) -> Iterator[tuple[int, Fact]]:
+    """The facts of every so-many-th line, by row id, in the columns of `FOUND`. Filters may have left some out."""
+    for batch in parsed.batches(RECORDS_AT_ONCE, columns=COLUMNS):
+        chosen = batch.filter(pa.array(_lines_in_revision(batch, revision) % step == at))
+        times = chosen.column("t").cast(pa.timestamp("s")).to_pylist()
+        for record, t in zip(chosen.to_pylist(), times, strict=True):
+            yield from _facts(record, t, row_id(revision, record["line"]))
+
+
+def _lines_in_revision(batch: pa.RecordBatch, revision: int) -> Any:  # noqa: ANN401 - an array of numpy's
+    return np.asarray(batch.column("line")).astype(np.int64) | row_id(revision, 0) >> ORDINAL_BITS
+
+
+def _facts(record: dict[str, Any], t: object, first: int) -> Iterator[tuple[int, Fact]]:
+    if record["kind"] not in {"event", "property_set"}:
+        return
+    is_event = record["kind"] == "event"
+    if is_event:
+        yield first, (t, record["identity"], record["name"])
+    for ordinal, (key, value) in enumerate(record["properties"], start=1):
+        yield first + ordinal, (t, record["identity"], key, value, first if is_event else None)
