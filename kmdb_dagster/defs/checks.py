@@ -15,7 +15,7 @@ from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline.parquet_comparison import compare_with_parquet
 from kmdb_dagster.pipeline.watch import untouched
 from kmdb_dagster.warehouse import ledger
-from kmdb_dagster.warehouse.consistency import REALIAS, findings
+from kmdb_dagster.warehouse.consistency import REALIAS, findings, import_commands
 from kmdb_dagster.warehouse.ddl.indexes import indexes_wait
 from kmdb_dagster.warehouse.ddl.partitions import covered_until, overflowing, read_partitions
 from kmdb_dagster.warehouse.names.checks import wrong_ids
@@ -53,22 +53,26 @@ def facts_under_their_person(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset=USER_MAP.key,
-    description="Every row of `users` and `keys` has the digest of its name, and every alias line the ids of its "
-    "identities. If not, run `kmdb flush`; the sensor then imports everything again.",
+    description="Every row of `users` and `keys` has the digest of its name. If not, run `kmdb flush`; the sensor then "
+    "imports everything again.",
 )
 def ids_belong_to_names(kmdb: Kmdb) -> dg.AssetCheckResult:
-    """Look at every name and alias line."""
+    """Look at every name."""
     with plainly(), kmdb.warehouse() as warehouse:
         found = wrong_ids(warehouse.engine)
     return dg.AssetCheckResult(
-        passed=not any(found), metadata={f"wrong_{table}": rows for table, rows in found._asdict().items()}
+        passed=not any(found),
+        metadata={
+            **{f"wrong_{table}": rows for table, rows in found._asdict().items()},
+            **({"repair": "`kmdb flush`"} if any(found) else {}),
+        },
     )
 
 
 @dg.asset_check(
     asset=EVENTS.key,
     description="A sample of the facts of each revision (KMDB_CHECKED_ROWS) is the same, by name, as in its Parquet. "
-    "If not, materialize `user_map`, `events` and `properties` of the revisions that are named.",
+    "`repair` names the commands that import revisions again where it is not.",
 )
 def facts_agree_with_parquet(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at some lines of each revision."""
@@ -85,6 +89,7 @@ def facts_agree_with_parquet(kmdb: Kmdb) -> dg.AssetCheckResult:
             "revisions_wrong": ranges_in_words(list(found.wrong)[:MOST_SHOWN]),
             "revisions_compared": found.compared,
             "revisions_without_their_parquet": found.not_compared,
+            **({"repair": import_commands(found.wrong)} if found.wrong else {}),
         },
     )
 
