@@ -14,6 +14,8 @@ NONE = "(none)"
 """Who has no value."""
 OTHER = "(other)"
 """Who has a value that few have."""
+EMPTY = "(empty)"
+"""Who has a value without a character."""
 MOST_GROUPS = 6
 """Values that are shown apart: more lines than that nobody can tell apart."""
 
@@ -24,6 +26,11 @@ MOST_PLAIN_NUMBERS = 10
 
 AFTER = "(f.t > s.t OR f.t = s.t AND f.id > s.id)"
 """That the fact ``f`` is later than ``s``."""
+
+
+def apart(column: str) -> str:
+    """An expression for a value that a visitor made up, in quotes if it is one of the words above."""
+    return f"if({column} IN ('{NONE}', '{OTHER}', '{EMPTY}'), '“' || {column} || '”', {column})"
 
 
 class Way(NamedTuple):

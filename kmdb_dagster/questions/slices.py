@@ -19,6 +19,7 @@ from sqlalchemy.dialects import mysql
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.export.forgotten import digest
+from kmdb_dagster.questions.duck import EMPTY, apart
 from kmdb_dagster.questions.span import Span, When, reaches_latest, shifted
 from kmdb_dagster.warehouse.models import Event, Key, Property, Revision
 from kmdb_dagster.warehouse.server import transaction
@@ -143,11 +144,11 @@ class Slice:
         return f"-- {named}\n{statement}" if named else statement
 
 
-FIRST_LABELS = """
-    CREATE TABLE {table} AS
+FIRST_LABELS = f"""
+    CREATE TABLE {{table}} AS
     SELECT person, min(t) AS t, min_by(id, (t, id)) AS id,
-        coalesce(nullif(min_by(label, (t, id)), ''), '(empty)') AS label
-    FROM all_{table} GROUP BY person
+        coalesce(nullif({apart("min_by(label, (t, id))")}, ''), '{EMPTY}') AS label
+    FROM all_{{table}} GROUP BY person
 """
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, Integer, Select, SQLColumnExpression, Text, and_,
 
 from kmdb_dagster.questions import charts
 from kmdb_dagster.questions.answer import Answer, total
-from kmdb_dagster.questions.duck import MOST_GROUPS, NONE, OTHER, frame_of
+from kmdb_dagster.questions.duck import MOST_GROUPS, NONE, OTHER, apart, frame_of
 from kmdb_dagster.questions.slices import LONGEST_LABEL, Slice, bounded, opened, second, span_of, within
 from kmdb_dagster.questions.span import RECENTLY, UNITS, Span, When, in_words
 from kmdb_dagster.warehouse.models import Event, Property
@@ -41,8 +41,7 @@ class Trend:
         every = self.every or span.pieces()
         with opened(engine) as found:
             found.take("counts", self._counts(found, span, every))
-            if not self.by:
-                _name_groups(found)
+            _tell_values_apart(found.duck) if self.by else _name_groups(found)
             frame = over_time(found.duck, span, every)
         what = "people" if self.people else "events"
         return Answer(
@@ -66,7 +65,7 @@ class Trend:
         piece = _piece(span, every)
         group: SQLColumnExpression[Any] = Event.n
         if self.by:
-            group = func.coalesce(func.left(Property.value, LONGEST_LABEL), NONE, type_=Text)
+            group = func.left(Property.value, LONGEST_LABEL, type_=Text)
         counted = select(
             piece.label("piece"),
             group.label("label"),
@@ -128,6 +127,11 @@ def over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.DataFra
     )
 
 
+def _tell_values_apart(duck: "DuckDBPyConnection") -> None:
+    """Values as groups: none is taken for the group of those without one, or of those that few have."""
+    duck.execute(f"UPDATE counts SET label = coalesce({apart('label')}, '{NONE}')")
+
+
 def _name_groups(found: Slice) -> None:
     """Names in place of their ids."""
     found.name_all([row[0] for row in found.duck.sql("SELECT DISTINCT label FROM counts").fetchall()])
@@ -135,7 +139,8 @@ def _name_groups(found: Slice) -> None:
     found.duck.register("names", pa.table({"id": pa.array(found.names, pa.int64()), "name": [*found.names.values()]}))
     found.duck.execute(
         "CREATE OR REPLACE TABLE counts AS "
-        "SELECT piece, names.name AS label, events, people FROM counts JOIN names ON names.id = counts.label"
+        f"SELECT piece, {apart('names.name')} AS label, events, people "
+        "FROM counts JOIN names ON names.id = counts.label"
     )
     found.duck.unregister("names")
 

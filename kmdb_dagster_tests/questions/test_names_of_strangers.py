@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
+import polars as pl
 import pytest
 from markdown_it import MarkdownIt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,6 +20,7 @@ from kmdb_dagster.questions.answer import Answer
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster_tests.buckets import T, event
 from kmdb_dagster_tests.databases import empty_database, make_tables
 from kmdb_dagster_tests.warehouse.revisions import Revisions
 
@@ -135,6 +137,23 @@ def test_csv_of_an_answer_holds_no_formula_and_no_control_character(question: st
     for cell in (cell for row in rows for cell in row):
         assert not cell.startswith(("=", "@", "+")), cell
         assert not cell.startswith("-") or float(cell) <= 0
+
+
+@pytest.mark.parametrize("word", ["(none)", "(other)", "(empty)"])
+@pytest.mark.parametrize("question", ["trend came --by plan", "funnel came --by plan", "trend"])
+def test_a_name_like_a_word_for_a_group_is_counted_apart(
+    word: str, question: str, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    lines = [event("came", f"{number}", T, plan=word) for number in range(3)]
+    lines += [event("came", "none", T), event("came", "empty", T, plan=""), *[event(word, "other", T)] * 3]
+    lines += [event(f"e{number}", "x", T, plan=f"p{number}") for number in range(7)]
+    lines += [event("came", f"y{number}", T, plan=f"p{number}") for number in range(7)]
+    Revisions(warehouse, tmp_path).put(1, *lines)
+    frame = ask(warehouse, question).frame
+    column = "events" if "events" in frame.columns else "people"
+    found = dict(frame.group_by("group").agg(pl.col(column).sum()).iter_rows())
+    assert sum(found.values()) == (12 if "by" in question else 22)
+    assert found[f"“{word}”"] == 3
 
 
 def test_csv_keeps_numbers_and_other_names(asked: Warehouse) -> None:
