@@ -1,0 +1,44 @@
+"""Who may write to a data folder at the same time."""
+
+import multiprocessing
+import os
+import signal
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from kmdb_dagster.errors import TransientError
+from kmdb_dagster.lake.locks import exclusive, writing
+
+PROCESSES = multiprocessing.get_context("spawn")
+
+
+def write_for_ever(root: Path, pipe: Connection) -> None:
+    """In a process of its own."""
+    with writing(root):
+        pipe.send("writing")
+        signal.pause()
+
+
+def test_many_write_at_the_same_time_and_one_waits_for_all_of_them(tmp_path: Path) -> None:
+    with writing(tmp_path):
+        with writing(tmp_path), pytest.raises(TransientError, match="have been writing to"), exclusive(tmp_path, 0.1):
+            pass
+        with pytest.raises(TransientError), exclusive(tmp_path, 0.1):
+            pass
+    with exclusive(tmp_path, 0.1):
+        pass
+
+
+def test_a_process_that_was_killed_holds_no_lock(tmp_path: Path) -> None:
+    ours, theirs = PROCESSES.Pipe()
+    process = PROCESSES.Process(target=write_for_ever, args=(tmp_path, theirs))
+    process.start()
+    assert ours.recv() == "writing"
+    with pytest.raises(TransientError), exclusive(tmp_path, 0.1):
+        pass
+    os.kill(int(str(process.pid)), signal.SIGKILL)
+    process.join()
+    with exclusive(tmp_path, 5):
+        pass
