@@ -217,4 +217,4 @@ def test_the_policy_of_the_document_is_enough_to_import_and_no_write_is_in_it(
         confirm_bucket(warehouse.engine, kmdb.bucket().location)
     assert "s3:ListBucket on the bucket" in failure_of(import_range(instance, kmdb, 3, 3))
     with pytest.raises(Exception, match="AccessDenied"):
-        kmdb.bucket()._client.put_object(Bucket=name, Key="x", Body=b"")  # type: ignore[attr-defined]  # noqa: SLF001
+        kmdb.bucket()._bucket._client.put_object(Bucket=name, Key="x", Body=b"")  # type: ignore[attr-defined]  # noqa: SLF001
