@@ -19,7 +19,7 @@ from kmdb_dagster.warehouse.migrations import migrate
 NAME = "kmdb_benchmark"
 
 OPTIONS = (
-    # What docs/setup.md recommends.
+    # What docs/how-to/set-up.md recommends.
     "--innodb-buffer-pool-size=2G",
     "--innodb-log-file-size=2G",
     "--max-allowed-packet=64M",

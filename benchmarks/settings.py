@@ -1,6 +1,6 @@
 """What a server's settings are worth: a bare LOAD DATA of the same rows with each, `python -m benchmarks.settings`.
 
-On MariaDBs of our own, one after another: as docs/setup.md recommends, and with one thing different each time.
+On MariaDBs of our own, one after another: as docs/how-to/set-up.md recommends, and with one thing different each time.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`python -m dev.pictures`: asks the demo every question of docs/questions.md anew, for its output and its picture.
+"""`python -m dev.pictures`: asks the demo every question of docs/how-to/ask-questions.md again.
 
 Needs the servers of `dev/demo`.
 """
@@ -14,11 +14,11 @@ from dotenv import dotenv_values
 from dev import site
 from kmdb_dagster.cli import main as kmdb
 
-PAGE = site.ROOT / "docs" / "questions.md"
-PICTURES = PAGE.parent / "pictures"
+PAGE = site.ROOT / "docs" / "how-to" / "ask-questions.md"
+PICTURES = site.ROOT / "docs" / "pictures"
 ASKED = re.compile(
     r"```console\n\$ kmdb ask (?P<line>.*)\n(?P<said>(?:.*\n)*?)```\n\n"
-    r"!\[(?P<words>.*)\]\(pictures/(?P<name>\w+)\.png\)"
+    r"!\[(?P<words>.*)\]\(\.\./pictures/(?P<name>\w+)\.png\)"
 )
 
 
@@ -39,7 +39,7 @@ def _answered(found: re.Match[str]) -> str:
     if result.exit_code:
         raise SystemExit(f"kmdb ask {line}\n{result.stderr}")
     said = "".join(f"{row.rstrip()}\n" for row in result.stdout.splitlines())
-    return f"```console\n$ kmdb ask {line}\n{said}```\n\n![{found['words']}](pictures/{name}.png)"
+    return f"```console\n$ kmdb ask {line}\n{said}```\n\n![{found['words']}](../pictures/{name}.png)"
 
 
 if __name__ == "__main__":

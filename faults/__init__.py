@@ -1,1 +1,1 @@
-"""Imports that are disturbed, and what is in the tables afterwards: `python -m faults`. See docs/reliability.md."""
+"""Disturb imports, then compare every table: `python -m faults`. See docs/explanation/reliability.md."""

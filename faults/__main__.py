@@ -107,7 +107,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--server", help="mysql://root@127.0.0.1:PORT, in place of a MariaDB of our own")
     parser.add_argument("--again", default="", help="the command that starts that server when it was killed")
     parser.add_argument("--short", action="store_true", help="only the kinds that continuous integration runs")
-    parser.add_argument("--write", action="store_true", help="write the table into docs/reliability.md")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/explanation/reliability.md")
     return parser.parse_args()
 
 

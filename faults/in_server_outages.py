@@ -17,7 +17,7 @@ from kmdb_dagster.warehouse.server import autocommit
 
 USER = "kmdb_faults"
 GRANTS = "SELECT, INSERT, UPDATE, DELETE"
-"""What docs/setup.md gives to the user that imports. It has no right to write into a server that is read-only."""
+"""Rights of the importing user in docs/how-to/set-up.md. It cannot write to a read-only server."""
 
 READ_ONLY = {1290, 1836}
 LOST = {2006, 2013}

@@ -1,4 +1,4 @@
-"""What came of the rounds: a table, for people and for docs/reliability.md."""
+"""What came of the rounds: a table, for people and for docs/explanation/reliability.md."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from faults.rounds import Round
 
-PAGE = Path(__file__).parent.parent / "docs" / "reliability.md"
+PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "reliability.md"
 HEAD = "| fault | injected | the run got over it | it ended the run | rows lost | rows twice | tables differing |"
 
 

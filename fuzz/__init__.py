@@ -1,1 +1,1 @@
-"""Coverage-guided fuzzing. Targets only: what the reader must do stands in docs/reading-rules.md."""
+"""Coverage-guided fuzzing. Targets only: what the reader must do stands in docs/reference/reading-rules.md."""

@@ -54,27 +54,29 @@ def test_docs_every_command_has_help_with_an_example(command: click.Command) -> 
 
 
 def test_docs_the_reading_rules_list_the_reasons_that_there_are_in_the_words_of_inspect() -> None:
-    table = re.findall(r"^\| `([a-z_0-9]+)` \| (.*) \|$", section("docs/reading-rules.md", "Reasons"), re.MULTILINE)
+    table = re.findall(
+        r"^\| `([a-z_0-9]+)` \| (.*) \|$", section("docs/reference/reading-rules.md", "Reasons"), re.MULTILINE
+    )
     assert {name: words.replace("`", "") for name, words in table} == REASONS
     assert REASONS.keys() == set(Reason)
 
 
 def test_docs_the_architecture_names_the_folders_that_there_are() -> None:
-    named = re.findall(r"^\| `([a-z]+)/` \|", read("docs/architecture.md"), re.MULTILINE)
+    named = re.findall(r"^\| `([a-z]+)/` \|", read("docs/explanation/architecture.md"), re.MULTILINE)
     there = [path.name for path in (ROOT / "kmdb_dagster").iterdir() if (path / "__init__.py").exists()]
     assert sorted(named) == sorted(there)
 
 
 @pytest.mark.parametrize("table", Base.metadata.tables.values(), ids=lambda table: str(table.name))
 def test_docs_the_data_model_names_every_table_and_column(table: object) -> None:
-    page = read("docs/data-model.md")
+    page = read("docs/reference/tables.md")
     assert f"`{table.name}`" in page or f"**{table.name}**" in page  # type: ignore[attr-defined]  # a Table
     missing = [c.name for c in table.columns if not re.search(rf"\b{c.name}\b", page)]  # type: ignore[attr-defined]
     assert missing == []
 
 
 def test_docs_the_parquet_schema_is_the_documented_one() -> None:
-    described = read("docs/parquet.md")
+    described = read("docs/reference/parquet.md")
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", described, re.MULTILINE)
     assert [name for row in rows for name in re.findall(r"\w+", row)] == SCHEMA.names
     assert f"`kmdb.schema_version` ({SCHEMA_VERSION})" in described

@@ -1,4 +1,4 @@
-"""The queries of docs/parquet.md, asked of a lake, give what the records say."""
+"""The queries of docs/reference/parquet.md, asked of a lake, give what the records say."""
 
 import re
 from collections import Counter
@@ -17,7 +17,7 @@ from kmdb_dagster.export.sample import sample_bucket
 from kmdb_dagster_tests.buckets import T, alias, event, line, property_set
 from kmdb_dagster_tests.lakes import empty_lake, parse_into
 
-PAGE = (Path(__file__).parent.parent / "docs" / "parquet.md").read_text()
+PAGE = (Path(__file__).parent.parent / "docs" / "reference" / "parquet.md").read_text()
 QUERIES = re.findall(r"```sql\n(SELECT.*?)```", PAGE, re.DOTALL)
 (IN_POLARS,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 

@@ -282,8 +282,8 @@ def expected_example() -> str:
 
 
 def test_docs_list_every_setting_as_it_is() -> None:
-    document = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-    assert expected_table() in document, f"The table in docs/configuration.md is to be:\n\n{expected_table()}"
+    document = (ROOT / "docs" / "reference" / "settings.md").read_text("utf-8")
+    assert expected_table() in document, f"The table in docs/reference/settings.md is to be:\n\n{expected_table()}"
 
 
 def test_docs_show_an_error_as_it_looks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +291,7 @@ def test_docs_show_an_error_as_it_looks(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("KMDB_BATCH_SIZE", "many")
     with pytest.raises(SettingsError) as caught:
         load_settings()
-    assert str(caught.value) in (ROOT / "docs" / "configuration.md").read_text("utf-8"), str(caught.value)
+    assert str(caught.value) in (ROOT / "docs" / "reference" / "settings.md").read_text("utf-8"), str(caught.value)
 
 
 def test_docs_example_of_dotenv_has_every_setting() -> None:

@@ -6,7 +6,7 @@
         Event.named("signed up").since("2014-01-01").before("2014-02-01").to_polars()
         User.find("bob@example.com").prop("plan name")
 
-Model classes only read. What they show is described in docs/querying.md.
+Model classes only read. What they show is described in docs/how-to/query.md.
 """
 
 from kmdb_dagster.analysis.database import connect

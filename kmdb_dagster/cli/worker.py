@@ -11,7 +11,7 @@ from kmdb_dagster.settings import load_settings
 @click.command()
 @click.option("--runs", default=1, show_default=True, type=click.IntRange(1, 64), help="Runs at a time.")
 def worker(runs: int) -> None:
-    """Carry out Dagster's runs, here, until it is ended. For many machines (docs/setup.md).
+    """Carry out Dagster's runs, here, until it is ended. For many machines (docs/how-to/many-machines.md).
 
     SIGTERM lets the runs that it has come to their end first.
 

@@ -203,7 +203,7 @@ def indexes_are_there(kmdb: Kmdb) -> dg.AssetCheckResult:
     asset=EVENTS.key,
     description="The tables agree with each other: names, identities, spans, aliases, rejected lines and state rows "
     "are what the ledger and the facts say. Edits by hand break that. `repair` names the commands that restore it, in "
-    "the order in which to run them (docs/operations.md).",
+    "the order in which to run them (docs/how-to/repair.md).",
 )
 def bookkeeping_agrees(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at every table."""

@@ -28,7 +28,7 @@ ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
     kinds={"mysql", "matplotlib"},
     owners=OWNERS,
     description="How the import went, in pictures (`charts`), and how large the tables are (`partitions`). "
-    "docs/operations.md says how to read it. Materialize it to see how things stand now.",
+    "docs/reference/metrics.md says how to read it. Materialize it to see how things stand now.",
 )
 def import_report(context: dg.AssetExecutionContext, kmdb: Kmdb) -> dg.MaterializeResult[None]:
     """Look at the ledger, the people, the partitions and the latest runs."""

@@ -1,4 +1,4 @@
-"""Reads a revision: bytes in, records out, one line after the other. Docs: docs/reading-rules.md.
+"""Reads a revision: bytes in, records out, one line after the other. Docs: docs/reference/reading-rules.md.
 
 Only the walk through a file stands here. Lines are cut by ``blocks``; most are read by ``plain``, the rest by
 ``lenient`` and ``fields``.

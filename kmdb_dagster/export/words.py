@@ -1,4 +1,4 @@
-"""What the reasons mean, in words for people. docs/reading-rules.md has the same, as a test says."""
+"""What the reasons mean, in words for people. docs/reference/reading-rules.md has the same, as a test says."""
 
 from kmdb_dagster.export.records import Reason
 

@@ -1,7 +1,7 @@
 """The Parquet of a revision: its schema, how it is written, how it is read back.
 
 One row a record; a line that is an alias and an event has two. The schema is documented in
-docs/parquet.md and has a number, which stands in every file: change one, change the other.
+docs/reference/parquet.md and has a number, which stands in every file: change one, change the other.
 """
 
 from array import array

@@ -1,6 +1,6 @@
 """The tables as classes: what each column means. They are made by the migrations, not from here.
 
-Times are UTC. Text is utf8mb4 and compared exactly. Names without ``+`` in docs/data-model.md are km-db's.
+Times are UTC. Text is utf8mb4 and compared exactly. Names without ``+`` in docs/reference/tables.md are km-db's.
 """
 
 from datetime import datetime

@@ -37,7 +37,7 @@ OR_TLS = (
 )
 """MariaDB has one error for both (`require_secure_transport`); MySQL has 3159."""
 MIGRATE = "run `kmdb migrate`"
-GRANTS = "see the grants in docs/setup.md"
+GRANTS = "see the grants in docs/how-to/set-up.md"
 
 NOT_PRIMARY = {
     NOT_READY: "the node is not ready (it joins its Galera cluster), or a proxy refuses the command",

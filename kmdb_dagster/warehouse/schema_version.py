@@ -45,7 +45,7 @@ def require_known(database: str | None, version: str | None) -> None:
         raise PermanentError(
             f"Database {database!r} has schema version {version}; this kmdb_dagster knows up to "
             f"{versions().current}. A newer release has migrated it. Upgrade this installation to that release: see "
-            "Upgrading in docs/operations.md."
+            "docs/how-to/upgrade.md."
         )
 
 

@@ -1,4 +1,4 @@
-"""The answers on docs/querying.md: made anew from the questions that stand there."""
+"""The answers on docs/how-to/query.md: made anew from the questions that stand there."""
 
 import doctest
 import io
@@ -40,6 +40,6 @@ def _transcript(text: str, names: dict[str, Any]) -> str:
         lines = example.source.splitlines()
         shown += "".join(f"{'>>>' if n == 0 else '...'} {line}\n" for n, line in enumerate(lines))
         with redirect_stdout(io.StringIO()) as printed:
-            exec(compile(example.source, "docs/querying.md", "single"), names)  # noqa: S102 - our own document
+            exec(compile(example.source, "docs/how-to/query.md", "single"), names)  # noqa: S102 - our own document
         shown += printed.getvalue()
     return shown

@@ -1,4 +1,4 @@
-"""Every answer on docs/querying.md is the one that the database gives.
+"""Every answer on docs/how-to/query.md is the one that the database gives.
 
 `KMDB_WRITE_ANSWERS=1 pytest -k cookbook` writes them there anew.
 """
@@ -12,7 +12,7 @@ from kmdb_dagster.analysis.views import create_event_view, create_people_view, l
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.analysis.cookbook import answered
 
-PAGE = Path(__file__).parents[2] / "docs" / "querying.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "query.md"
 
 
 def test_docs_the_answers_of_the_cookbook_are_what_the_database_says(

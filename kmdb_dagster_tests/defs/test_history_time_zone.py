@@ -17,7 +17,7 @@ from kmdb_dagster.defs.instance import open_instance
 from kmdb_dagster_tests.databases import empty_database
 from kmdb_dagster_tests.defs.test_instance_files import CHECKOUT, MYSQL
 
-SHIPPED = ["compose.yaml", "docs/setup.md", "deploy/mysql/dagster.yaml", "deploy/celery/dagster.yaml"]
+SHIPPED = ["compose.yaml", "docs/how-to/set-up.md", "deploy/mysql/dagster.yaml", "deploy/celery/dagster.yaml"]
 CLOCKS_CHANGE = datetime(2026, 3, 29, 2, 30, tzinfo=UTC)
 """By Berlin's clocks there was no such time: they went from 02:00 to 03:00."""
 

@@ -1,4 +1,4 @@
-"""The rights that docs/setup.md gives are enough, and none of them is too much: taken from there, tried here."""
+"""The rights in docs/how-to/set-up.md are sufficient, and each of them is necessary."""
 
 import json
 import os
@@ -41,7 +41,7 @@ class Rights:
         self._name = url.rpartition("/")[2]
         self._engine = create_engine(database_url(url), isolation_level="AUTOCOMMIT")
         self.statements = re.findall(
-            r"^(?:CREATE USER|GRANT) .*;$", section("docs/setup.md", "The database"), re.MULTILINE
+            r"^(?:CREATE USER|GRANT) .*;$", section("docs/how-to/set-up.md", "The database"), re.MULTILINE
         )
 
     def give(self, *users: str) -> None:
@@ -109,7 +109,7 @@ def test_each_user_can_do_its_work_and_not_that_of_another(
     with pytest.raises(PermanentError, match="lacks a right: see the grants in docs"):
         flush.flush(warehouse.engine)
     refused = terminal.kmdb("partition", DATABASE_URL=rights.as_user("kmdb"), KMDB_MAX_DATE="2015-01-01")
-    assert "this user lacks a right: see the grants in docs/setup.md" in refused.err
+    assert "this user lacks a right: see the grants in docs/how-to/set-up.md" in refused.err
     _look_as_analyst(rights)
     ask_to_forget(warehouse.engine, [b"0" * 32])
     assert run_job(instance, "forget").success
@@ -133,7 +133,7 @@ def _look_as_analyst(rights: Rights) -> None:
 
 def test_a_tool_that_an_analyst_connects_sees_the_columns_of_views(rights: Rights, tmp_path: Path) -> None:
     Terminal(tmp_path).kmdb("view", "people", DATABASE_URL=rights.as_user("kmdb_admin"))
-    (grant,) = re.findall(r"^GRANT .*;$", section("docs/querying.md", "Connecting"), re.MULTILINE)
+    (grant,) = re.findall(r"^GRANT .*;$", section("docs/how-to/connect-tools.md", "Connecting"), re.MULTILINE)
     rights.run(grant.replace("'analyst'", "'kmdb_analyst'"))
     analyst = create_engine(database_url(rights.as_user("kmdb_analyst")))
     columns = [column["name"] for column in inspect(analyst).get_columns("people")]
@@ -166,7 +166,7 @@ class GuardedS3:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._policy = re.findall(r"```json\n(.*?)```", section("docs/setup.md", "The bucket"), re.DOTALL)[0]
+        self._policy = re.findall(r"```json\n(.*?)```", section("docs/how-to/set-up.md", "The bucket"), re.DOTALL)[0]
 
     def client(self, kind: Any) -> Any:
         """As one who may do everything, before anything is guarded."""

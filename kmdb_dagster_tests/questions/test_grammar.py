@@ -93,7 +93,7 @@ def test_lengths_of_time_are_told_in_words() -> None:
 
 
 def test_docs_all_questions_of_the_page_can_be_asked() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "questions.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "ask-questions.md").read_text("utf-8")
     options = r"(?:--csv |--sql |--picture \S+ )*"
     lines = re.findall(rf"^\$? ?kmdb ask {options}(.*?)(?: > .*| +#.*)?$", page, re.MULTILINE)
     lines += re.findall(r"^\w+ = '(.*)'$", page, re.MULTILINE)

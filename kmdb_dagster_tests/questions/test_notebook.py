@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOK = Path(__file__).parents[2] / "docs" / "questions.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "how-to" / "questions.ipynb"
 
 pytestmark = pytest.mark.xdist_group("sampled")  # as in test_asking
 

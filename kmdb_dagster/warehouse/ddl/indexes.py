@@ -16,7 +16,7 @@ INDEXES: Mapping[str, Mapping[str, str]] = {
     "events": {"by_name": "(n, t, user_id)", "by_user": "(user_id, t)"},
     "properties": {"by_key": "(`key`, t)", "by_user": "(user_id, `key`, t)", "by_event": "(event_id, t)"},
 }
-"""Of each table, as the migrations make them. docs/data-model.md says which question each serves."""
+"""Of each table, as the migrations make them. docs/reference/tables.md says which question each serves."""
 
 HAS_DDL_BUFFER = (8, 0, 27)
 DDL_BUFFER = 128 * 1024 * 1024

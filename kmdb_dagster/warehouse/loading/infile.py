@@ -121,6 +121,6 @@ def _warn(database: str) -> None:
     """Say it once a process."""
     log.warning(
         "The server of database %r refuses LOAD DATA LOCAL INFILE, so rows go in by INSERT, which takes "
-        "longer. Turn local_infile on there (docs/setup.md).",
+        "longer. Turn local_infile on there (docs/how-to/set-up.md).",
         database,
     )

@@ -1,4 +1,4 @@
-"""What people ask of the tables is answered by an index or from few time partitions: what docs/data-model.md asks."""
+"""The queries of docs/reference/tables.md use an index or read few time partitions."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -18,7 +18,7 @@ from kmdb_dagster_tests.buckets import event
 from kmdb_dagster_tests.databases import empty_database, make_tables
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "data-model.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "tables.md"
 FACTS = {"e", "p", "a", "b"}
 """The names that the queries give to events and properties."""
 MOST_PARTITIONS = 4
