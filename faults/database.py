@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import MySQLdb
@@ -43,6 +43,9 @@ class Database:
         pid = self.pid()
         self.admin.dispose()
         os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):  # a server that another process started
+            # MySQL does not start while a process of that number is there, a zombie included.
+            os.waitpid(pid, 0)
         return wait_until(lambda: not self._answers(), PATIENCE)
 
     def snapshot(self, copy: Path) -> None:
