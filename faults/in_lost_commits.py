@@ -112,6 +112,7 @@ class CopyRestored(CommitsLost):
     """The data directory goes back to a copy from the middle of the run; files and Redis are of its end."""
 
     name = "an older copy of the database restored"
+    in_short = False
     copied = False
 
     def strike(self, run: Import) -> None:

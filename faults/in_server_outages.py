@@ -61,6 +61,7 @@ class Frozen(Fault):
     """The server does not answer while its sockets stay open: SIGSTOP, then SIGCONT."""
 
     name = "server frozen for longer than the read timeout"
+    in_short = False
     limits = Limits(read_timeout=2)
     resume: threading.Timer | None = None
 

@@ -187,6 +187,7 @@ class RefusedForOne(OneObject):
     """S3 refuses one object with an error that does not pass by itself."""
 
     name = "S3: 4xx for one object"
+    in_short = False
     says = "/revisions/"
 
     def __init__(self, site: Site, chance: random.Random) -> None:
