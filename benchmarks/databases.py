@@ -10,11 +10,11 @@ from typing import Any
 import MySQLdb
 
 from dev.servers import MARIADB, running
-from kmdb_dagster.export.sample import sample_revision
+from kmdb_dagster.sample import sample_revision
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
-from kmdb_dagster.warehouse.migrations import migrate
+from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.schema.migrations import migrate
 
 NAME = "kmdb_benchmark"
 

@@ -21,10 +21,10 @@ from kmdb_dagster import Event, connect
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.ddl import indexes
-from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
-from kmdb_dagster.warehouse.migrations import migrate
-from kmdb_dagster.warehouse.server import autocommit
+from kmdb_dagster.warehouse.connection.server import autocommit
+from kmdb_dagster.warehouse.maintenance import indexes
+from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.schema.migrations import migrate
 
 AT_ONCE = 5_000_000
 """Events that are made and loaded together."""

@@ -17,17 +17,17 @@ from sqlalchemy import MetaData, Table, insert, select, text
 
 from benchmarks.databases import empty, server_of
 from dev.processes import end, find_program, free_port, spawn, wait_until
+from kmdb_dagster.dagster_ext.backfills import request_range
+from kmdb_dagster.dagster_ext.instance import open_instance
+from kmdb_dagster.dagster_ext.partition_registry import register
+from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.defs.assets import KEYS
-from kmdb_dagster.defs.backfills import request_range
-from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
-from kmdb_dagster.defs.instance import open_instance
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.revisions import register
 from kmdb_dagster.defs.sensors import new_revisions
-from kmdb_dagster.pipeline.watch import look_everywhere
+from kmdb_dagster.pipeline.bucket_scan import look_everywhere
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.migrations import migrate
+from kmdb_dagster.warehouse.schema.migrations import migrate
 
 ROOT = Path(__file__).parent.parent
 SHARE_IN = 0.6

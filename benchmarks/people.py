@@ -18,16 +18,16 @@ import numpy as np
 from sqlalchemy import Engine, create_engine
 
 from dev.servers import MARIADB, running
-from kmdb_dagster.export.reader import read_lines
+from kmdb_dagster.km_export.reader import read_lines
 from kmdb_dagster.lake import ParsedFile, RawFile, write_parsed
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
-from kmdb_dagster.warehouse.migrations import migrate
-from kmdb_dagster.warehouse.models import row_id
-from kmdb_dagster.warehouse.people.realias import realias
-from kmdb_dagster.warehouse.people.tying import tie_revision
-from kmdb_dagster.warehouse.people.user_map import move_facts
+from kmdb_dagster.warehouse.identity.rebuild import realias
+from kmdb_dagster.warehouse.identity.revision import tie_revision
+from kmdb_dagster.warehouse.identity.user_map import move_facts
+from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.schema.migrations import migrate
+from kmdb_dagster.warehouse.schema.tables import row_id
 
 START = date(2012, 1, 1)
 ALIASES_OF_A_REVISION = 2000

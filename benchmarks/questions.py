@@ -22,8 +22,8 @@ from dev.servers import MARIADB, running
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.migrations import migrate
-from kmdb_dagster.warehouse.mysql_errors import error_number
+from kmdb_dagster.warehouse.connection.mysql_errors import error_number
+from kmdb_dagster.warehouse.schema.migrations import migrate
 
 MOST_SECONDS = 300
 """A statement that takes longer is ended."""

@@ -12,9 +12,9 @@ from statistics import median
 
 import orjson
 
-from kmdb_dagster.export.reader import read_columns
-from kmdb_dagster.export.sample import sample_revision
+from kmdb_dagster.km_export.reader import read_columns
 from kmdb_dagster.lake import RawFile, write_parsed
+from kmdb_dagster.sample import sample_revision
 from kmdb_dagster.source.folder import CHUNK
 
 LINES = 20_000

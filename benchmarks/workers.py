@@ -12,7 +12,7 @@ import dagster as dg
 from benchmarks.databases import connected, empty, server_of
 from dev.processes import wait_until
 from dev.servers import REDIS, running
-from kmdb_dagster.defs.instance import open_instance
+from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.deploy.composed import composed

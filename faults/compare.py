@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Table, select
 
-from kmdb_dagster.warehouse.models import Base
+from kmdb_dagster.warehouse.schema.tables import Base
 
 NAMED = {
     "n": "keys",

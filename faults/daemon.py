@@ -14,8 +14,8 @@ import dagster as dg
 from dev.processes import Process, end, spawn
 from faults.site import Site
 from kmdb_dagster.cli.ui import configure
+from kmdb_dagster.dagster_ext.run_ranges import UNDER_WAY
 from kmdb_dagster.defs.assets import KEYS
-from kmdb_dagster.defs.import_runs import UNDER_WAY
 
 ROOT = Path(__file__).parent.parent
 PER_RUN = 2

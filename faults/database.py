@@ -14,7 +14,7 @@ import MySQLdb
 from dev.processes import DevError, wait_until
 from dev.servers import HOST, Kind, start, stop
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse.server import Server, autocommit, connect, server_of
+from kmdb_dagster.warehouse.connection.server import Server, autocommit, connect, server_of
 
 PATIENCE = 120.0
 """Seconds for a server to be gone, or to answer again: it may have a crash to recover from."""

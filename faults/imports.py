@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import dagster as dg
 from sqlalchemy import Engine, event
 
+from kmdb_dagster.dagster_ext.partition_registry import register
+from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.definitions import definitions
-from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.revisions import register
-from kmdb_dagster.warehouse.mysql_errors import error_number
+from kmdb_dagster.warehouse.connection.mysql_errors import error_number
 
 PATIENCE = 300.0
 """Seconds without a word from a run, after which it hangs."""

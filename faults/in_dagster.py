@@ -18,8 +18,8 @@ from faults.daemon import PER_RUN, Dagster, dagster_on
 from faults.export import many
 from faults.imports import Import
 from faults.site import Site
-from kmdb_dagster.defs.import_runs import range_of
-from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.dagster_ext.run_ranges import range_of
+from kmdb_dagster.warehouse.ledger import ledger
 
 PATIENCE = 300.0
 """Seconds without a revision that comes in, after which it hangs."""

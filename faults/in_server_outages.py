@@ -12,8 +12,8 @@ from faults.fault import Fault
 from faults.imports import Import, Limits, Outcome
 from faults.site import NAME
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse.mysql_errors import error_number
-from kmdb_dagster.warehouse.server import autocommit
+from kmdb_dagster.warehouse.connection.mysql_errors import error_number
+from kmdb_dagster.warehouse.connection.server import autocommit
 
 USER = "kmdb_faults"
 GRANTS = "SELECT, INSERT, UPDATE, DELETE"

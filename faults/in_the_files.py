@@ -13,7 +13,7 @@ from faults.fault import Fault
 from faults.gateway import Answer, refusal
 from faults.imports import Import, Outcome
 from faults.site import Site
-from kmdb_dagster.export.layout import revision_key
+from kmdb_dagster.km_export.layout import revision_key
 from kmdb_dagster.lake import Lake, ParsedFile
 
 FOR_EVER = 1_000_000

@@ -9,7 +9,7 @@ from faults.export import REVISIONS, version
 from faults.fault import Fault
 from faults.imports import Import, Outcome
 from faults.site import Site
-from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.warehouse.ledger import ledger
 
 MOST_MISSES = 10
 """In a row: a fault that never happens is a defect of this program."""

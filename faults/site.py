@@ -16,12 +16,13 @@ from faults.cutter import Cutter, cutting
 from faults.database import Database
 from faults.export import Export
 from faults.gateway import Gateway, gateway_to
-from kmdb_dagster.export.layout import parse_revision, revision_key
+from kmdb_dagster.km_export.layout import parse_revision, revision_key
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse import Warehouse, ledger
-from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
-from kmdb_dagster.warehouse.migrations import migrate
-from kmdb_dagster.warehouse.models import Base
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.schema.migrations import migrate
+from kmdb_dagster.warehouse.schema.tables import Base
 
 NAME = "kmdb_faults"
 BUCKET = "km-faults"

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from kmdb_dagster.dagster_ext.partition_registry import NAME
 from kmdb_dagster.definitions import definitions
-from kmdb_dagster.defs.revisions import NAME
 
 with dg.DagsterInstance.ephemeral() as instance:
     instance.add_dynamic_partitions(NAME, ["1"])

@@ -20,11 +20,11 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["kmdb_dagster"]):
-    from kmdb_dagster.export.blocks import KEPT_OF_OVERLONG
-    from kmdb_dagster.export.fields import read_careful
-    from kmdb_dagster.export.outcomes import as_json
-    from kmdb_dagster.export.reader import MAX_LINE_BYTES, read_lines
-    from kmdb_dagster.export.records import Alias, Event, PropertySet, Reason, Record, Rejected
+    from kmdb_dagster.km_export.blocks import KEPT_OF_OVERLONG
+    from kmdb_dagster.km_export.fields import read_careful
+    from kmdb_dagster.km_export.outcomes import as_json
+    from kmdb_dagster.km_export.reader import MAX_LINE_BYTES, read_lines
+    from kmdb_dagster.km_export.records import Alias, Event, PropertySet, Reason, Record, Rejected
 
 ROOT = Path(__file__).parent.parent
 CASES = ROOT / "kmdb_dagster_tests" / "corpus" / "cases.jsonl"

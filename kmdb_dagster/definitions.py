@@ -8,8 +8,8 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 from kmdb_dagster.defs.alerts import alerts  # noqa: E402 - after the filter
+from kmdb_dagster.defs.asset_checks import CHECKS  # noqa: E402
 from kmdb_dagster.defs.assets import BUCKET, revision_assets  # noqa: E402
-from kmdb_dagster.defs.checks import CHECKS  # noqa: E402
 from kmdb_dagster.defs.jobs import JOBS  # noqa: E402
 from kmdb_dagster.defs.questions import answer_every_morning, answer_questions, ask_job, question_assets  # noqa: E402
 from kmdb_dagster.defs.record_loaded import record_loaded, unrecorded_revisions  # noqa: E402

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from kmdb_dagster.database_options import client_options
 from kmdb_dagster.errors import MissingSettingError, SettingsError
-from kmdb_dagster.export.layout import HIGHEST_REVISION
+from kmdb_dagster.km_export.layout import HIGHEST_REVISION
 
 
 class Settings(BaseSettings):

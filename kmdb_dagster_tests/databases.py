@@ -9,7 +9,7 @@ from sqlalchemy import create_engine
 
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.migrations import migrate
+from kmdb_dagster.warehouse.schema.migrations import migrate
 
 _numbers = itertools.count(1)
 

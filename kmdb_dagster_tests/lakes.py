@@ -3,7 +3,7 @@
 from pathlib import Path
 from unittest.mock import Mock
 
-from kmdb_dagster.export.forgotten import NOBODY
+from kmdb_dagster.erasure.digests import NOBODY
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Figures, Pipeline, parse
 from kmdb_dagster.source import Bucket

@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 import kmdb_dagster
 from kmdb_dagster.cli import main
-from kmdb_dagster.export.records import Reason
-from kmdb_dagster.export.words import REASONS
+from kmdb_dagster.km_export.reasons import REASONS
+from kmdb_dagster.km_export.records import Reason
 from kmdb_dagster.lake.parquet_file import SCHEMA_VERSION
 from kmdb_dagster.lake.parsed import SCHEMA
-from kmdb_dagster.warehouse.models import Base
+from kmdb_dagster.warehouse.schema.tables import Base
 
 ROOT = Path(kmdb_dagster.__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -62,7 +62,7 @@ def test_docs_the_reading_rules_list_the_reasons_that_there_are_in_the_words_of_
 
 
 def test_docs_the_architecture_names_the_folders_that_there_are() -> None:
-    named = re.findall(r"^\| `([a-z]+)/` \|", read("docs/explanation/architecture.md"), re.MULTILINE)
+    named = re.findall(r"^\| `([a-z_]+)/` \|", read("docs/explanation/architecture.md"), re.MULTILINE)
     there = [path.name for path in (ROOT / "kmdb_dagster").iterdir() if (path / "__init__.py").exists()]
     assert sorted(named) == sorted(there)
 

@@ -10,10 +10,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from kmdb_dagster.export.layout import parse_revision
-from kmdb_dagster.export.reader import read_lines
-from kmdb_dagster.export.records import Event, PropertySet, Record, Rejected, Value
-from kmdb_dagster.export.sample import sample_bucket
+from kmdb_dagster.km_export.layout import parse_revision
+from kmdb_dagster.km_export.reader import read_lines
+from kmdb_dagster.km_export.records import Event, PropertySet, Record, Rejected, Value
+from kmdb_dagster.sample import sample_bucket
 from kmdb_dagster_tests.buckets import T, alias, event, line, property_set
 from kmdb_dagster_tests.lakes import empty_lake, parse_into
 

@@ -20,7 +20,7 @@ from faults.in_lost_commits import CommitsLost, committed
 from faults.in_the_files import damaged
 from faults.report import Line
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.models import Base
+from kmdb_dagster.warehouse.schema.tables import Base
 from kmdb_dagster_tests.buckets import alias, event
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, emptied
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from kmdb_dagster.dagster_ext.partition_registry import revisions_of
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.revisions import revisions_of
 from kmdb_dagster.errors import KmdbError, PermanentError
-from kmdb_dagster.export.reader import MAX_LINE_BYTES, read_lines
-from kmdb_dagster.export.records import Reason, Rejected
+from kmdb_dagster.km_export.reader import MAX_LINE_BYTES, read_lines
+from kmdb_dagster.km_export.records import Reason, Rejected
 from kmdb_dagster.settings import database_url, load_settings
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.buckets import FolderOfRevisions, T, line

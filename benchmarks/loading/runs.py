@@ -15,12 +15,12 @@ import dagster as dg
 from benchmarks.databases import empty, pid_of, prepare, processor
 from benchmarks.loading import Bench, Round
 from benchmarks.loading.bare import shares
-from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
-from kmdb_dagster.defs.revisions import register
+from kmdb_dagster.dagster_ext.partition_registry import register
+from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.ddl import indexes
-from kmdb_dagster.warehouse.people.user_map import move_facts
+from kmdb_dagster.warehouse.identity.user_map import move_facts
+from kmdb_dagster.warehouse.maintenance import indexes
 
 ROOT = Path(__file__).parents[2]
 HISTORY = "kmdb_benchmark_history"

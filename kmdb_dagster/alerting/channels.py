@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import apprise
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt, wait_exponential
 
-from kmdb_dagster.alerting.troubles import Message
+from kmdb_dagster.alerting.incidents import Message
 
 apprise_log = logging.getLogger("apprise")
 

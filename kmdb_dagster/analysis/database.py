@@ -8,7 +8,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import database_url, load_settings
-from kmdb_dagster.warehouse import server
+from kmdb_dagster.warehouse.connection import server
 
 
 class Connected:

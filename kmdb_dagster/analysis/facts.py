@@ -8,7 +8,7 @@ from sqlalchemy import ScalarSelect, and_, select
 from sqlalchemy.orm import aliased
 
 from kmdb_dagster.analysis.query import Query
-from kmdb_dagster.warehouse import models as tables
+from kmdb_dagster.warehouse.schema import tables
 
 Moment = str | date | datetime
 """``"2014-01-31"``, ``"2014-01-31 12:30"``, a date or a time. What has no time zone is UTC."""

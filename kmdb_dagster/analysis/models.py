@@ -15,7 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapped, column_property
 from kmdb_dagster.analysis.facts import Events, Facts, Moment, Timed, person_id
 from kmdb_dagster.analysis.query import Query
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.warehouse import models as tables
+from kmdb_dagster.warehouse.schema import tables
 
 NOTHING: Mapping[str, str | None] = MappingProxyType({})
 

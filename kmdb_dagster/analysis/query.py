@@ -17,7 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapper, Session
 from kmdb_dagster.analysis.database import current_engine
 from kmdb_dagster.analysis.names import unique_names
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.warehouse.mysql_errors import translated
+from kmdb_dagster.warehouse.connection.mysql_errors import translated
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from kmdb_dagster.analysis.columns import Column, event_columns, execute, key_id, person_columns, quoted
 from kmdb_dagster.analysis.names import LONGEST, marked, unique_names
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.warehouse.server import autocommit
+from kmdb_dagster.warehouse.connection.server import autocommit
 
 MOST_PROPERTIES = 55
 """MySQL joins 61 tables at the most, and whoever asks a view may want to join others to it."""

@@ -3,10 +3,10 @@
 from sqlalchemy import Engine
 
 from kmdb_dagster.errors import KmdbError, MissingSettingError
-from kmdb_dagster.export.layout import ranges_in_words
-from kmdb_dagster.export.unread import unread_in_words
-from kmdb_dagster.pipeline.watch import Sighting, changed, look_everywhere, vanished
-from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.km_export.layout import ranges_in_words
+from kmdb_dagster.km_export.unread_keys import unread_in_words
+from kmdb_dagster.pipeline.bucket_scan import Sighting, changed, look_everywhere, vanished
+from kmdb_dagster.warehouse.ledger import ledger
 
 
 def bucket_lines(engine: Engine) -> list[tuple[str, str]]:

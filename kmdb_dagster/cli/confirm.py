@@ -6,7 +6,8 @@ from kmdb_dagster.cli.database import warehouse
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.escaping import for_terminal_line
 from kmdb_dagster.settings import load_settings
-from kmdb_dagster.warehouse import Warehouse, ledger
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ledger import ledger
 
 
 @click.group()
@@ -33,8 +34,8 @@ def bucket(*, yes: bool) -> None:
     """
     # Dagster takes a second to import: only for those who need it.
     from kmdb_dagster.defs.resources import Kmdb
-    from kmdb_dagster.warehouse.bindings import bucket_of, confirm_bucket
-    from kmdb_dagster.warehouse.server import transaction
+    from kmdb_dagster.warehouse.connection.bindings import bucket_of, confirm_bucket
+    from kmdb_dagster.warehouse.connection.server import transaction
 
     location = Kmdb().bucket().location
     with warehouse(load_settings()) as opened:

@@ -52,7 +52,7 @@ def migrate() -> None:
     Example:
         DATABASE_URL=mysql://kmdb:secret@localhost/kmdb kmdb migrate
     """
-    from kmdb_dagster.warehouse.migrations import migrate as run
+    from kmdb_dagster.warehouse.schema.migrations import migrate as run
 
     with warehouse(load_settings()) as opened:
         before, after = run(opened.engine)
@@ -88,7 +88,7 @@ def partition(*, dry_run: bool, drop_before: datetime | None, yes: bool) -> None
 
 
 def _add(opened: Warehouse, settings: Settings, *, dry_run: bool) -> None:
-    from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
+    from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
 
     plans = plan_all(
         opened.engine,
@@ -108,7 +108,7 @@ def _add(opened: Warehouse, settings: Settings, *, dry_run: bool) -> None:
 
 
 def _drop(opened: Warehouse, before: date, *, dry_run: bool, yes: bool) -> None:
-    from kmdb_dagster.warehouse.ddl.dropping import apply_drop, read_drop
+    from kmdb_dagster.warehouse.maintenance.retention import apply_drop, read_drop
 
     drop = read_drop(opened.engine, before)
     for statement in drop.statements() if dry_run else ():
@@ -146,7 +146,7 @@ def drop() -> None:
     Example:
         kmdb index drop
     """
-    from kmdb_dagster.warehouse.ddl.indexes import drop as run
+    from kmdb_dagster.warehouse.maintenance.indexes import drop as run
 
     with warehouse(load_settings()) as opened:
         run(opened.engine)
@@ -161,8 +161,8 @@ def build() -> None:
     Example:
         kmdb index build
     """
-    from kmdb_dagster.warehouse.ddl.indexes import build as run
-    from kmdb_dagster.warehouse.people.user_map import move_facts
+    from kmdb_dagster.warehouse.identity.user_map import move_facts
+    from kmdb_dagster.warehouse.maintenance.indexes import build as run
 
     with warehouse(load_settings()) as opened:
         run(opened.engine)
@@ -182,7 +182,7 @@ def realias() -> None:
     Example:
         kmdb realias
     """
-    from kmdb_dagster.warehouse.people.realias import realias as run
+    from kmdb_dagster.warehouse.identity.rebuild import realias as run
 
     settings = load_settings()
     with warehouse(settings) as opened, progress_reports("waiting for the map") as report:
@@ -199,7 +199,7 @@ def flush(*, yes: bool) -> None:
     Example:
         kmdb flush --yes
     """
-    from kmdb_dagster.warehouse.ddl.flush import flush as run
+    from kmdb_dagster.warehouse.maintenance.flush import flush as run
 
     with warehouse(load_settings()) as opened:
         if not yes:

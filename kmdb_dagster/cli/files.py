@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import track
 
 from kmdb_dagster.escaping import for_terminal
-from kmdb_dagster.export.file_formats import decompressed, name_of_other_format
-from kmdb_dagster.export.outcomes import as_json
-from kmdb_dagster.export.reader import read_lines
-from kmdb_dagster.export.records import Event, PropertySet, Reason, Record, Rejected
-from kmdb_dagster.export.words import REASONS
+from kmdb_dagster.km_export.file_formats import decompressed, name_of_other_format
+from kmdb_dagster.km_export.outcomes import as_json
+from kmdb_dagster.km_export.reader import read_lines
+from kmdb_dagster.km_export.reasons import REASONS
+from kmdb_dagster.km_export.records import Event, PropertySet, Reason, Record, Rejected
 from kmdb_dagster.lake.parsed import KINDS
 from kmdb_dagster.source.folder import CHUNK
 
@@ -98,7 +98,7 @@ def sample(folder: Path, revisions: int, lines: int, seed: int | None) -> None:
         kmdb sample --revisions 30 --lines 2000 /tmp/bucket
         KMDB_LOCAL_BUCKET=/tmp/bucket kmdb ui
     """
-    from kmdb_dagster.export.sample import DEFAULT_SEED, sample_bucket
+    from kmdb_dagster.sample import DEFAULT_SEED, sample_bucket
 
     total = 0
     files = sample_bucket(revisions, lines, seed=DEFAULT_SEED if seed is None else seed)

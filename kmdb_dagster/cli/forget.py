@@ -47,8 +47,8 @@ def forget(  # noqa: PLR0913 - a file and five options
         kmdb forget
         kmdb forget --dry-run people.txt
     """
+    from kmdb_dagster.erasure.requests import ask_to_forget
     from kmdb_dagster.pipeline.ownership import claim_folder, require_parquet
-    from kmdb_dagster.warehouse.forgotten import ask_to_forget
 
     settings = load_settings()
     settings.required_database()
@@ -82,8 +82,8 @@ def _named(file: BinaryIO | None) -> list[Named]:
 
 def _look_up(opened: Warehouse, named: Sequence[Named]) -> Asked:
     """The first form of each line that the database has; all forms of a line of which it has none."""
-    from kmdb_dagster.export.forgotten import digest
-    from kmdb_dagster.warehouse.forgotten import present
+    from kmdb_dagster.digest import digest
+    from kmdb_dagster.erasure.requests import present
 
     forms = {item.line: [digest(form) for form in item.forms] for item in named}
     there = present(opened.engine, {form for line in forms.values() for form in line})
@@ -117,9 +117,9 @@ def _lines(asked: Asked) -> str:
 
 
 def _say_how_much(opened: Warehouse, asked: set[bytes]) -> None:
-    from kmdb_dagster.export.forgotten import Forgotten
-    from kmdb_dagster.warehouse.forget import people_of, size_of
-    from kmdb_dagster.warehouse.server import transaction
+    from kmdb_dagster.erasure.digests import Forgotten
+    from kmdb_dagster.erasure.tables import people_of, size_of
+    from kmdb_dagster.warehouse.connection.server import transaction
 
     with transaction(opened.engine) as connection:
         people = people_of(connection, Forgotten(asked))
@@ -131,7 +131,7 @@ def _say_how_much(opened: Warehouse, asked: set[bytes]) -> None:
 
 
 def _remove(opened: Warehouse, lake: Lake, settings: Settings, most_identities: int | None) -> None:
-    from kmdb_dagster.pipeline.forgetting import forget_people
+    from kmdb_dagster.erasure.erase import forget_people
 
     with progress_reports("looking") as report:
         done = forget_people(

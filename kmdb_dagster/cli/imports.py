@@ -12,9 +12,11 @@ from kmdb_dagster.cli.bucket_lines import bucket_lines
 from kmdb_dagster.cli.database import warehouse
 from kmdb_dagster.errors import PermanentError, SettingsError
 from kmdb_dagster.escaping import for_terminal
-from kmdb_dagster.export.layout import HIGHEST_REVISION, parse_range
+from kmdb_dagster.km_export.layout import HIGHEST_REVISION, parse_range
 from kmdb_dagster.settings import load_settings
-from kmdb_dagster.warehouse import Warehouse, ledger, overview
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.ledger.status import read as read_status
 
 SECONDS_BETWEEN_LOOKS = 2.0
 MOST_NAMED = 20
@@ -39,8 +41,8 @@ def import_(revisions: str | None, *, no_wait: bool) -> None:
         kmdb import 31..45
     """
     # Dagster takes a second to import: only for those who need it.
-    from kmdb_dagster.defs.backfills import outcome_of, request_new, request_range
-    from kmdb_dagster.defs.instance import open_instance, require_daemon
+    from kmdb_dagster.dagster_ext.backfills import outcome_of, request_new, request_range
+    from kmdb_dagster.dagster_ext.instance import open_instance, require_daemon
     from kmdb_dagster.defs.resources import Kmdb
 
     bounds = parse_range(revisions) if revisions else None
@@ -101,7 +103,7 @@ def status(*, as_json: bool, no_bucket: bool) -> None:
     """
     settings = load_settings()
     with warehouse(settings) as opened:
-        found = overview.read(opened.engine, numeric_apart=settings.numeric_apart)
+        found = read_status(opened.engine, numeric_apart=settings.numeric_apart)
         bucket = [] if no_bucket else bucket_lines(opened.engine)
         dagster = _dagster_lines()
         if as_json:
@@ -119,9 +121,9 @@ def status(*, as_json: bool, no_bucket: bool) -> None:
 
 def _dagster_lines() -> list[tuple[str, str]]:
     """What Dagster's history says of the sensors: nothing, if they are well or there is no history here."""
-    from kmdb_dagster.defs.clock import sensors_ahead
-    from kmdb_dagster.defs.history import without_retries
-    from kmdb_dagster.defs.instance import open_instance
+    from kmdb_dagster.dagster_ext.future_ticks import sensors_ahead
+    from kmdb_dagster.dagster_ext.history_storage import without_retries
+    from kmdb_dagster.dagster_ext.instance import open_instance
 
     try:
         with without_retries(), open_instance() as instance:

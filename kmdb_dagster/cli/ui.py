@@ -32,7 +32,7 @@ def ui(port: int) -> None:
         configure(Path(home))
     click.echo(f"Dagster's UI: http://127.0.0.1:{port}")
     arguments = [
-        "kmdb_dagster.defs.webserver",
+        "kmdb_dagster.dagster_ext.webserver",
         "dev",
         "-w",
         str(_shipped("workspace.yaml")),
@@ -56,7 +56,7 @@ def webserver(options: tuple[str, ...]) -> None:
     Example:
         kmdb webserver -h 127.0.0.1 -p 3000 -w workspace.yaml
     """
-    from kmdb_dagster.defs.webserver import serve
+    from kmdb_dagster.dagster_ext.webserver import serve
 
     serve(options)
 

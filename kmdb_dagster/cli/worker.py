@@ -21,12 +21,12 @@ def worker(runs: int) -> None:
     """
     load_settings().required_database()
     try:
-        from kmdb_dagster.defs.celery import work
+        from kmdb_dagster.dagster_ext.celery_launcher import work
     except ModuleNotFoundError as error:
         if error.name not in {"celery", "dagster_celery"}:
             raise
         raise SettingsError("Celery is not installed: pip install 'kmdb-dagster[celery]'.") from None
-    from kmdb_dagster.defs.instance import open_instance
+    from kmdb_dagster.dagster_ext.instance import open_instance
 
     # As in `kmdb ui`: compute logs of runs may hold personal data.
     os.umask(0o077)

@@ -12,12 +12,12 @@ from typing import Any
 
 import dagster as dg
 
-from kmdb_dagster.alerting import troubles
+from kmdb_dagster.alerting import incidents
 from kmdb_dagster.alerting.channels import send
-from kmdb_dagster.defs.cursors import EDITED, AlertCursor, past, read_cursor
-from kmdb_dagster.defs.endings import Ending
+from kmdb_dagster.dagster_ext.cursors import EDITED, AlertCursor, past, read_cursor
+from kmdb_dagster.dagster_ext.run_outcomes import Ending
+from kmdb_dagster.dagster_ext.sensor_state import objects_not_read, standing_still
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.stall import objects_not_read, standing_still
 from kmdb_dagster.errors import PermanentError
 
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
@@ -47,18 +47,18 @@ def alerts(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorResult:
     now = time.time()
     cursor, edited = _cursor(context.cursor, now)
     settings = kmdb.settings()
-    state: troubles.State = cursor["wrong"]
+    state: incidents.State = cursor["wrong"]
     for record in _ended_since(context.instance, cursor, now):
         Ending(context.instance, record, settings.ui_url).note(state)
     if now - cursor["awake_since"] >= AWAKE_SECONDS:
         still = standing_still(context.instance, now, settings.stalled_hours, settings.ui_url)
-        troubles.keep(state, STALLED, still) if still else troubles.end(state, STALLED)
+        incidents.keep(state, STALLED, still) if still else incidents.end(state, STALLED)
         not_read = objects_not_read(context.instance, now, settings.ui_url)
-        troubles.keep(state, NOT_READ, not_read) if not_read else troubles.end(state, NOT_READ)
+        incidents.keep(state, NOT_READ, not_read) if not_read else incidents.end(state, NOT_READ)
     if not settings.alert_urls:
         return _result({**cursor, "wrong": {}}, "KMDB_ALERT_URLS is not set.")
-    message = troubles.news(state, now)
-    words = f"Wrong now: {troubles.in_words(state)}." if state else "All is well."
+    message = incidents.news(state, now)
+    words = f"Wrong now: {incidents.in_words(state)}." if state else "All is well."
     if message:
         refused = send([url.get_secret_value() for url in settings.alert_urls], message)
         if refused == len(settings.alert_urls):

@@ -16,17 +16,17 @@ from typing import NamedTuple
 import dagster as dg
 
 from kmdb_dagster import pipeline
-from kmdb_dagster.defs import run_checks
-from kmdb_dagster.defs.failures import Failed, in_words, raise_for
+from kmdb_dagster.dagster_ext.event_storage import connection_kept
+from kmdb_dagster.dagster_ext.failures import Failed, in_words, raise_for
+from kmdb_dagster.dagster_ext.partition_registry import REVISIONS, revisions_of
+from kmdb_dagster.dagster_ext.run_retries import transient_tags
+from kmdb_dagster.defs import revision_checks
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.retries import transient_tags
-from kmdb_dagster.defs.revisions import REVISIONS, revisions_of
-from kmdb_dagster.defs.storage import connection_kept
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.pipeline import Pipeline, patiently
 from kmdb_dagster.source import BucketUnusableError
-from kmdb_dagster.warehouse import ledger
-from kmdb_dagster.warehouse.rules import RULE_WAITS, rule_waits
+from kmdb_dagster.warehouse.identity.rules import RULE_WAITS, rule_waits
+from kmdb_dagster.warehouse.ledger import ledger
 
 OWNERS = ["team:data"]
 
@@ -124,7 +124,7 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="bring_in_revisions",
         specs=SPECS,
-        check_specs=run_checks.SPECS,
+        check_specs=revision_checks.SPECS,
         partitions_def=REVISIONS,
         backfill_policy=dg.BackfillPolicy.multi_run(revisions_per_run),
         can_subset=True,
@@ -134,14 +134,14 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
         with _worth_trying_again(context), connection_kept(context.instance), kmdb.pipeline() as opened:
             if not context.selected_asset_keys:
                 # The checks alone, which Dagster runs without partitions: they look at all that is in.
-                yield from run_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, None)
+                yield from revision_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, None)
                 return
             revisions = revisions_of(context.partition_keys)
             failed = _run_stages(context, opened, revisions)
             if patiently(rule_waits)(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
                 context.log.warning("%s", RULE_WAITS)
             good = [revision for revision in revisions if revision not in failed]
-            yield from run_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, good)
+            yield from revision_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, good)
             raise_for(revisions, failed)
 
     return bring_in_revisions

@@ -6,18 +6,18 @@ from collections.abc import Callable
 import dagster as dg
 from pydantic import Field
 
+from kmdb_dagster.dagster_ext.backfills import request_range
+from kmdb_dagster.dagster_ext.failures import plainly
 from kmdb_dagster.defs.assets import KEYS
-from kmdb_dagster.defs.backfills import request_range
 from kmdb_dagster.defs.confirmation import Confirmation, require_confirmation
-from kmdb_dagster.defs.failures import plainly
-from kmdb_dagster.defs.partitioning import DDL_TAGS, drop_partitions, partition_tables
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.export.layout import HIGHEST_REVISION
+from kmdb_dagster.defs.table_partitions import DDL_TAGS, drop_partitions, partition_tables
+from kmdb_dagster.erasure.erase import forget_people
+from kmdb_dagster.km_export.layout import HIGHEST_REVISION
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.pipeline.forgetting import forget_people
-from kmdb_dagster.warehouse.ddl import indexes
-from kmdb_dagster.warehouse.people.realias import realias
-from kmdb_dagster.warehouse.people.user_map import move_facts
+from kmdb_dagster.warehouse.identity.rebuild import realias
+from kmdb_dagster.warehouse.identity.user_map import move_facts
+from kmdb_dagster.warehouse.maintenance import indexes
 
 SECONDS_BETWEEN_LINES = 10.0
 

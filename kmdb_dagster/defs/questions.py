@@ -11,8 +11,8 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from kmdb_dagster.dagster_ext.failures import plainly
 from kmdb_dagster.defs.assets import EVENTS, OWNERS, PROPERTIES
-from kmdb_dagster.defs.failures import plainly
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError, SettingsError
 from kmdb_dagster.escaping import for_markdown_code, for_markdown_inline_code, for_terminal_line

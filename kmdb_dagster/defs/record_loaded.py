@@ -10,16 +10,17 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from kmdb_dagster.dagster_ext.cursors import EDITED, LedgerCursor, past, read_cursor
+from kmdb_dagster.dagster_ext.event_storage import connection_kept
+from kmdb_dagster.dagster_ext.failures import plainly
+from kmdb_dagster.dagster_ext.partition_registry import register
+from kmdb_dagster.dagster_ext.run_ranges import UNDER_WAY, waiting
 from kmdb_dagster.defs.assets import PROPERTIES, SPECS
-from kmdb_dagster.defs.cursors import EDITED, LedgerCursor, past, read_cursor
-from kmdb_dagster.defs.failures import plainly
-from kmdb_dagster.defs.import_runs import UNDER_WAY, waiting
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.revisions import register
-from kmdb_dagster.defs.storage import connection_kept
 from kmdb_dagster.errors import MissingSettingError
-from kmdb_dagster.export.layout import HIGHEST_REVISION, chunks, ranges_in_words
-from kmdb_dagster.warehouse import Warehouse, ledger
+from kmdb_dagster.km_export.layout import HIGHEST_REVISION, chunks, ranges_in_words
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ledger import ledger
 
 NAME = "record_loaded"
 RECORDED = "recorded"

@@ -5,17 +5,17 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from kmdb_dagster.dagster_ext.failures import plainly
+from kmdb_dagster.dagster_ext.run_ranges import brings_in, range_of
 from kmdb_dagster.defs.assets import EVENTS, OWNERS, PROPERTIES, USER_MAP
-from kmdb_dagster.defs.failures import plainly
-from kmdb_dagster.defs.import_runs import brings_in, range_of
-from kmdb_dagster.defs.partitioning import partition_map, today
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.table_partitions import partition_map, today
 from kmdb_dagster.report.figures import Run, lag, people_over_time, per_day, share_per_day, speed, times_of
-from kmdb_dagster.warehouse import ledger
-from kmdb_dagster.warehouse.ddl.dropping import read_drop
-from kmdb_dagster.warehouse.ddl.partitions import read_partitions
-from kmdb_dagster.warehouse.history import FirstSeen, History, read_first_seen, read_history
-from kmdb_dagster.warehouse.server import transaction
+from kmdb_dagster.warehouse.connection.server import transaction
+from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.ledger.history import FirstSeen, History, read_first_seen, read_history
+from kmdb_dagster.warehouse.maintenance.retention import read_drop
+from kmdb_dagster.warehouse.maintenance.time_partitions import read_partitions
 
 MOST_RUNS = 300
 
@@ -57,22 +57,22 @@ def import_report(context: dg.AssetExecutionContext, kmdb: Kmdb) -> dg.Materiali
 
 def _charts(history: History, seen: FirstSeen, runs: list[Run]) -> str:
     # Half a second, which no run but this one should take to start.
-    from kmdb_dagster.report import charts  # noqa: PLC0415
+    from kmdb_dagster.charts import report  # noqa: PLC0415
 
     times = times_of(history)
-    return charts.markdown(
+    return report.markdown(
         [
-            charts.Chart("Lines a day, by the time of the facts", per_day(times, history.lines), charts.amounts),
-            charts.Chart(
+            report.Chart("Lines a day, by the time of the facts", per_day(times, history.lines), report.amounts),
+            report.Chart(
                 "Rejected lines, percent of each day's",
                 share_per_day(times, history.rejected, history.lines),
-                charts.shares,
+                report.shares,
             ),
-            charts.Chart("People so far, by their first fact", people_over_time(seen, times), charts.growth),
-            charts.Chart(
-                "Age of the newest fact, whenever a revision came in", lag(times, history.imported_at), charts.lags
+            report.Chart("People so far, by their first fact", people_over_time(seen, times), report.growth),
+            report.Chart(
+                "Age of the newest fact, whenever a revision came in", lag(times, history.imported_at), report.lags
             ),
-            charts.Chart("Rows a second, of each import run at its end", speed(history, runs), charts.points),
+            report.Chart("Rows a second, of each import run at its end", speed(history, runs), report.points),
         ]
     )
 

@@ -17,8 +17,8 @@ from kmdb_dagster.settings import Settings, load_settings, missing, revealed
 from kmdb_dagster.source import Bucket, FolderBucket, S3Bucket
 from kmdb_dagster.source.s3_errors import translate_s3_errors
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.bindings import claim_bucket
-from kmdb_dagster.warehouse.server import WHOLE_TABLES_TIMEOUT_SECONDS
+from kmdb_dagster.warehouse.connection.bindings import claim_bucket
+from kmdb_dagster.warehouse.connection.server import WHOLE_TABLES_TIMEOUT_SECONDS
 
 S3 = Config(retries={"total_max_attempts": 9}, connect_timeout=5, read_timeout=10)
 """How a request to S3 is tried again: boto3 waits longer each time, 13 seconds in all at the most. A host that never

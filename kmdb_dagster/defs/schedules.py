@@ -2,14 +2,14 @@
 
 import dagster as dg
 
-from kmdb_dagster.defs import run_checks
-from kmdb_dagster.defs.checks import CHECKS
-from kmdb_dagster.defs.partitioning import PartitionOptions, partition_tables
+from kmdb_dagster.defs import revision_checks
+from kmdb_dagster.defs.asset_checks import CHECKS
 from kmdb_dagster.defs.report import import_report
+from kmdb_dagster.defs.table_partitions import PartitionOptions, partition_tables
 
 check_everything = dg.define_asset_job(
     "check_everything",
-    selection=dg.AssetSelection.checks(*CHECKS, *(spec.key for spec in run_checks.SPECS))
+    selection=dg.AssetSelection.checks(*CHECKS, *(spec.key for spec in revision_checks.SPECS))
     | dg.AssetSelection.assets(import_report),
     description="Makes every check, of all that is in, and the report. It reads both large tables.",
 )

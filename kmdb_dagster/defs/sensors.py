@@ -8,20 +8,20 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from kmdb_dagster.defs.cursors import EDITED, ImportCursor, past, read_cursor
-from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START, Waiting, waiting
+from kmdb_dagster.dagster_ext.cursors import EDITED, ImportCursor, past, read_cursor
+from kmdb_dagster.dagster_ext.partition_registry import register, registered
+from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START, Waiting, waiting
+from kmdb_dagster.dagster_ext.run_retries import asked_again
 from kmdb_dagster.defs.jobs import import_revisions
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.retries import asked_again
-from kmdb_dagster.defs.revisions import register, registered
 from kmdb_dagster.errors import MissingSettingError
-from kmdb_dagster.export.layout import chunks, ranges_in_words
-from kmdb_dagster.export.unread import unread_in_words
-from kmdb_dagster.pipeline import watch
+from kmdb_dagster.km_export.layout import chunks, ranges_in_words
+from kmdb_dagster.km_export.unread_keys import unread_in_words
+from kmdb_dagster.pipeline import bucket_scan
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.source import Bucket
-from kmdb_dagster.warehouse import ledger
-from kmdb_dagster.warehouse.bindings import check_bucket
+from kmdb_dagster.warehouse.connection.bindings import check_bucket
+from kmdb_dagster.warehouse.ledger import ledger
 
 FULL_LISTING_SECONDS = 3600
 """Between two full listings, which find what gaps and the look-ahead hide, and what was changed."""
@@ -35,7 +35,7 @@ MOST_NAMED = 5
 class Tick(NamedTuple):
     """All that a tick knows: what was seen in the bucket, the partitions, the ledger, what is under way."""
 
-    sighting: watch.Sighting
+    sighting: bucket_scan.Sighting
     known: Sequence[int]
     statuses: Mapping[int, ledger.Status]
     waiting: Waiting
@@ -45,13 +45,13 @@ class Tick(NamedTuple):
         if self.waiting.backfill:
             # Somebody asked for a range: what it will come to is not known here, so nothing is asked for twice.
             return []
-        changed = set(watch.changed(self.sighting, self.statuses)) - self.waiting.revisions
-        return sorted({*watch.untouched(self.known, self.statuses, self.waiting.revisions), *changed})
+        changed = set(bucket_scan.changed(self.sighting, self.statuses)) - self.waiting.revisions
+        return sorted({*bucket_scan.untouched(self.known, self.statuses, self.waiting.revisions), *changed})
 
     def left(self) -> int:
         """How many revisions are still to come in, under way or not. Those that failed wait for a person."""
-        new = watch.untouched(self.known, self.statuses, ())
-        return len(new) + len(watch.changed(self.sighting, self.statuses))
+        new = bucket_scan.untouched(self.known, self.statuses, ())
+        return len(new) + len(bucket_scan.changed(self.sighting, self.statuses))
 
     def words(self) -> Iterator[str]:
         """What the tick says of what it saw."""
@@ -60,9 +60,9 @@ class Tick(NamedTuple):
         if listing and listing.gaps:
             missing = (number for first, last in listing.gaps for number in range(first, last + 1))
             yield f"Missing in it: {ranges_in_words(missing)}."
-        if changed := watch.changed(self.sighting, self.statuses):
+        if changed := bucket_scan.changed(self.sighting, self.statuses):
             yield f"Changed since they were imported: {ranges_in_words(changed)}."
-        if gone := watch.vanished(self.sighting, self.statuses):
+        if gone := bucket_scan.vanished(self.sighting, self.statuses):
             yield f"Imported before and no longer there: {ranges_in_words(gone)}; what was imported of it is kept."
         if listing and (words := unread_in_words(listing)):
             yield words
@@ -124,10 +124,10 @@ def _progress(before: ImportCursor, tick: Tick) -> dict[str, float]:
     return {**now, "moved_at": (0 if moved else past(before.moved_at, time.time())) or int(time.time())}
 
 
-def _look(bucket: Bucket, settings: Settings, known: Sequence[int], *, everywhere: bool) -> watch.Sighting:
+def _look(bucket: Bucket, settings: Settings, known: Sequence[int], *, everywhere: bool) -> bucket_scan.Sighting:
     if everywhere:
-        return watch.look_everywhere(bucket, settings.min_revision)
-    return watch.look_ahead(bucket, known[-1], settings.revision_lookahead)
+        return bucket_scan.look_everywhere(bucket, settings.min_revision)
+    return bucket_scan.look_ahead(bucket, known[-1], settings.revision_lookahead)
 
 
 def _ranges(tick: Tick, generation: str, settings: Settings) -> Iterator[tuple[str, int, int]]:

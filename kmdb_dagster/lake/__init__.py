@@ -3,7 +3,7 @@
 Everything here is made from the bucket and can be made again. It is personal data all the same.
 """
 
-from kmdb_dagster.lake.blotting import Blotter
+from kmdb_dagster.erasure.redaction import Blotter
 from kmdb_dagster.lake.files import Lake, RawFile
 from kmdb_dagster.lake.parsed import ParsedFile, Tally, write_parsed
 

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.export.columns import Columns, Texts
-from kmdb_dagster.export.records import Alias, Blank, Event, PropertySet, Record, Rejected
+from kmdb_dagster.km_export.columns import Columns, Texts
+from kmdb_dagster.km_export.records import Alias, Blank, Event, PropertySet, Record, Rejected
 from kmdb_dagster.lake.files import RawFile, disk, whole_file
 from kmdb_dagster.lake.parquet_file import (
     SCHEMA_VERSION,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import cached_property
 
-from kmdb_dagster.export.layout import FOLDER, is_flat, parse_revision, revision_keys
+from kmdb_dagster.km_export.layout import FOLDER, is_flat, parse_revision, revision_keys
 from kmdb_dagster.source import Bucket, StoredObject
 
 

@@ -9,12 +9,12 @@ import uuid
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.export.layout import ranges_in_words
+from kmdb_dagster.km_export.layout import ranges_in_words
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.lake.mark import Mark, read_mark, write_mark
-from kmdb_dagster.warehouse import bindings
-from kmdb_dagster.warehouse.bindings import KnownFolder
-from kmdb_dagster.warehouse.server import named_lock, transaction
+from kmdb_dagster.warehouse.connection import bindings
+from kmdb_dagster.warehouse.connection.bindings import KnownFolder
+from kmdb_dagster.warehouse.connection.server import named_lock, transaction
 
 MAX_FOLDERS_NAMED = 5
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, Row, text
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake, ParsedFile
-from kmdb_dagster.warehouse.models import FACTS, ORDINAL_BITS, id_range, row_id
-from kmdb_dagster.warehouse.server import transaction
+from kmdb_dagster.warehouse.connection.server import transaction
+from kmdb_dagster.warehouse.schema.tables import FACTS, ORDINAL_BITS, id_range, row_id
 
 COLUMNS = ["line", "kind", "t", "identity", "name", "properties"]
 RECORDS_AT_ONCE = 10_000

@@ -7,20 +7,21 @@ from typing import NamedTuple
 from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.export.file_formats import decompressed
-from kmdb_dagster.export.layout import revision_key
-from kmdb_dagster.export.reader import read_columns
+from kmdb_dagster.km_export.file_formats import decompressed
+from kmdb_dagster.km_export.layout import revision_key
+from kmdb_dagster.km_export.reader import read_columns
 from kmdb_dagster.lake import Blotter, Lake, ParsedFile, RawFile, write_parsed
 from kmdb_dagster.lake.files import disk
 from kmdb_dagster.lake.locks import writing
-from kmdb_dagster.pipeline.guard import Guard
+from kmdb_dagster.pipeline.rejection_limit import Guard
 from kmdb_dagster.source import Bucket, ObjectDamagedError, StoredObject
 from kmdb_dagster.source.folder import CHUNK
-from kmdb_dagster.warehouse import Warehouse, ledger
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.identity.revision import Tied, tie_revision
+from kmdb_dagster.warehouse.identity.user_map import move_facts
+from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
+from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.loading.revision import load_revision
-from kmdb_dagster.warehouse.names.ids import UnresolvedError
-from kmdb_dagster.warehouse.people.tying import Tied, tie_revision
-from kmdb_dagster.warehouse.people.user_map import move_facts
 
 log = logging.getLogger(__name__)
 

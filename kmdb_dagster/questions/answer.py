@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kmdb_dagster.charts.style import entitle
 from kmdb_dagster.escaping import for_csv_cell, for_markdown, for_markdown_table
 from kmdb_dagster.questions import fonts
 from kmdb_dagster.questions.span import Span, in_words, rounded
-from kmdb_dagster.questions.style import entitle
 
 if TYPE_CHECKING:
     import polars as pl

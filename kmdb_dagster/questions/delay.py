@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from kmdb_dagster.questions import charts
+from kmdb_dagster.charts import answers
 from kmdb_dagster.questions.answer import Answer, percent, total, unripe
 from kmdb_dagster.questions.duck import NONE, Way, fold, frame_of, go
 from kmdb_dagster.questions.slices import opened, span_of
@@ -51,7 +51,7 @@ class Delay:
             frame=frame if self.by else frame.drop("group"),
             sql=tuple(found.statements),
             caveats=unripe(span, self.within),
-            draw=lambda figure: charts.delay(figure, frame, curve),
+            draw=lambda figure: answers.delay(figure, frame, curve),
         )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from kmdb_dagster.questions import charts
+from kmdb_dagster.charts import answers
 from kmdb_dagster.questions.answer import Answer, unripe
 from kmdb_dagster.questions.duck import NONE, Way, band, fold, frame_of, go
 from kmdb_dagster.questions.logistic import CONFIDENCE, Fitted, fit
@@ -55,7 +55,7 @@ class Drivers:
             frame=fitted.frame,
             sql=tuple(found.statements),
             caveats=(*_caveats(fitted), *unripe(span, self.within)),
-            draw=lambda figure: charts.drivers(figure, fitted.frame),
+            draw=lambda figure: answers.drivers(figure, fitted.frame),
         )
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
+from kmdb_dagster.charts import answers
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.questions import charts
 from kmdb_dagster.questions.answer import Answer, in_p, unripe
 from kmdb_dagster.questions.duck import AFTER, frame_of
 from kmdb_dagster.questions.slices import opened, span_of
@@ -53,7 +53,7 @@ class Experiment:
             frame=frame,
             sql=tuple(found.statements),
             caveats=(*_caveats(frame, strays), *unripe(span, self.within)),
-            draw=lambda figure: charts.experiment(figure, frame),
+            draw=lambda figure: answers.experiment(figure, frame),
         )
 
 

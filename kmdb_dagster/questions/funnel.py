@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from kmdb_dagster.questions import charts
+from kmdb_dagster.charts import answers
 from kmdb_dagster.questions.answer import Answer, percent, total, unripe
 from kmdb_dagster.questions.duck import NONE, fold, frame_of
 from kmdb_dagster.questions.slices import opened, span_of
@@ -48,7 +48,7 @@ class Funnel:
             frame=frame if self.by else frame.drop("group"),
             sql=tuple(found.statements),
             caveats=unripe(span, self.within),
-            draw=lambda figure: charts.funnel(figure, frame),
+            draw=lambda figure: answers.funnel(figure, frame),
         )
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from kmdb_dagster.questions import charts
+from kmdb_dagster.charts import answers
 from kmdb_dagster.questions.answer import Answer, percent, unripe
 from kmdb_dagster.questions.duck import AFTER, Way, frame_of
 from kmdb_dagster.questions.slices import opened, span_of
@@ -56,7 +56,7 @@ class Paths:
             frame=frame.drop("of"),
             sql=tuple(found.statements),
             caveats=("An event that follows itself counts once.", *unripe(span, self.within)),
-            draw=lambda figure: charts.paths(figure, frame, _steps(counts, found.names)),
+            draw=lambda figure: answers.paths(figure, frame, _steps(counts, found.names)),
         )
 
 

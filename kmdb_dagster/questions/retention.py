@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from kmdb_dagster.questions import charts
+from kmdb_dagster.charts import answers
 from kmdb_dagster.questions.answer import Answer, percent, total
 from kmdb_dagster.questions.duck import AFTER, Way, frame_of
 from kmdb_dagster.questions.slices import opened, span_of
@@ -49,7 +49,7 @@ class Retention:
                 "The first time is the first in the span: who had come before it counts as new.",
                 "A period is left out until everybody of the cohort has had all of it.",
             ),
-            draw=lambda figure: charts.retention(figure, frame, length),
+            draw=lambda figure: answers.retention(figure, frame, length),
         )
 
 

@@ -17,13 +17,13 @@ import pyarrow as pa
 from sqlalchemy import ColumnElement, Engine, Integer, Select, SQLColumnExpression, Text, func, literal_column, select
 from sqlalchemy.dialects import mysql
 
+from kmdb_dagster.digest import digest
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.export.forgotten import digest
 from kmdb_dagster.questions.duck import EMPTY, apart
 from kmdb_dagster.questions.span import Span, When, reaches_latest, shifted
-from kmdb_dagster.warehouse.models import Event, Key, Property, Revision
-from kmdb_dagster.warehouse.server import transaction
-from kmdb_dagster.warehouse.streams import numbers, stream
+from kmdb_dagster.warehouse.connection.server import transaction
+from kmdb_dagster.warehouse.connection.streams import numbers, stream
+from kmdb_dagster.warehouse.schema.tables import Event, Key, Property, Revision
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlalchemy import Engine, Integer, Select, SQLColumnExpression, Text, and_, distinct, func, select
 
-from kmdb_dagster.questions import charts
+from kmdb_dagster.charts import answers
 from kmdb_dagster.questions.answer import Answer, total
 from kmdb_dagster.questions.duck import MOST_GROUPS, NONE, OTHER, apart, frame_of
 from kmdb_dagster.questions.slices import LONGEST_LABEL, Slice, bounded, opened, second, span_of, within
 from kmdb_dagster.questions.span import RECENTLY, UNITS, Span, When, in_words
-from kmdb_dagster.warehouse.models import Event, Property
+from kmdb_dagster.warehouse.schema.tables import Event, Property
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,7 +53,7 @@ class Trend:
             frame=frame,
             sql=tuple(found.statements),
             caveats=_whole_pieces(span, every),
-            draw=lambda figure: charts.trend(figure, frame, what),
+            draw=lambda figure: answers.trend(figure, frame, what),
         )
 
     def _subject(self) -> str:

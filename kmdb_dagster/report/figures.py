@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from kmdb_dagster.warehouse.history import FirstSeen, History, Numbers, Times
+from kmdb_dagster.warehouse.ledger.history import FirstSeen, History, Numbers, Times
 
 NEIGHBOURS = 9
 MOST_POINTS = 600

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from kmdb_dagster.analysis import connect
-from kmdb_dagster.export.layout import parse_revision
-from kmdb_dagster.export.sample import sample_bucket
+from kmdb_dagster.km_export.layout import parse_revision
+from kmdb_dagster.sample import sample_bucket
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
 from kmdb_dagster_tests.buckets import T, alias, event, line, property_set
 from kmdb_dagster_tests.cli.terminal import Terminal
 from kmdb_dagster_tests.databases import empty_database, make_tables

@@ -15,7 +15,7 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.analysis.conftest import LONG
 from kmdb_dagster_tests.cli.terminal import Ended, Terminal
-from kmdb_dagster_tests.warehouse.ddl.test_indexes import explained
+from kmdb_dagster_tests.warehouse.maintenance.test_indexes import explained
 from kmdb_dagster_tests.warehouse.revisions import Revisions, one
 
 

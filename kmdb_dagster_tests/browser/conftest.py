@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from sqlalchemy.engine import make_url
 
 from dev.processes import end, find_program, free_port, spawn, tail
-from kmdb_dagster.export.sample import sample_revision
+from kmdb_dagster.sample import sample_revision
 from kmdb_dagster_tests.buckets import FolderOfRevisions, line
 from kmdb_dagster_tests.databases import empty_database, make_tables
 from kmdb_dagster_tests.defs.receivers import Hook, serving

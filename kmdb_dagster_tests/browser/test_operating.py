@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from dev.processes import wait_until
-from kmdb_dagster.export.sample import sample_revision
+from kmdb_dagster.sample import sample_revision
 from kmdb_dagster_tests.browser.conftest import BAD, IMAGE, PATIENCE_MS, REVISIONS, Site
 
 pytestmark = pytest.mark.timeout(600)

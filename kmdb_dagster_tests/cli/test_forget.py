@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.export.forgotten import digest
+from kmdb_dagster.digest import digest
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event
 from kmdb_dagster_tests.cli.terminal import Terminal

@@ -5,10 +5,10 @@ from functools import cache
 
 import dagster as dg
 
+from kmdb_dagster.dagster_ext.partition_registry import register
+from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.definitions import definitions
-from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.revisions import register
 
 
 def import_range(

@@ -9,10 +9,10 @@ import dagster as dg
 import pytest
 
 from kmdb_dagster.alerting.channels import ATTEMPTS, send
-from kmdb_dagster.alerting.troubles import QUIET_SECONDS, Message
+from kmdb_dagster.alerting.incidents import QUIET_SECONDS, Message
+from kmdb_dagster.dagster_ext.sensor_state import standing_still
 from kmdb_dagster.defs.alerts import AWAKE_SECONDS, alerts
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.stall import standing_still
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event

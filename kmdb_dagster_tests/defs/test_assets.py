@@ -10,8 +10,9 @@ from sqlalchemy import text
 from kmdb_dagster.definitions import definitions
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.export.sample import sample_bucket
-from kmdb_dagster.warehouse import Warehouse, ledger
+from kmdb_dagster.sample import sample_bucket
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.loading.revision import load_revision
 from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event, line
 from kmdb_dagster_tests.defs.runs import failure_of, import_range

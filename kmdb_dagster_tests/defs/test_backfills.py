@@ -18,14 +18,14 @@ from sqlalchemy import text
 
 from dev.processes import alive, end, spawn, tail, wait_until
 from kmdb_dagster.cli import ui
-from kmdb_dagster.defs.backfills import outcome_of, request_range
-from kmdb_dagster.defs.instance import open_instance, require_daemon
+from kmdb_dagster.dagster_ext.backfills import outcome_of, request_range
+from kmdb_dagster.dagster_ext.instance import open_instance, require_daemon
+from kmdb_dagster.dagster_ext.sensor_state import standing_still
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.stall import standing_still
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import Settings, database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.migrations import migrate
+from kmdb_dagster.warehouse.schema.migrations import migrate
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.defs.conftest import another_database
 from kmdb_dagster_tests.defs.receivers import Hook, serving

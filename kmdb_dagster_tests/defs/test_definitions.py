@@ -1,8 +1,6 @@
 """What the Dagster UI shows, pinned: a renamed asset is a visible diff here."""
 
-import ast
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -148,55 +146,6 @@ def test_importing_the_definitions_reads_no_setting_opens_nothing_and_leaves_the
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=tmp_path, env=wrong, capture_output=True, text=True, check=False)  # noqa: S603 - our own code
     assert done.returncode == 0, done.stderr
-
-
-def test_only_defs_and_definitions_know_dagster() -> None:
-    allowed = {PACKAGE / "definitions.py", *(PACKAGE / "defs").rglob("*.py")}
-    assert {path for path in PACKAGE.rglob("*.py") if _imports(path) & {"dagster"}} <= allowed
-
-
-def test_what_an_export_is_knows_no_library() -> None:
-    for path in (PACKAGE / "export").rglob("*.py"):
-        assert not _imports(path) & {"dagster", "sqlalchemy", "boto3", "botocore", "MySQLdb"}
-
-
-@pytest.mark.parametrize(
-    ("folder", "below"),
-    [
-        ("export", {"export", "errors"}),
-        ("source", {"source", "errors"}),
-        ("lake", {"lake", "export", "errors"}),
-        ("warehouse", {"warehouse", "lake", "export", "errors"}),
-        ("report", {"report", "warehouse"}),
-        ("alerting", {"alerting"}),
-        ("analysis", {"analysis", "warehouse", "settings", "errors"}),
-        ("questions", {"questions", "warehouse", "export", "escaping", "errors"}),
-        ("pipeline", {"pipeline", "warehouse", "lake", "source", "export", "errors"}),
-    ],
-)
-def test_folders_know_only_those_below_them(folder: str, below: set[str]) -> None:
-    modules = [path for path in (PACKAGE / folder).rglob("*") if path.suffix in {".py", ".pyx"}]
-    text = "".join(path.read_text() for path in modules)
-    assert set(re.findall(r"^\s*(?:from|import) kmdb_dagster\.(\w+)", text, re.MULTILINE)) <= below
-
-
-@pytest.mark.parametrize(
-    ("folder", "others"),
-    [("ddl", {"people", "names", "loading"}), ("names", {"people", "loading"}), ("people", {"loading"})],
-)
-def test_folders_of_the_warehouse_know_none_above_them(folder: str, others: set[str]) -> None:
-    text = "".join(path.read_text() for path in (PACKAGE / "warehouse" / folder).glob("*.py"))
-    assert not set(re.findall(r"from kmdb_dagster\.warehouse\.(\w+)", text)) & others
-
-
-def _imports(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {name.name.partition(".")[0] for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.partition(".")[0])
-    return found
 
 
 def _bare(home: Path) -> dict[str, str]:

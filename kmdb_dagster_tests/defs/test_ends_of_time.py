@@ -9,7 +9,7 @@ from kmdb_dagster.analysis import Event, Property, connect
 from kmdb_dagster.analysis.views import create_event_view, create_people_view
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.ddl.dropping import apply_drop, read_drop
+from kmdb_dagster.warehouse.maintenance.retention import apply_drop, read_drop
 from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event, property_set
 from kmdb_dagster_tests.defs.runs import failure_of, import_range, run_job
 from kmdb_dagster_tests.warehouse.revisions import misplaced, one, people, rows

@@ -7,12 +7,12 @@ import dagster as dg
 import pytest
 from sqlalchemy import create_engine
 
+from kmdb_dagster.dagster_ext.run_retries import MAX_RUNS
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.retries import MAX_RUNS
 from kmdb_dagster.errors import KmdbError, PermanentError, TransientError
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.source import BucketUnusableError, FolderBucket, ObjectUnreadableError, StoredObject
-from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.defs.runs import failure_of, import_range
 from kmdb_dagster_tests.defs.watching import Watch

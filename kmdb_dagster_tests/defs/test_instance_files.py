@@ -9,7 +9,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # its types are a package of their own, for one call here
 
 import kmdb_dagster
-from kmdb_dagster.defs.instance import open_instance, require_daemon
+from kmdb_dagster.dagster_ext.instance import open_instance, require_daemon
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError, SettingsError
 from kmdb_dagster.settings import database_url

@@ -8,13 +8,14 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from kmdb_dagster.defs.backfills import outcome_of, request_new
-from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
+from kmdb_dagster.dagster_ext.backfills import outcome_of, request_new
+from kmdb_dagster.dagster_ext.partition_registry import NAME, register
+from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.revisions import NAME, register
 from kmdb_dagster.defs.schedules import cover_the_future
-from kmdb_dagster.warehouse import Warehouse, ledger
-from kmdb_dagster.warehouse.ddl.partitions import read_partitions
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.maintenance.time_partitions import read_partitions
 from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event
 from kmdb_dagster_tests.defs.runs import failure_of, import_range, leave_a_run, run_job
 
@@ -157,7 +158,7 @@ def test_old_facts_are_proposed_with_rows_and_bytes_and_dropped_when_that_is_ask
     import_range(instance, kmdb, 1, 1)
     assert failure_of(run_job(instance, "drop_partitions")).count("KMDB_KEEP_DAYS is not set.")
     monkeypatch.setenv("KMDB_KEEP_DAYS", "1")
-    monkeypatch.setattr("kmdb_dagster.defs.partitioning.today", lambda: date(2014, 4, 16))
+    monkeypatch.setattr("kmdb_dagster.defs.table_partitions.today", lambda: date(2014, 4, 16))
     shown = told(run_job(instance, "drop_partitions"))
     records = [record.data for record in shown["to_drop"].records]
     assert [record["partition"] for record in records] == ["past", "p20140401", "p20140408"]

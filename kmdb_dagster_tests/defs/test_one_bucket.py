@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from kmdb_dagster.defs.backfills import request_new, request_range
+from kmdb_dagster.dagster_ext.backfills import request_new, request_range
+from kmdb_dagster.dagster_ext.partition_registry import registered
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.revisions import registered
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event

@@ -17,7 +17,7 @@ import pytest
 
 from dev.processes import alive, end, spawn, tail, wait_until
 from kmdb_dagster.cli import ui
-from kmdb_dagster.defs.instance import open_instance
+from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event, line

@@ -8,12 +8,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from kmdb_dagster.dagster_ext.partition_registry import NAME, register
+from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.defs.assets import KEYS
-from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
 from kmdb_dagster.defs.record_loaded import unrecorded_revisions
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.revisions import NAME, register
-from kmdb_dagster.warehouse import Warehouse, ledger
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.defs.receivers import Hook, serving
 from kmdb_dagster_tests.defs.runs import import_range, leave_a_run, run_job

@@ -14,13 +14,14 @@ import pytest
 from sqlalchemy import create_engine, inspect
 
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.erasure.requests import ask_to_forget
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.pipeline import load, parse, tie
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse import Warehouse, overview
-from kmdb_dagster.warehouse.bindings import confirm_bucket
-from kmdb_dagster.warehouse.ddl import flush
-from kmdb_dagster.warehouse.forgotten import ask_to_forget
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.connection.bindings import confirm_bucket
+from kmdb_dagster.warehouse.ledger import status
+from kmdb_dagster.warehouse.maintenance import flush
 from kmdb_dagster_tests import databases
 from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event
 from kmdb_dagster_tests.cli.terminal import Terminal
@@ -103,7 +104,7 @@ def test_each_user_can_do_its_work_and_not_that_of_another(
     assert import_range(instance, kmdb, 1, 1).success
     bucket.put(1, *LINES, event("came"))
     assert import_range(instance, kmdb, 1, 1).success
-    assert overview.read(warehouse.engine, numeric_apart=False).totals.events == 2
+    assert status.read(warehouse.engine, numeric_apart=False).totals.events == 2
     assert run_job(instance, "realias").success
     assert run_job(instance, "check_everything").success
     with pytest.raises(PermanentError, match="lacks a right: see the grants in docs"):

@@ -8,14 +8,15 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from kmdb_dagster.defs.backfills import request_range
-from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
+from kmdb_dagster.dagster_ext.backfills import request_range
+from kmdb_dagster.dagster_ext.partition_registry import NAME, register
+from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
+from kmdb_dagster.dagster_ext.run_retries import MAX_PAUSE_SECONDS, MAX_RUNS, pause_seconds, transient_tags
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.retries import MAX_PAUSE_SECONDS, MAX_RUNS, pause_seconds, transient_tags
-from kmdb_dagster.defs.revisions import NAME, register
 from kmdb_dagster.source import FolderBucket
-from kmdb_dagster.warehouse import Warehouse, ledger
-from kmdb_dagster.warehouse.ddl.flush import flush
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.maintenance.flush import flush
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.defs.runs import leave_a_run
 from kmdb_dagster_tests.defs.watching import CountingBucket, HugeBucket, Watch, range_of

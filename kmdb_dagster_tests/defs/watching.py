@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
-from kmdb_dagster.defs.cursors import ImportCursor, read_cursor
-from kmdb_dagster.defs.import_runs import RANGE_END, RANGE_START
+from kmdb_dagster.dagster_ext.cursors import ImportCursor, read_cursor
+from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.sensors import new_revisions
 from kmdb_dagster.source import Bucket

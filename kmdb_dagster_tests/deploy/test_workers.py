@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from dev.processes import Process, wait_until
 from kmdb_dagster.cli import main
 from kmdb_dagster.cli.ui import configure
+from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.defs.assets import RAW
-from kmdb_dagster.defs.instance import open_instance
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.export.sample import sample_revision
 from kmdb_dagster.pipeline import fetch, load, parse, tie
+from kmdb_dagster.sample import sample_revision
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.buckets import FolderOfRevisions

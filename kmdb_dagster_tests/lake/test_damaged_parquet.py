@@ -9,15 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.digest import digest
+from kmdb_dagster.erasure.digests import Forgotten
+from kmdb_dagster.erasure.redaction import rewrite
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.export.forgotten import Forgotten, digest
-from kmdb_dagster.export.reader import read_columns
-from kmdb_dagster.export.sample import sample_bucket
+from kmdb_dagster.km_export.reader import read_columns
 from kmdb_dagster.lake import Blotter, ParsedFile, RawFile, write_parsed
-from kmdb_dagster.lake.blotting import rewrite
 from kmdb_dagster.lake.parquet_file import CRC_KEY, LAYOUT
 from kmdb_dagster.lake.parsed import SCHEMA
 from kmdb_dagster.pipeline import fetch, load, parse, tie
+from kmdb_dagster.sample import sample_bucket
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.warehouse.revisions import content
 

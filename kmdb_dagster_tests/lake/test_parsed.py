@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.export.records import Alias, Blank, Event, PropertySet, Reason, Record, Rejected, Typed, Value
+from kmdb_dagster.km_export.records import Alias, Blank, Event, PropertySet, Reason, Record, Rejected, Typed, Value
 from kmdb_dagster.lake import ParsedFile, RawFile, Tally, parsed, write_parsed
 from kmdb_dagster.lake.parquet_file import SCHEMA_VERSION
 from kmdb_dagster.lake.parsed import GROUP_BYTES, GROUP_RECORDS, SCHEMA

@@ -10,7 +10,7 @@ import pytest
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.pipeline import fetch, load, parse, tie
-from kmdb_dagster.pipeline.watch import look_ahead, look_everywhere
+from kmdb_dagster.pipeline.bucket_scan import look_ahead, look_everywhere
 from kmdb_dagster.source import Bucket
 from kmdb_dagster_tests.buckets import event
 from kmdb_dagster_tests.warehouse.revisions import content

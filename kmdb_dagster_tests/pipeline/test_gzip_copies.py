@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kmdb_dagster.export.forgotten import Forgotten, digest
-from kmdb_dagster.pipeline.forgetting import _holds
+from kmdb_dagster.digest import digest
+from kmdb_dagster.erasure.digests import Forgotten
+from kmdb_dagster.erasure.erase import _holds
 from kmdb_dagster_tests.buckets import event
 
 BOB = Forgotten([digest("bob")])

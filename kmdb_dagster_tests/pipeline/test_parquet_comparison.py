@@ -9,8 +9,8 @@ from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import fetch, load, parse, tie
 from kmdb_dagster.pipeline.parquet_comparison import Comparison, compare_with_parquet
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.names.checks import WrongIds, wrong_ids
-from kmdb_dagster.warehouse.names.interning import intern_identities, intern_keys
+from kmdb_dagster.warehouse.interning.checks import WrongIds, wrong_ids
+from kmdb_dagster.warehouse.interning.interning import intern_identities, intern_keys
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event, line, property_set
 from kmdb_dagster_tests.warehouse.revisions import change
 

@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
-from kmdb_dagster.warehouse import ledger
-from kmdb_dagster.warehouse.ddl.flush import flush
+from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.maintenance.flush import flush
 from kmdb_dagster_tests.buckets import FolderOfRevisions
 from kmdb_dagster_tests.warehouse.revisions import content, misplaced, people, rows
 

@@ -15,8 +15,9 @@ from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.source import Bucket
-from kmdb_dagster.warehouse import Warehouse, ledger
-from kmdb_dagster.warehouse.ddl.flush import EMPTIED, flush
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.maintenance.flush import EMPTIED, flush
 from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event, property_set
 from kmdb_dagster_tests.databases import new_warehouse
 from kmdb_dagster_tests.warehouse.revisions import change, content, misplaced, one, rows

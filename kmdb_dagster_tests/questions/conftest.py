@@ -5,10 +5,10 @@ from datetime import date
 
 import pytest
 
-from kmdb_dagster.export.sample import sample_revision
+from kmdb_dagster.sample import sample_revision
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
 from kmdb_dagster_tests.databases import empty_database, make_tables
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change
 

@@ -9,7 +9,7 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.questions.answer import Answer
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.ddl.partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
 from kmdb_dagster_tests.buckets import event
 from kmdb_dagster_tests.databases import new_warehouse
 from kmdb_dagster_tests.warehouse.revisions import Revisions

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from kmdb_dagster.report import charts
+from kmdb_dagster.charts import report
 from kmdb_dagster.report.figures import (
     MOST_POINTS,
     Run,
@@ -19,11 +19,11 @@ from kmdb_dagster.report.figures import (
     speed,
     times_of,
 )
-from kmdb_dagster.warehouse.history import FirstSeen, History
+from kmdb_dagster.warehouse.ledger.history import FirstSeen, History
 
 START = np.datetime64("2014-04-15T06:00:00", "s")
 HOUR, DAY = np.timedelta64(3600, "s"), np.timedelta64(86400, "s")
-DRAWN = (charts.amounts, charts.shares, charts.growth, charts.points, charts.lags)
+DRAWN = (report.amounts, report.shares, report.growth, report.points, report.lags)
 
 
 def history(revisions: int, every: np.timedelta64 = HOUR, first: int = 1) -> History:
@@ -87,7 +87,7 @@ def test_a_runs_speed_is_that_of_the_rows_of_its_range() -> None:
 @pytest.mark.parametrize("length", [0, 1, 2, 4000])
 def test_every_series_can_be_drawn_and_a_picture_is_small(draw: object, length: int) -> None:
     at = np.arange(length).astype("M8[D]")
-    words = charts.markdown([charts.Chart("Anything", Series(at, np.linspace(0, 5000, length)), draw)])  # type: ignore[arg-type]  # any of them
+    words = report.markdown([report.Chart("Anything", Series(at, np.linspace(0, 5000, length)), draw)])  # type: ignore[arg-type]  # any of them
     (picture,) = re.findall(r"^!\[Anything\]\(data:image/png;base64,([^)]+)\)$", words)
     assert b64decode(picture).startswith(b"\x89PNG")
     assert len(words) < 60_000

@@ -10,7 +10,7 @@ import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import KmdbError, PermanentError, TransientError
-from kmdb_dagster.pipeline.watch import look_ahead
+from kmdb_dagster.pipeline.bucket_scan import look_ahead
 from kmdb_dagster.source import Bucket, BucketUnusableError, ObjectUnreadableError
 from kmdb_dagster.source.s3_errors import BUCKET_CODES, OBJECT_CODES, TRANSIENT_CODES
 from kmdb_dagster_tests.source.conftest import SECRET, opened

@@ -10,16 +10,16 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Engine, text
 
-from kmdb_dagster.export.reader import read_lines
+from kmdb_dagster.km_export.reader import read_lines
 from kmdb_dagster.lake import ParsedFile, RawFile, write_parsed
 from kmdb_dagster.lake.parsed import SCHEMA
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.ledger import Entry
+from kmdb_dagster.warehouse.identity.revision import Tied, tie_revision
+from kmdb_dagster.warehouse.identity.user_map import move_facts
+from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
+from kmdb_dagster.warehouse.ledger.ledger import Entry
 from kmdb_dagster.warehouse.loading.revision import load_revision
-from kmdb_dagster.warehouse.models import Base
-from kmdb_dagster.warehouse.names.ids import UnresolvedError
-from kmdb_dagster.warehouse.people.tying import Tied, tie_revision
-from kmdb_dagster.warehouse.people.user_map import move_facts
+from kmdb_dagster.warehouse.schema.tables import Base
 
 BATCH = 100
 PATIENCE = 30.0

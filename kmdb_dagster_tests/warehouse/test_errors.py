@@ -11,9 +11,9 @@ from sqlalchemy import Engine, text
 from dev.processes import free_port
 from kmdb_dagster.errors import KmdbError, PermanentError, TransientError
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse.mysql_errors import NOT_PRIMARY, PERMANENT, TRANSIENT
-from kmdb_dagster.warehouse.server import autocommit, connect, server_of, transaction
-from kmdb_dagster.warehouse.streams import stream
+from kmdb_dagster.warehouse.connection.mysql_errors import NOT_PRIMARY, PERMANENT, TRANSIENT
+from kmdb_dagster.warehouse.connection.server import autocommit, connect, server_of, transaction
+from kmdb_dagster.warehouse.connection.streams import stream
 from kmdb_dagster_tests.warehouse.revisions import change, one
 
 pytestmark = pytest.mark.xdist_group("infile")  # some change settings of the server, which the others meet

@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.warehouse import Warehouse, counting, ledger
-from kmdb_dagster.warehouse.consistency import MAX_COMMANDS, findings, import_commands
-from kmdb_dagster.warehouse.ddl.dropping import Drop, apply_drop
-from kmdb_dagster.warehouse.migrations import migrate
-from kmdb_dagster.warehouse.people.checks import misplaced_facts
-from kmdb_dagster.warehouse.people.realias import realias
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.identity.checks import misplaced_facts
+from kmdb_dagster.warehouse.identity.rebuild import realias
+from kmdb_dagster.warehouse.ledger import ledger, reconciliation
+from kmdb_dagster.warehouse.ledger.consistency import MAX_COMMANDS, findings, import_commands
+from kmdb_dagster.warehouse.maintenance.retention import Drop, apply_drop
+from kmdb_dagster.warehouse.schema.migrations import migrate
 from kmdb_dagster_tests.buckets import T, alias, event, property_set
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content
 
@@ -100,8 +101,8 @@ EDITS = {
 
 def failing(engine: Engine) -> Iterator[tuple[str, str]]:
     """The checks that fail, each with what it names to repair."""
-    if wrong := counting.wrong_anywhere(engine):
-        yield AGREE, counting.repair(wrong)
+    if wrong := reconciliation.wrong_anywhere(engine):
+        yield AGREE, reconciliation.repair(wrong)
     if lost := ledger.unaccounted(engine):
         yield "lines_accounted_for", import_commands(lost)
     for finding in findings(engine):
@@ -220,11 +221,13 @@ def test_rows_of_no_revision_are_named_with_the_statement_that_deletes_them(
 ) -> None:
     revisions.put(1, *LINES[1])
     change(warehouse.engine, "UPDATE events SET id = id & 0xFFFFFFFFFF")
-    wrong = counting.wrong_anywhere(warehouse.engine)
+    wrong = reconciliation.wrong_anywhere(warehouse.engine)
     assert [found.revision for found in wrong] == [0, 1]
-    assert counting.repair(wrong[:1]).startswith("DELETE FROM events WHERE id BETWEEN 0 AND 1099511627775;")
-    assert counting.repair(wrong).startswith("`kmdb import 1` If the bucket does not have the revision: DELETE FROM")
-    assert counting.repair(wrong[1:]) == "`kmdb import 1`"
+    assert reconciliation.repair(wrong[:1]).startswith("DELETE FROM events WHERE id BETWEEN 0 AND 1099511627775;")
+    assert reconciliation.repair(wrong).startswith(
+        "`kmdb import 1` If the bucket does not have the revision: DELETE FROM"
+    )
+    assert reconciliation.repair(wrong[1:]) == "`kmdb import 1`"
 
 
 def test_old_facts_are_not_dropped_while_the_day_from_which_on_they_are_kept_cannot_be_written(

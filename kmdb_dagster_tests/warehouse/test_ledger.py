@@ -2,8 +2,8 @@
 
 from sqlalchemy import Engine
 
-from kmdb_dagster.warehouse import ledger
-from kmdb_dagster.warehouse.ledger import Status
+from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.ledger.ledger import Status
 from kmdb_dagster_tests.buckets import T, alias, event, property_set
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, etag_of, one, rows
 

@@ -10,11 +10,13 @@ from sqlalchemy import Engine, inspect
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse import Warehouse, ledger, migrations
-from kmdb_dagster.warehouse.migrations import migrate
-from kmdb_dagster.warehouse.models import Base
-from kmdb_dagster.warehouse.schema_version import versions
-from kmdb_dagster.warehouse.server import connect, named_lock, server_of
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.connection.server import connect, named_lock, server_of
+from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.schema import migrations
+from kmdb_dagster.warehouse.schema.migrations import migrate
+from kmdb_dagster.warehouse.schema.tables import Base
+from kmdb_dagster.warehouse.schema.version import versions
 from kmdb_dagster_tests.warehouse.revisions import change, one, rows
 
 HEAD = "0011"
@@ -151,7 +153,7 @@ def test_a_connection_whose_schema_was_looked_at_has_no_open_transaction(warehou
 
 def test_the_version_that_is_needed_is_that_of_the_newest_migration() -> None:
     configuration = Config()
-    configuration.set_main_option("script_location", "kmdb_dagster.warehouse:migrations")
+    configuration.set_main_option("script_location", "kmdb_dagster.warehouse.schema:migrations")
     scripts = ScriptDirectory.from_config(configuration)
     assert versions().known == {script.revision for script in scripts.walk_revisions()}
     assert versions().current == scripts.get_current_head() == HEAD

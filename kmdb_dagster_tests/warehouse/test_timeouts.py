@@ -16,10 +16,10 @@ from dev.servers import MARIADB, Server, running
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.settings import database_url
-from kmdb_dagster.warehouse import server as connections
-from kmdb_dagster.warehouse.ddl import indexes
-from kmdb_dagster.warehouse.loading.infile import send
-from kmdb_dagster.warehouse.server import change_schema, connect, transaction
+from kmdb_dagster.warehouse.connection import server as connections
+from kmdb_dagster.warehouse.connection.server import change_schema, connect, transaction
+from kmdb_dagster.warehouse.loading.load_data import send
+from kmdb_dagster.warehouse.maintenance import indexes
 from kmdb_dagster_tests.databases import empty_database, make_tables
 from kmdb_dagster_tests.warehouse.revisions import one
 

@@ -17,7 +17,7 @@ from unittest.mock import Mock
 
 from sqlalchemy import Engine, event
 
-from kmdb_dagster.export.reader import read_lines
+from kmdb_dagster.km_export.reader import read_lines
 from kmdb_dagster.lake import Lake, RawFile, write_parsed
 from kmdb_dagster.pipeline import Pipeline, load, tie
 from kmdb_dagster.settings import database_url

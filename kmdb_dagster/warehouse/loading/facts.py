@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kmdb_dagster.warehouse.loading.filters import Filters
-from kmdb_dagster.warehouse.models import LINE_BITS, ORDINAL_BITS
+from kmdb_dagster.warehouse.schema.tables import LINE_BITS, ORDINAL_BITS
 
 Column: TypeAlias = Any
 """A pyarrow array: its classes are many."""

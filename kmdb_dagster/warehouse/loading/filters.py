@@ -2,7 +2,7 @@
 
 Read when a revision is loaded. A change takes effect on revisions loaded after it; load the others again
 (materialize ``events`` and ``properties``) to apply it to them. Alias lines are stored in any case; those of ignored
-users tie nothing (`warehouse.rules`).
+users tie nothing (`warehouse.identity.rules`).
 """
 
 from datetime import datetime
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from kmdb_dagster.warehouse.state_rows import required
+from kmdb_dagster.warehouse.schema.state_rows import required
 
 
 class Filters(NamedTuple):

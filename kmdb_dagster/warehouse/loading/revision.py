@@ -13,11 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, text
 
+from kmdb_dagster.erasure.requests import being_forgotten, read_forgotten
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.lake import Blotter, ParsedFile
-from kmdb_dagster.warehouse import ledger
-from kmdb_dagster.warehouse.forgotten import being_forgotten, read_forgotten
-from kmdb_dagster.warehouse.leftovers import Leftovers
+from kmdb_dagster.warehouse.connection.server import insert, transaction
+from kmdb_dagster.warehouse.identity import user_map
+from kmdb_dagster.warehouse.identity.aliases import count_aliases, read_resolved
+from kmdb_dagster.warehouse.identity.map_lock import hold_generation, map_version
+from kmdb_dagster.warehouse.identity.spans import widen
+from kmdb_dagster.warehouse.interning.lookup import PersonOf, UnresolvedError, key_ids, persons_of
+from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.loading.facts import (
     Facts,
     Numbers,
@@ -30,14 +35,9 @@ from kmdb_dagster.warehouse.loading.facts import (
     property_rows,
 )
 from kmdb_dagster.warehouse.loading.filters import Filters, read_filters
-from kmdb_dagster.warehouse.loading.infile import send
-from kmdb_dagster.warehouse.models import FACTS, MAX_LINE, id_range
-from kmdb_dagster.warehouse.names.ids import PersonOf, UnresolvedError, key_ids, persons_of
-from kmdb_dagster.warehouse.people import user_map
-from kmdb_dagster.warehouse.people.aliases import count_aliases, read_resolved
-from kmdb_dagster.warehouse.people.map_lock import hold_generation, map_version
-from kmdb_dagster.warehouse.people.spans import widen
-from kmdb_dagster.warehouse.server import insert, transaction
+from kmdb_dagster.warehouse.loading.leftovers import Leftovers
+from kmdb_dagster.warehouse.loading.load_data import send
+from kmdb_dagster.warehouse.schema.tables import FACTS, MAX_LINE, id_range
 
 COUNTS = ledger.Entry._fields[: ledger.Entry._fields.index("bytes")]
 REJECTED = "INSERT INTO rejected_lines (revision, line, reason, raw) VALUES (%s, %s, %s, %s)"
@@ -52,7 +52,7 @@ def load_revision(
 ) -> ledger.Entry:
     """Put the facts of a revision in place of those it had.
 
-    Every id is looked up by digest in the same transaction (`warehouse.names.ids`).
+    Every id is looked up by digest in the same transaction (`warehouse.interning.lookup`).
 
     Args:
         engine: the warehouse.

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, text
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.lake import ParsedFile
-from kmdb_dagster.warehouse import ledger
+from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster_tests.buckets import event
 from kmdb_dagster_tests.warehouse.revisions import Revisions, content, one, record, rows
 

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import Engine, text
 
-from kmdb_dagster.warehouse.ledger import Entry
-from kmdb_dagster.warehouse.models import row_id
+from kmdb_dagster.warehouse.ledger.ledger import Entry
+from kmdb_dagster.warehouse.schema.tables import row_id
 from kmdb_dagster_tests.buckets import T, alias, event, line, property_set
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, people, rows
 

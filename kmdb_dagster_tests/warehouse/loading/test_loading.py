@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.warehouse.models import MAX_LINE, MAX_ORDINAL, row_id
-from kmdb_dagster.warehouse.names.ids import UnresolvedError
+from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
+from kmdb_dagster.warehouse.schema.tables import MAX_LINE, MAX_ORDINAL, row_id
 from kmdb_dagster_tests.buckets import T, alias, event, line, property_set
 from kmdb_dagster_tests.warehouse.revisions import (
     BATCH,

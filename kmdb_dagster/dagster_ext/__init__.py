@@ -1,0 +1,1 @@
+"""Extensions of Dagster: launchers, backfills, history storage, run outcomes. No definitions are here."""

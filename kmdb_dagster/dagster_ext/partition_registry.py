@@ -1,0 +1,83 @@
+"""The partitions: KM's revision numbers, as plain decimal keys.
+
+Dagster orders dynamic keys by their insertion, and a range is a slice of that order. So they are registered in one
+place, ascending and without gaps: a number that KM never wrote is a partition that is empty and says so.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+
+import dagster as dg
+
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.km_export.layout import FOLDER, parse_revision
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.connection.server import named_lock
+
+NAME = "km_revision"
+REVISIONS = dg.DynamicPartitionsDefinition(name=NAME)
+
+KEYS_PER_CALL = 1000
+
+MOST_AT_ONCE = 500_000
+"""Buckets have up to 100,000 revisions. A stray `revisions/8000000.json` must not make eight million partitions."""
+
+LOCK_SECONDS = 60
+
+
+def registered(instance: dg.DagsterInstance) -> list[int]:
+    """The revisions that are partitions, ascending. Keys that are no numbers are passed over."""
+    return sorted(_numbers(instance.get_dynamic_partitions(NAME)))
+
+
+def register(instance: dg.DagsterInstance, warehouse: Warehouse, lowest: int, highest: int) -> int:
+    """Make partitions of all revisions from ``lowest`` to ``highest``. Returns how many were added.
+
+    Keys that somebody added by hand, out of order or not a number, are put right: Dagster keeps the history of a
+    key that is deleted and added again.
+
+    Raises:
+        PermanentError: that would be more than a bucket ever has.
+    """
+    with named_lock(warehouse.engine, "register", LOCK_SECONDS):
+        present = instance.get_dynamic_partitions(NAME)
+        numbers = _numbers(present)
+        first, last = min([lowest, *numbers]), max([highest, *numbers])
+        if last - first >= len(numbers) + MOST_AT_ONCE:
+            raise PermanentError(
+                f"The bucket has revisions {lowest} to {highest}, which would be {last - first + 1:,} partitions. "
+                "KissMetrics leaves no large gaps: take the stray file away, or set KMDB_MIN_REVISION above it."
+            )
+        wanted = [str(number) for number in range(first, last + 1)]
+        if list(present) != wanted[: len(present)]:
+            for key in present:
+                instance.delete_dynamic_partition(NAME, key)
+            present = []
+        for start in range(len(present), len(wanted), KEYS_PER_CALL):
+            instance.add_dynamic_partitions(NAME, wanted[start : start + KEYS_PER_CALL])
+        return len(wanted) - len(present)
+
+
+def revisions_of(keys: Iterable[str]) -> list[int]:
+    """The revisions of a run, ascending.
+
+    Raises:
+        PermanentError: there are none, or a key is no revision number.
+    """
+    numbers = {key: _number(key) for key in keys}
+    for key, number in numbers.items():
+        if number is None:
+            raise PermanentError(f"Partition {key!r} is no revision number (1, 2, 3, …). Delete that partition.")
+    if not numbers:
+        raise PermanentError("The run was given a range without revisions. Give the lower number first.")
+    return sorted(number for number in numbers.values() if number is not None)
+
+
+def _numbers(keys: Iterable[str]) -> list[int]:
+    return [number for key in keys if (number := _number(key)) is not None]
+
+
+# A tick of the sensor asks for 100,000 of them, which are mostly those of the tick before.
+@cache
+def _number(key: str) -> int | None:
+    return parse_revision(f"{FOLDER}{key}.json")

@@ -1,0 +1,236 @@
+"""Checks of all that is in, from the UI or every night. What a run checks of its own revisions: ``run_checks``."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from kmdb_dagster.dagster_ext.failures import plainly
+from kmdb_dagster.dagster_ext.partition_registry import registered
+from kmdb_dagster.dagster_ext.run_ranges import waiting
+from kmdb_dagster.defs.assets import EVENTS, USER_MAP
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.table_partitions import today
+from kmdb_dagster.km_export.layout import ranges_in_words
+from kmdb_dagster.lake import Lake
+from kmdb_dagster.pipeline.bucket_scan import untouched
+from kmdb_dagster.pipeline.parquet_comparison import compare_with_parquet
+from kmdb_dagster.warehouse.connection.server import transaction
+from kmdb_dagster.warehouse.identity import checks
+from kmdb_dagster.warehouse.identity.rules import RULE_WAITS, rule_waits
+from kmdb_dagster.warehouse.interning.checks import wrong_ids
+from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.ledger.consistency import REALIAS, findings, import_commands
+from kmdb_dagster.warehouse.maintenance.indexes import indexes_wait
+from kmdb_dagster.warehouse.maintenance.time_partitions import covered_until, overflowing, read_partitions
+
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+
+MOST_SHOWN = 100
+
+MARGIN = timedelta(days=14)
+"""`cover_the_future` goes 90 days ahead every night: with less than this it has been off for long."""
+
+
+@dg.asset_check(
+    asset=EVENTS.key,
+    description="Every row of `events` and `properties` is under the person that `user_map` names. Rows that the next "
+    "import will move are counted apart.",
+)
+def facts_under_their_person(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at every fact."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        found = checks.misplaced_facts(warehouse.engine)
+    return dg.AssetCheckResult(
+        passed=not found.rows,
+        metadata={
+            "misplaced_rows": found.rows,
+            "rows_waiting_to_be_moved": found.waiting,
+            "spans_waiting_for_realias": found.spans,
+            **({"repair": REALIAS} if found.rows else {}),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=USER_MAP.key,
+    description="Every row of `users` and `keys` has the digest of its name. If not, run `kmdb flush`; the sensor then "
+    "imports everything again.",
+)
+def ids_belong_to_names(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at every name."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        found = wrong_ids(warehouse.engine)
+    return dg.AssetCheckResult(
+        passed=not any(found),
+        metadata={
+            **{f"wrong_{table}": rows for table, rows in found._asdict().items()},
+            **({"repair": "`kmdb flush`"} if any(found) else {}),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=EVENTS.key,
+    description="A sample of the facts of each revision (KMDB_CHECKED_ROWS) is the same, by name, as in its Parquet. "
+    "`repair` names the commands that import revisions again where it is not.",
+)
+def facts_agree_with_parquet(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at some lines of each revision."""
+    settings = kmdb.settings()
+    if not settings.checked_rows:
+        return dg.AssetCheckResult(passed=True, metadata={"rows_compared": 0, "note": "KMDB_CHECKED_ROWS is 0"})
+    with plainly(), kmdb.warehouse() as warehouse:
+        found = compare_with_parquet(warehouse.engine, Lake(settings.data_dir), settings.checked_rows)
+    return dg.AssetCheckResult(
+        passed=not found.wrong,
+        metadata={
+            "rows_compared": found.rows,
+            "rows_wrong": sum(found.wrong.values()),
+            "revisions_wrong": ranges_in_words(list(found.wrong)[:MOST_SHOWN]),
+            "revisions_compared": found.compared,
+            "revisions_without_their_parquet": found.not_compared,
+            **({"repair": import_commands(found.wrong)} if found.wrong else {}),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=USER_MAP.key,
+    description="People of two or more numeric identities, or of more than KMDB_MOST_IDENTITIES identities: strangers "
+    "may have been made one by an alias with a placeholder. Also, whether the map follows the rule that is asked for.",
+)
+def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at every person."""
+    settings = kmdb.settings()
+    with plainly(), kmdb.warehouse() as warehouse:
+        found = checks.squished_people(warehouse.engine, settings.most_identities)
+        waits = rule_waits(warehouse.engine, numeric_apart=settings.numeric_apart)
+    return dg.AssetCheckResult(
+        passed=not found and not waits,
+        severity=WARN,
+        metadata={
+            "people": len(found),
+            "worst": dg.MetadataValue.table(
+                records=[dg.TableRecord(person._asdict()) for person in found[:MOST_SHOWN]],
+                schema=dg.TableSchema([dg.TableColumn(name, "int") for name in checks.Squished._fields]),
+            ),
+            "rule": RULE_WAITS if waits else "in force",
+        },
+    )
+
+
+@dg.asset_check(
+    asset=EVENTS.key,
+    description="No revision failed at its last attempt, and none that the bucket has was never tried although nothing "
+    "is under way. Failed ones are an error; ones that wait are a warning.",
+)
+def no_failed_or_missing_revisions(context: dg.AssetCheckExecutionContext, kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at the ledger, and at what is a partition."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        statuses = ledger.statuses(warehouse.engine)
+    failed = [status.revision for status in statuses.values() if status.failed]
+    missing = untouched(registered(context.instance), statuses, waiting(context.instance).revisions)
+    return dg.AssetCheckResult(
+        passed=not failed and not missing,
+        severity=ERROR if failed else WARN,
+        metadata={
+            "failed": ranges_in_words(failed),
+            "missing": ranges_in_words(missing),
+            "never_written_by_kissmetrics": sum(status.imported and not status.etag for status in statuses.values()),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=EVENTS.key,
+    description="The newest event is not older than KMDB_FRESH_HOURS. Events of the future, from clocks that are "
+    "wrong, do not count.",
+)
+def newest_event_is_recent(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at the ledger."""
+    allowed = kmdb.settings().fresh_hours
+    now = datetime.now(UTC).replace(tzinfo=None)
+    with plainly(), kmdb.warehouse() as warehouse:
+        newest = ledger.newest_fact(warehouse.engine, now)
+    hours = (now - newest).total_seconds() / 3600 if newest else None
+    return dg.AssetCheckResult(
+        passed=not allowed or (hours is not None and hours <= allowed),
+        severity=WARN,
+        metadata={
+            "newest_event": f"{newest} UTC" if newest else "none yet",
+            "allowed_hours": allowed,
+            **({"hours_old": round(hours, 1)} if hours is not None else {}),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=EVENTS.key,
+    description="The time partitions of all tables reach 14 days ahead, or to KMDB_MAX_DATE, and nothing earlier lies "
+    "in the overflow partition `future`. The job `partition_tables` adds what is missing. Facts further ahead, from "
+    "clocks that are wrong, do not count.",
+)
+def future_is_covered(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at the partitions."""
+    wanted = min(today() + MARGIN, kmdb.settings().max_date or date.max)
+    with plainly(), kmdb.warehouse() as warehouse, transaction(warehouse.engine) as connection:
+        until = covered_until(read_partitions(connection))
+        over = overflowing(connection, wanted)
+    return dg.AssetCheckResult(
+        passed=until is not None and until >= wanted and not over,
+        severity=WARN,
+        metadata={
+            "covered_until": str(until or "not partitioned yet"),
+            "wanted": str(wanted),
+            "rows_in_the_overflow_of": ", ".join(over) or "none",
+        },
+    )
+
+
+@dg.asset_check(
+    asset=EVENTS.key,
+    description="The secondary indexes of `events` and `properties` are there. The job `drop_indexes` takes them away "
+    "for a first import; `build_indexes` is due after it.",
+)
+def indexes_are_there(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at the two tables."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        passed = not indexes_wait(warehouse.engine)
+    return dg.AssetCheckResult(passed=passed, severity=WARN)
+
+
+@dg.asset_check(
+    asset=EVENTS.key,
+    description="The tables agree with each other: names, identities, spans, aliases, rejected lines and state rows "
+    "are what the ledger and the facts say. Edits by hand break that. `repair` names the commands that restore it, in "
+    "the order in which to run them (docs/how-to/repair.md).",
+)
+def bookkeeping_agrees(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Look at every table."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        found = findings(warehouse.engine)
+    records = [
+        dg.TableRecord({"what": finding.what, "rows": finding.rows, "revisions": ranges_in_words(finding.revisions)})
+        for finding in found
+    ]
+    columns = [dg.TableColumn("what"), dg.TableColumn("rows", "int"), dg.TableColumn("revisions")]
+    return dg.AssetCheckResult(
+        passed=not found,
+        metadata={
+            "found": dg.MetadataValue.table(records, schema=dg.TableSchema(columns)),
+            **({"repair": "; then ".join(dict.fromkeys(finding.repair for finding in found))} if found else {}),
+        },
+    )
+
+
+CHECKS = [
+    bookkeeping_agrees,
+    facts_under_their_person,
+    ids_belong_to_names,
+    facts_agree_with_parquet,
+    squished_people,
+    indexes_are_there,
+    no_failed_or_missing_revisions,
+    newest_event_is_recent,
+    future_is_covered,
+]

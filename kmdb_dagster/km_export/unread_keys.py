@@ -1,0 +1,46 @@
+"""Objects of a bucket that may hold data and are not read, in words. Pure facts about names."""
+
+import re
+from collections.abc import Sequence
+
+from kmdb_dagster.km_export.layout import FOLDER, Listing
+
+MAX_NAMED = 3
+MAX_NAME_CHARACTERS = 80
+
+_DATA = re.compile(r"\.json(\.\w+)?~?$", re.IGNORECASE)
+_MOVED = re.compile(r"(?P<prefix>(?:[^/]+/)*?)(?:revisions/)?[1-9][0-9]{0,6}\.json(?:\.gz)?")
+_BEFORE_OCTOBER_2012 = re.compile(r"(?:.*/)?\d{4}/\w{3}/\d{4}-\d{2}-\d{2}\.json(?:\.gz)?")
+
+
+def unread(listing: Listing) -> list[str]:
+    """The names that may hold data of an export and are no revision: JSON anywhere, anything in ``revisions/``."""
+    names = [*listing.other, *listing.strange]
+    return [name for name in names if (_DATA.search(name) or name.startswith(FOLDER)) and not _is_marker(name)]
+
+
+def unread_in_words(listing: Listing) -> str:
+    """Say which objects were seen and not read, and what to do. Empty if there are none."""
+    names = unread(listing)
+    if not names:
+        return ""
+    named = ", ".join(name[:MAX_NAME_CHARACTERS] for name in names[:MAX_NAMED])
+    more = ", …" if len(names) > MAX_NAMED else ""
+    return f"{len(names)} objects were seen and are not read: {named}{more}. {_advice(names, listing)}"
+
+
+def _advice(names: Sequence[str], listing: Listing) -> str:
+    if any(_BEFORE_OCTOBER_2012.fullmatch(name) for name in names):
+        return (
+            "KissMetrics's layout of before October 2012, a file a day, is not read: copy each of these files to "
+            "`revisions/N.json` with an unused number N."
+        )
+    moved = next((found for name in names if (found := _MOVED.fullmatch(name))), None)
+    if moved and moved["prefix"] and not listing.revisions:
+        return f"Set KMDB_PREFIX={moved['prefix']} to read them."
+    return "Rename what is to be imported to `revisions/N.json`, and move the rest to another bucket."
+
+
+def _is_marker(name: str) -> bool:
+    """Folders and hidden files, which tools leave behind."""
+    return name.endswith("/") or name.rsplit("/", 1)[-1].startswith(".")

@@ -1,0 +1,1 @@
+"""The connection to MySQL or MariaDB: engine, transactions, errors, streamed results, the `Warehouse`."""

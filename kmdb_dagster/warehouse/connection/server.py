@@ -1,0 +1,253 @@
+"""The connection to the server: how it is opened, and what kind of server it is."""
+
+import logging
+import os
+import re
+import socket
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, NullPool, Pool, create_engine, event, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_attempt, wait_random
+
+from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.warehouse.connection.mysql_errors import LOCK_WAIT_TIMEOUT, PACKET_TOO_LARGE, error_number, translated
+
+log = logging.getLogger(__name__)
+
+SESSION = (
+    "SET SESSION "
+    # Times in the database are UTC whatever the server's zone.
+    "time_zone = '+00:00', "
+    # A value that does not fit is an error, never cut.
+    "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
+    # Whoever commits facts may have to wait for `kmdb realias`: longer than the server's 50 seconds.
+    "innodb_lock_wait_timeout = {lock_seconds}"
+    # A server may limit the time of statements. Each server takes its own comment for code, and skips the other's.
+    "/*M!100100 , max_statement_time = 0 */ /*!80000 , max_execution_time = 0 */"
+)
+
+CONNECT_TIMEOUT_SECONDS = 10
+LOCK_TIMEOUT_SECONDS = 300
+WHOLE_TABLES_TIMEOUT_SECONDS = 24 * 3600
+"""How long a statement over whole tables, or one that changes a table, may take."""
+
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6, "TCP_USER_TIMEOUT": 120_000}
+"""Socket options by which a host that is gone is noticed within two minutes. Linux would take two hours."""
+
+IDS_PER_STATEMENT = 1000
+
+SECONDS_OF_DDL = 5
+TRIES_OF_DDL = 40
+"""How long, and how often, DDL waits for a table that is in use."""
+
+ROOM_FOR_THE_REST = 1024
+"""Bytes of a statement with one row beside its largest value."""
+
+ESCAPED = (b"\\", b"'", b'"', b"\0", b"\n", b"\r", b"\x1a")
+"""Each of these is sent as two bytes."""
+
+
+class Server(NamedTuple):
+    """What kind of server it is."""
+
+    maria: bool
+    version: tuple[int, ...]
+
+    @property
+    def exact_collation(self) -> str:
+        """The collation in which only equal strings are equal: case, accents and trailing blanks count.
+
+        ``utf8mb4_bin`` will not do: on both servers it takes 'bob ' for 'bob' (PAD SPACE).
+        """
+        return "utf8mb4_nopad_bin" if self.maria else "utf8mb4_0900_bin"
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{'MariaDB' if self.maria else 'MySQL'} {'.'.join(map(str, self.version))}"
+
+
+def connect(url: URL, timeout_seconds: int = WHOLE_TABLES_TIMEOUT_SECONDS, pool: type[Pool] | None = None) -> Engine:
+    """An engine for the warehouse. Nothing is opened yet.
+
+    Args:
+        url: where it is.
+        timeout_seconds: the connection is given up if the server does not answer for so long.
+        pool: SQLAlchemy's class of the pool, in place of its own choice.
+    """
+    # A lock that is waited for in vain is an answer: it must come before the connection is given up.
+    session = SESSION.format(lock_seconds=min(LOCK_TIMEOUT_SECONDS, max(1, timeout_seconds // 2)))
+    engine = create_engine(
+        url,
+        # Without gap locks, runs that load different revisions do not wait for each other.
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        # Every transaction has been ended by whoever began it. A ROLLBACK after each would be one more round trip.
+        pool_reset_on_return=None,
+        hide_parameters=True,
+        poolclass=pool,
+        connect_args={
+            "init_command": session,
+            # It holds for the server's greeting too. The others hold for each read and write from then on.
+            "connect_timeout": int(str(url.query.get("connect_timeout", CONNECT_TIMEOUT_SECONDS))),
+            "read_timeout": timeout_seconds,
+            "write_timeout": timeout_seconds,
+            "local_infile": 1,
+        },
+    )
+    event.listen(engine, "connect", _keep_alive)
+    return engine
+
+
+@contextmanager
+def whole_tables(engine: Engine) -> Iterator[Engine]:
+    """Open an engine to the same server for statements that may take hours: DDL, or reading all facts."""
+    patient = connect(engine.url, pool=NullPool)
+    try:
+        yield patient
+    finally:
+        patient.dispose()
+
+
+def _keep_alive(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's, without types
+    with socket.socket(fileno=os.dup(connection.fileno())) as opened:
+        if opened.family not in {socket.AF_INET, socket.AF_INET6}:
+            return
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEPALIVE.items():
+            if hasattr(socket, name):
+                opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction: committed at the end, rolled back at an error, errors translated."""
+    with translated(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def autocommit(engine: Engine) -> Iterator[Connection]:
+    """A connection on which each statement stands for itself: for DDL, which an open transaction would block."""
+    with translated(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+
+
+def _was_locked(error: BaseException) -> bool:
+    """Nothing was done, then. After a lost connection it may have been."""
+    return isinstance(error, TransientError) and f"({LOCK_WAIT_TIMEOUT})" in str(error)
+
+
+@retry(
+    retry=retry_if_exception(_was_locked),
+    stop=stop_after_attempt(TRIES_OF_DDL),
+    wait=wait_random(1, 3),
+    before_sleep=before_sleep_log(log, logging.WARNING),
+    reraise=True,
+)
+def change_schema(engine: Engine, statement: str) -> None:
+    """DDL that waits for the transactions that use its table, and lets others by in between.
+
+    Who comes after a statement that waits for a table has to wait behind it. So it must not wait for long: of two
+    transactions that are under way, one may need what the other holds, and the table as well. The server does not see
+    that as a deadlock, since only one of the two locks is InnoDB's.
+
+    Raises:
+        TransientError: the table was in use all the time, for some minutes.
+    """
+    with whole_tables(engine) as patient, autocommit(patient) as connection:
+        connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {SECONDS_OF_DDL}")
+        try:
+            connection.exec_driver_sql(statement)
+        finally:
+            if not connection.invalidated:
+                connection.exec_driver_sql("SET SESSION lock_wait_timeout = DEFAULT")
+
+
+def in_parts(connection: Connection, statement: str, ids: Collection[int]) -> list[tuple[Any, ...]]:
+    """The rows of a statement with ``IN :ids``, however many ids there are."""
+    rows: list[tuple[Any, ...]] = []
+    numbers = list(ids)
+    for start in range(0, len(numbers), IDS_PER_STATEMENT):
+        # Written into the statement: as parameters, each would cost ten times as much.
+        part = ",".join(map(str, map(int, numbers[start : start + IDS_PER_STATEMENT])))
+        rows.extend(map(tuple, connection.exec_driver_sql(statement.replace(":ids", f"({part})")).all()))
+    return rows
+
+
+def number_rows(rows: Iterable[tuple[int, ...]]) -> str:
+    """Rows of two or more of Python's whole numbers as ``VALUES`` has them, for the same reason as in `in_parts`."""
+    return ",".join(map(str, rows))
+
+
+def insert(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows: mysqlclient makes multi-row statements of them, of about 64 KB each.
+
+    Raises:
+        PermanentError: a value is larger than the server takes.
+    """
+    if not rows:
+        return
+    try:
+        connection.exec_driver_sql(statement, rows)
+    except DBAPIError as error:
+        # The server hangs up on a packet that is too large, with or without a word: as if the connection was lost.
+        if error.connection_invalidated or error_number(error) == PACKET_TOO_LARGE:
+            connection.invalidate()
+            _refuse_too_large(connection.engine, rows)
+        raise
+
+
+def _refuse_too_large(engine: Engine, rows: Sequence[tuple[Any, ...]]) -> None:
+    largest = max(_bytes_on_the_way(value) for row in rows for value in row)
+    with engine.connect() as connection:
+        limit = int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one())
+    if largest > limit - ROOM_FOR_THE_REST:
+        raise PermanentError(
+            f"A value takes {largest:,} bytes on the way to the server, and its max_allowed_packet is {limit:,}: "
+            "raise it to 64M."
+        )
+
+
+def _bytes_on_the_way(value: object) -> int:
+    raw = value if isinstance(value, bytes) else str(value).encode()
+    return len(raw) + sum(map(raw.count, ESCAPED))
+
+
+@contextmanager
+def named_lock(engine: Engine, name: str, seconds: int) -> Iterator[Connection]:
+    """Be the only one in this database who holds the lock of that name. It goes with the connection, whatever happens.
+
+    Raises:
+        TransientError: somebody else held it for so many seconds.
+    """
+    with autocommit(engine) as connection:
+        # Server-wide names of at most 64 characters, so the database's name goes in as a digest.
+        digest = sha256(str(engine.url.database).encode()).hexdigest()[:16]
+        parameters = {"name": f"kmdb.{name}.{digest}", "seconds": seconds}
+        if connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), parameters).scalar() != 1:
+            raise TransientError(f"Another process has held the lock {name!r} for {seconds} seconds. Try again later.")
+        try:
+            yield connection
+        finally:
+            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": parameters["name"]})
+
+
+def server_of(connection: Connection) -> Server:
+    """What kind of server this is.
+
+    Raises:
+        PermanentError: it is older than MySQL 8.0.17 or MariaDB 10.6.
+    """
+    text = str(connection.exec_driver_sql("SELECT VERSION()").scalar_one())
+    maria = "mariadb" in text.lower()
+    numbers = re.findall(r"\d+", text.split("-", maxsplit=1)[0])
+    server = Server(maria, tuple(map(int, numbers[:3])))
+    # 8.0.17 brought utf8mb4_0900_bin; 10.6 brought SKIP LOCKED.
+    if server.version < ((10, 6) if maria else (8, 0, 17)):
+        raise PermanentError(f"The server is {server}. MySQL 8.0.17 or MariaDB 10.6 at the least is needed.")
+    return server

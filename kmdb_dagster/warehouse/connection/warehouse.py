@@ -1,0 +1,63 @@
+"""The warehouse as one object to hand around."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+
+from kmdb_dagster.erasure.digests import Forgotten
+from kmdb_dagster.erasure.requests import forget_tied, read_forgotten
+from kmdb_dagster.errors import TransientError
+from kmdb_dagster.warehouse.connection.server import WHOLE_TABLES_TIMEOUT_SECONDS, connect, transaction
+from kmdb_dagster.warehouse.loading.leftovers import Leftovers
+from kmdb_dagster.warehouse.maintenance.flush import FLUSHING
+from kmdb_dagster.warehouse.schema.state_rows import required
+from kmdb_dagster.warehouse.schema.tables import FACTS
+from kmdb_dagster.warehouse.schema.version import check_connections
+
+
+class Warehouse:
+    """A database that DATABASE_URL names. Nothing is opened before it is used."""
+
+    def __init__(self, url: URL, timeout_seconds: int = WHOLE_TABLES_TIMEOUT_SECONDS) -> None:
+        self.engine = connect(url, timeout_seconds)
+        check_connections(self.engine)
+        self.leftover_facts = Leftovers(*FACTS)
+        self.leftover_aliases = Leftovers("aliases")
+
+    @property
+    def database(self) -> str:
+        """The name of the database alone: what is typed to confirm a deletion."""
+        return str(self.engine.url.database)
+
+    @property
+    def name(self) -> str:
+        """The database for people, without user and password."""
+        url = self.engine.url
+        return f"{self.database} on {url.host or 'localhost'}:{url.port or 3306}"
+
+    def generation(self) -> str:
+        """Which numbering the ids in the database belong to now.
+
+        Raises:
+            TransientError: the warehouse is being flushed.
+        """
+        with transaction(self.engine) as connection:
+            row = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1")).scalar()
+            found = required("warehouse_state", row)
+        if found == FLUSHING:
+            raise TransientError(f"{self.name} is being flushed. If nobody does, run `kmdb flush` to its end.")
+        return str(found)
+
+    def forgotten(self) -> Forgotten:
+        """Who is to stay out."""
+        with transaction(self.engine) as connection:
+            return read_forgotten(connection)
+
+    def forget_tied(self, ties: Iterable[tuple[str, str]], *, numeric_apart: bool) -> None:
+        """Leave out, too, whoever an alias ties to a forgotten person."""
+        forget_tied(self.engine, ties, numeric_apart=numeric_apart)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()

@@ -1,0 +1,58 @@
+"""Whether facts are under their persons, and which persons look as if strangers had been made one."""
+
+from typing import NamedTuple
+
+from sqlalchemy import Engine, text
+
+from kmdb_dagster.warehouse.connection.server import transaction
+from kmdb_dagster.warehouse.schema.tables import FACTS
+
+MISPLACED = (
+    "SELECT COUNT(*), COUNT(p.identity_id) FROM {table} f LEFT JOIN user_map m ON m.identity_id = f.identity_id "
+    "LEFT JOIN (SELECT DISTINCT identity_id, from_user_id FROM pending_moves) p "
+    "ON p.identity_id = f.identity_id AND p.from_user_id = f.user_id WHERE m.user_id IS NULL OR m.user_id <> f.user_id"
+)
+SQUISHED = """
+    SELECT m.user_id, COUNT(*) AS identities,
+        CAST(SUM(u.name <> '' AND u.name NOT REGEXP '[^0-9]') AS SIGNED) AS numeric_identities
+    FROM (SELECT user_id FROM user_map GROUP BY user_id HAVING COUNT(*) > 1) people
+    JOIN user_map m ON m.user_id = people.user_id JOIN users u ON u.id = m.identity_id
+    GROUP BY m.user_id HAVING numeric_identities > 1 OR identities > :most
+    ORDER BY numeric_identities DESC, identities DESC, m.user_id
+"""
+
+
+class Misplaced(NamedTuple):
+    """Fact rows that are not under the person that the map names."""
+
+    rows: int
+    """Goal: 0, always."""
+    waiting: int
+    """Those that are written down as ones that are to follow: the next import, or `kmdb realias`, moves them."""
+    spans: int
+    """Spans of time that `kmdb realias` has still to look through: any row in them may be misplaced."""
+
+
+class Squished(NamedTuple):
+    """A person with many identities. ``user_id`` is a number of the database, not of KissMetrics."""
+
+    user_id: int
+    identities: int
+    numeric_identities: int
+
+
+def misplaced_facts(engine: Engine) -> Misplaced:
+    """Look at every fact. Takes as long as reading both tables."""
+    rows = waiting = 0
+    with transaction(engine) as connection:
+        for table in FACTS:
+            found, moving = connection.execute(text(MISPLACED.format(table=table))).one()
+            rows, waiting = rows + found - moving, waiting + moving
+        spans = connection.execute(text("SELECT COUNT(*) FROM pending_spans")).scalar_one()
+    return Misplaced(rows, waiting, spans)
+
+
+def squished_people(engine: Engine, most_identities: int) -> list[Squished]:
+    """People of two or more numeric identities, or of more than so many identities; the worst first."""
+    with transaction(engine) as connection:
+        return [Squished(*row) for row in connection.execute(text(SQUISHED), {"most": most_identities})]

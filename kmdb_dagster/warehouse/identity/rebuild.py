@@ -1,0 +1,195 @@
+"""The whole user map made anew from ``aliases``, by the rule that is asked for, and applied to every fact.
+
+Not needed in ordinary life: imports keep the map up to date. It puts another rule in force, and is the way back when
+somebody changed ``aliases``, ``user_map`` or facts by hand.
+
+One transaction changes the map. What it is to be applied to is written down in it, as spans of time (not partitions:
+those may be split meanwhile). So it may be killed anywhere; this, run again, or the next import does the rest.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, time, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import Connection, Engine, text
+
+from kmdb_dagster.warehouse.connection.server import insert, transaction
+from kmdb_dagster.warehouse.connection.streams import numbers, stream
+from kmdb_dagster.warehouse.identity import spans, user_map
+from kmdb_dagster.warehouse.identity.components import people_of, without
+from kmdb_dagster.warehouse.identity.map_lock import count_change, own_map
+from kmdb_dagster.warehouse.identity.resolution import Numbers, Ties
+from kmdb_dagster.warehouse.identity.rules import Rule, put_in_force, rule_asked_for, untied_ids
+from kmdb_dagster.warehouse.identity.user_map import Report
+from kmdb_dagster.warehouse.interning.interning import intern_identities
+from kmdb_dagster.warehouse.maintenance.time_partitions import Partition, read_partitions
+from kmdb_dagster.warehouse.schema.state_rows import restore_map_state
+from kmdb_dagster.warehouse.schema.tables import FACTS
+
+SPAN = "INSERT INTO pending_spans (table_name, t_min, t_max) VALUES (%s, %s, %s)"
+
+DELETE_UNNAMED = "DELETE m FROM user_map m LEFT JOIN users u ON u.id = m.identity_id WHERE u.id IS NULL"
+UNNAMED_ALIASES = (
+    "SELECT COUNT(*) FROM aliases a LEFT JOIN users u ON u.id = a.identity1_id "
+    "LEFT JOIN users o ON o.id = a.identity2_id "
+    "WHERE u.id IS NULL OR o.id IS NULL OR u.name <> a.name1 OR o.name <> a.name2"
+)
+ENDS = (("identity1_id", "name1"), ("identity2_id", "name2"))
+LOST_NAMES = [
+    f"SELECT DISTINCT a.{name} FROM aliases a LEFT JOIN users u ON u.id = a.{identity} WHERE u.id IS NULL"  # noqa: S608 - ours
+    for identity, name in ENDS
+]
+LOOK_UP_IDS = [
+    f"UPDATE aliases a JOIN users u ON u.digest = UNHEX(SHA2(a.{name}, 256)) SET a.{identity} = u.id "  # noqa: S608 - ours
+    f"WHERE a.{identity} <> u.id"
+    for identity, name in ENDS
+]
+
+FIRST = datetime(1000, 1, 1)  # noqa: DTZ001 - as the server has it
+LAST = datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - as above
+
+
+class Realiased(NamedTuple):
+    """What came of it: identities that got another person, identities of which facts were moved."""
+
+    identities: int
+    moved: int
+
+
+def realias(
+    engine: Engine, generation: str, *, numeric_apart: bool = False, report: Report = lambda *_: None
+) -> Realiased:
+    """Rebuild the map and apply it. May be killed anywhere and run again.
+
+    Restores, too, what hand edits took away: the row of ``map_state``, ``identity_spans``, and the identities that
+    ``aliases`` names and ``users`` lacks.
+    """
+    restore_map_state(engine)
+    # Before the map changes: whoever changes it afterwards finds the facts that must follow by their spans.
+    spans.restore(engine, report)
+    with transaction(engine) as connection:
+        unnamed = connection.execute(text(UNNAMED_ALIASES)).scalar_one()
+    if unnamed:
+        _intern_alias_names(engine)
+        _look_up_alias_ids(engine, generation)
+    changed = _change_map(engine, generation, report, numeric_apart=numeric_apart)
+    return Realiased(changed, user_map.move_facts(engine, report))
+
+
+def _change_map(engine: Engine, generation: str, report: Report, *, numeric_apart: bool) -> int:
+    with transaction(engine) as connection:
+        # Those of one that was killed. Before the map is held, since whoever looks through a span holds its row.
+        connection.execute(text("DELETE FROM pending_spans"))
+        own_map(connection, generation)
+        rule = rule_asked_for(connection, numeric_apart=numeric_apart)
+        put_in_force(connection, rule)
+        connection.execute(text(DELETE_UNNAMED))
+        changed = _rebuild(connection, rule, report)
+        insert(connection, SPAN, _spans(connection))
+    return changed
+
+
+def _intern_alias_names(engine: Engine) -> None:
+    """Add the names in ``aliases`` that ``users`` lacks."""
+    with transaction(engine) as connection:
+        names = {str(name) for statement in LOST_NAMES for name in connection.execute(text(statement)).scalars()}
+    intern_identities(engine, names)
+
+
+def _look_up_alias_ids(engine: Engine, generation: str) -> None:
+    """Give alias lines the ids that their names have in ``users``."""
+    with transaction(engine) as connection:
+        own_map(connection, generation)
+        for statement in LOOK_UP_IDS:
+            connection.execute(text(statement))
+
+
+def _rebuild(connection: Connection, rule: Rule, report: Report) -> int:
+    lines = without(_lines(connection, rule, report), untied_ids(connection, rule))
+    names = _Names(connection, report)
+    tied, found = people_of(lines, np.empty(0, dtype=np.int64), names, apart=rule.apart)
+    identities = np.concatenate(names.identities)
+    if not len(identities):
+        return 0
+    # An identity that no alias line names stands for itself.
+    person = identities.copy()
+    person[np.searchsorted(identities, tied)] = found
+    changed = np.flatnonzero(_before(connection, identities, report) != person)
+    if len(changed):
+        count_change(connection)
+        _write(connection, identities[changed], person[changed], report)
+    return len(changed)
+
+
+def _lines(connection: Connection, rule: Rule, report: Report) -> Ties:
+    # The time counts only where numeric identities stay apart.
+    t = "TO_SECONDS(t)" if rule.apart else "0"
+    parts = [np.empty((0, 3), dtype=np.int64)]
+    for rows in stream(connection, f"SELECT identity1_id, identity2_id, {t} FROM aliases"):  # noqa: S608 - ours
+        parts.append(numbers(rows))
+        report("reading aliases", sum(map(len, parts)), 0)
+    return Ties(*(np.ascontiguousarray(column) for column in np.concatenate(parts).T))
+
+
+class _Names:
+    """Reads all names, one after another, which is far faster than to ask for many; gives those that are wanted."""
+
+    def __init__(self, connection: Connection, report: Report) -> None:
+        self._connection = connection
+        self._report = report
+        self.identities: list[Numbers] = [np.empty(0, dtype=np.int64)]
+        """All that there are, in order, once the names were read."""
+
+    def __call__(self, wanted: Numbers) -> list[Any]:
+        """The names of these identities, which are in order."""
+        found = []
+        for rows in stream(self._connection, "SELECT id, name FROM users ORDER BY id"):
+            numbers_read, names = zip(*rows, strict=True)
+            part = np.array(numbers_read, dtype=np.int64)
+            first, last = np.searchsorted(wanted, (part[0], part[-1] + 1))
+            kept = np.isin(part, wanted[first:last], assume_unique=True)
+            found.append(pa.array(names, pa.large_string()).filter(pa.array(kept)))
+            self.identities.append(part)
+            self._report("reading names", sum(map(len, self.identities)), 0)
+        return found
+
+
+def _before(connection: Connection, identities: Numbers, report: Report) -> Numbers:
+    """The person of each of these, which are in order, as the map has it; 0 for one that it lacks."""
+    before = np.zeros(len(identities), dtype=np.int64)
+    done = 0
+    for rows in stream(connection, "SELECT identity_id, user_id FROM user_map"):
+        identity, person = numbers(rows).T
+        place = np.minimum(np.searchsorted(identities, identity), len(identities) - 1)
+        known = identities[place] == identity
+        before[place[known]] = person[known]
+        done += len(rows)
+        report("reading the map", done, 0)
+    return before
+
+
+def _write(connection: Connection, identities: Numbers, person: Numbers, report: Report) -> None:
+    for start in range(0, len(identities), user_map.MAPPED_PER_STATEMENT):
+        part = slice(start, start + user_map.MAPPED_PER_STATEMENT)
+        user_map.rewrite_map(connection, list(zip(identities[part].tolist(), person[part].tolist(), strict=True)))
+        report("writing the map", min(part.stop, len(identities)), len(identities))
+
+
+def _spans(connection: Connection) -> list[tuple[str, datetime, datetime]]:
+    """All time, cut as the tables of facts are now."""
+    found = read_partitions(connection)
+    return [
+        (table, *span)
+        for table in FACTS
+        for span in _between([partition for partition in found if partition.table == table])
+    ]
+
+
+def _between(partitions: list[Partition]) -> Iterator[tuple[datetime, datetime]]:
+    start = FIRST
+    for partition in partitions:
+        bound = None if partition.before is None else datetime.combine(partition.before, time())
+        yield start, LAST if bound is None else bound - timedelta(seconds=1)
+        start = bound or LAST

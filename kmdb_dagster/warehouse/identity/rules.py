@@ -1,0 +1,116 @@
+"""The rule by which aliases make people: the one in force, and the one that is asked for.
+
+The map is a function of the alias lines and of a rule. Were the rule to change under running imports, the map would
+depend on when. So the rule in force is kept with the map, and changes with the whole of it: with `kmdb realias`, or
+while there is no alias yet.
+"""
+
+import json
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine, bindparam, text
+
+from kmdb_dagster.digest import digest
+from kmdb_dagster.warehouse.connection.server import transaction
+from kmdb_dagster.warehouse.schema.state_rows import required
+
+RULE_WAITS = (
+    "placeholder_identities, ignored_users or KMDB_NUMERIC_APART ask for another rule than the user map follows: run "
+    "`kmdb realias`."
+)
+
+
+class Rule(NamedTuple):
+    """Aliases of ``placeholders`` and of ``ignored`` tie nothing; with ``apart`` no person has two numeric identities.
+
+    Ignored identities are digests: they may belong to people, and erasure must not have to look for them here.
+    """
+
+    placeholders: frozenset[str]
+    apart: bool
+    ignored: frozenset[bytes] = frozenset()
+
+    def ties(self, one: str, other: str) -> bool:
+        """Whether an alias line of these two identities makes them one person."""
+        if not self.placeholders.isdisjoint((one, other)):
+            return False
+        return not self.ignored or self.ignored.isdisjoint((digest(one), digest(other)))
+
+
+def rule_in_force(connection: Connection) -> Rule:
+    """The rule that the map follows."""
+    statement = text("SELECT placeholders, numeric_apart, ignored FROM map_state WHERE id = 1")
+    found = required("map_state", connection.execute(statement).one_or_none())
+    ignored = map(bytes.fromhex, json.loads(found.ignored or "[]"))
+    return Rule(frozenset(json.loads(found.placeholders or "[]")), bool(found.numeric_apart), frozenset(ignored))
+
+
+def rule_asked_for(connection: Connection, *, numeric_apart: bool) -> Rule:
+    """What ``placeholder_identities``, ``ignored_users`` and KMDB_NUMERIC_APART say now."""
+    names = connection.execute(text("SELECT name FROM placeholder_identities")).scalars()
+    ignored = frozenset(map(digest, connection.execute(text("SELECT name FROM ignored_users")).scalars()))
+    return Rule(frozenset(names), numeric_apart, ignored | _erased(connection, ignored))
+
+
+def _erased(connection: Connection, ignored: frozenset[bytes]) -> frozenset[bytes]:
+    """Identities that erasure took out of ``ignored_users``: their aliases must not tie the next revision's people."""
+    dropped = rule_in_force(connection).ignored - ignored
+    if not dropped:
+        return dropped
+    return dropped & set(map(bytes, connection.execute(text("SELECT digest FROM forgotten_identities")).scalars()))
+
+
+def put_in_force(connection: Connection, rule: Rule) -> None:
+    """From this commit on the map follows this rule. The map must be held alone, and made anew."""
+    connection.execute(
+        text("UPDATE map_state SET placeholders = :names, numeric_apart = :apart, ignored = :ignored WHERE id = 1"),
+        {
+            "names": json.dumps(sorted(rule.placeholders)),
+            "apart": rule.apart,
+            "ignored": json.dumps(sorted(item.hex() for item in rule.ignored)),
+        },
+    )
+
+
+def settled_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
+    """The rule that ties are to follow. Without any alias it is the one that is asked for, from now on.
+
+    The map must be held alone.
+    """
+    in_force = rule_in_force(connection)
+    asked = rule_asked_for(connection, numeric_apart=numeric_apart)
+    if asked != in_force and not _any_alias(connection):
+        put_in_force(connection, asked)
+        return asked
+    return in_force
+
+
+def rule_to_follow(connection: Connection, *, numeric_apart: bool) -> Rule:
+    """The rule that the next tie is to follow: as `settled_rule`, without putting it in force."""
+    return (
+        rule_in_force(connection) if _any_alias(connection) else rule_asked_for(connection, numeric_apart=numeric_apart)
+    )
+
+
+def rule_waits(engine: Engine, *, numeric_apart: bool) -> bool:
+    """Whether another rule is asked for than the map follows: somebody must run `kmdb realias`."""
+    with transaction(engine) as connection:
+        if rule_in_force(connection) == rule_asked_for(connection, numeric_apart=numeric_apart):
+            return False
+        # Without aliases the next tie puts it in force by itself.
+        return _any_alias(connection)
+
+
+def _any_alias(connection: Connection) -> bool:
+    return connection.execute(text("SELECT 1 FROM aliases LIMIT 1")).scalar() is not None
+
+
+def untied_ids(connection: Connection, rule: Rule) -> set[int]:
+    """``users.id`` of the identities whose aliases tie nothing, as far as they were ever met."""
+    digests = sorted(rule.ignored.union(map(digest, rule.placeholders)))
+    if not digests:
+        return set()
+    statement = text("SELECT id FROM users WHERE digest IN :digests").bindparams(
+        bindparam("digests", digests, expanding=True)
+    )
+    return set(connection.execute(statement).scalars())

@@ -1,0 +1,85 @@
+"""Interning: event and property names are stored once in ``keys``, identities once in ``users``.
+
+Adds what is missing, and commits. Returns no ids: they are looked up in the transaction that uses them
+(`warehouse.interning.lookup`). A run that is killed leaves at most names that nothing refers to yet.
+"""
+
+from collections.abc import Collection
+from typing import Literal, NamedTuple
+
+from sqlalchemy import Connection, Engine, text
+
+from kmdb_dagster.digest import digest
+from kmdb_dagster.erasure.requests import MEANWHILE, read_forgotten
+from kmdb_dagster.errors import TransientError
+from kmdb_dagster.warehouse.connection.server import insert, named_lock, transaction
+from kmdb_dagster.warehouse.interning.lookup import IDENTITIES, NAMES_PER_STATEMENT, select_by_digest
+from kmdb_dagster.warehouse.interning.lookup import KEYS as SELECT_KEYS
+
+LOCK_SECONDS = 60
+
+
+class _Table(NamedTuple):
+    kind: Literal["keys", "users"]
+    column: str
+    select: str
+
+
+KEYS = _Table("keys", "string", SELECT_KEYS)
+USERS = _Table("users", "name", IDENTITIES)
+
+
+def intern_keys(engine: Engine, names: Collection[str]) -> None:
+    """Add the event and property names that ``keys`` lacks."""
+    _intern(engine, KEYS, names)
+
+
+def intern_identities(engine: Engine, names: Collection[str]) -> None:
+    """Add the identities that ``users`` lacks. A new one stands for itself in ``user_map``."""
+    _intern(engine, USERS, names)
+
+
+def _intern(engine: Engine, table: _Table, names: Collection[str]) -> None:
+    if not names:
+        return
+    name_of = {digest(name): name for name in names}
+    with transaction(engine) as connection:
+        known = _ids(connection, table, name_of)
+    missing = [item for item in name_of.items() if item[0] not in known]
+    for start in range(0, len(missing), NAMES_PER_STATEMENT):
+        _add(engine, table, dict(missing[start : start + NAMES_PER_STATEMENT]))
+
+
+def _ids(connection: Connection, table: _Table, digests: Collection[bytes]) -> dict[bytes, int]:
+    return {bytes(key): int(number) for key, number in select_by_digest(connection, table.select, digests)}
+
+
+def _add(engine: Engine, table: _Table, names: dict[bytes, str]) -> None:
+    # One at a time: two that add the same names end in deadlocks, and on MariaDB the row that was in the way of
+    # one may be gone a moment later, with the other that had to give in.
+    with named_lock(engine, table.kind, LOCK_SECONDS), transaction(engine) as connection:
+        known = _ids(connection, table, names)
+        new = [(key, name) for key, name in names.items() if key not in known]
+        if table is USERS:
+            _check_remembered(connection, [key for key, _ in new])
+        if new:
+            insert(connection, f"INSERT INTO `{table.kind}` (digest, `{table.column}`) VALUES (%s, %s)", new)  # noqa: S608
+        if new and table is USERS:
+            _map_to_themselves(connection, _ids(connection, table, [key for key, _ in new]).values())
+
+
+def _check_remembered(connection: Connection, digests: Collection[bytes]) -> None:
+    """Refuse to add somebody who was forgotten since the caller looked. Who forgets holds the lock too."""
+    if digests and not read_forgotten(connection).digests.isdisjoint(digests):
+        raise TransientError(MEANWHILE)
+
+
+def _map_to_themselves(connection: Connection, identities: Collection[int]) -> None:
+    # Whoever adds holds the lock, so nobody else's identities lie between these.
+    connection.execute(
+        text(
+            "INSERT INTO user_map (identity_id, user_id) SELECT id, id FROM users WHERE id BETWEEN :first AND :last "
+            "ON DUPLICATE KEY UPDATE identity_id = identity_id"
+        ),
+        {"first": min(identities), "last": max(identities)},
+    )

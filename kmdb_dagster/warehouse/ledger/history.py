@@ -1,0 +1,58 @@
+"""How it came to be as it is: the ledger as columns, and since when there are how many people."""
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine, text
+
+from kmdb_dagster.warehouse.connection.server import transaction
+from kmdb_dagster.warehouse.identity.spans import WEEK
+
+Numbers: TypeAlias = NDArray[np.int64]
+Times: TypeAlias = NDArray[np.datetime64]
+
+REVISIONS = (
+    "SELECT revision, `lines`, rejected, events + properties, t_max, imported_at FROM revisions "
+    "WHERE imported_at IS NOT NULL AND etag IS NOT NULL ORDER BY revision"
+)
+FIRST_SEEN = (
+    "SELECT week, COUNT(*) FROM (SELECT MIN(s.first_week) AS week FROM user_map m "
+    "JOIN identity_spans s ON s.identity_id = m.identity_id GROUP BY m.user_id) people GROUP BY week ORDER BY week"
+)
+
+
+class History(NamedTuple):
+    """The ledger: one element for each revision that is in and that KissMetrics wrote, ascending. Times are UTC."""
+
+    revision: Numbers
+    lines: Numbers
+    rejected: Numbers
+    rows: Numbers
+    t_max: Times
+    """NaT: it brought no facts."""
+    imported_at: Times
+
+
+class FirstSeen(NamedTuple):
+    """How many people had their first fact in which week; weeks begin on Thursdays, as 1970 did."""
+
+    week: Times
+    people: Numbers
+
+
+def read_history(engine: Engine) -> History:
+    """The ledger."""
+    with transaction(engine) as connection:
+        found = connection.execute(text(REVISIONS)).all()
+    revision, lines, rejected, rows, t_max, imported_at = zip(*found, strict=True) if found else ([],) * 6
+    counts = [np.array(column, np.int64) for column in (revision, lines, rejected, rows)]
+    return History._make([*counts, np.array(t_max, "M8[s]"), np.array(imported_at, "M8[s]")])
+
+
+def read_first_seen(engine: Engine) -> FirstSeen:
+    """Of all people that have facts."""
+    with transaction(engine) as connection:
+        found = connection.execute(text(FIRST_SEEN)).all()
+    weeks = np.array([row[0] for row in found], np.int64)
+    return FirstSeen((weeks * WEEK).astype("M8[s]"), np.array([row[1] for row in found], np.int64))

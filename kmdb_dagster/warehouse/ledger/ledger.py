@@ -1,0 +1,254 @@
+"""The ledger (``revisions``): what is in, what became of each of its lines, and what failed."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine, text
+
+from kmdb_dagster.errors import TransientError
+from kmdb_dagster.warehouse.connection.server import in_parts, transaction
+from kmdb_dagster.warehouse.connection.streams import stream
+
+
+class Entry(NamedTuple):
+    """What is written down of a revision that is in. The first nine count lines or records; times are UTC."""
+
+    lines: int
+    imported: int
+    ignored: int
+    blank: int
+    rejected: int
+    events: int
+    property_sets: int
+    properties: int
+    aliases: int
+    bytes: int
+    etag: str | None
+    t_min: datetime | None
+    t_max: datetime | None
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every line ended in exactly one of the four ways."""
+        return self.lines == self.imported + self.ignored + self.blank + self.rejected
+
+
+class Status(NamedTuple):
+    """One row of the ledger, as much as the sensor needs."""
+
+    revision: int
+    etag: str | None
+    imported: bool
+    failed: bool
+
+
+class Totals(NamedTuple):
+    """The ledger in one line."""
+
+    revisions: int
+    absent: int
+    failed: int
+    lines: int
+    imported: int
+    ignored: int
+    blank: int
+    rejected: int
+    events: int
+    properties: int
+    aliases: int
+    t_min: datetime | None
+    t_max: datetime | None
+
+
+class Span(NamedTuple):
+    """The times of the facts of a revision that is in; both None if it has none."""
+
+    t_min: datetime | None
+    t_max: datetime | None
+
+
+def claim(connection: Connection, revision: int) -> bool:
+    """Take a revision for this transaction: whoever wants the same one waits.
+
+    Returns:
+        Whether the ledger says that it is in.
+
+    Raises:
+        TransientError: another one that had it failed at the same time.
+    """
+    number = {"revision": revision}
+    # Not INSERT IGNORE: of two that find the row, each would keep the other from taking it alone (a deadlock).
+    connection.execute(
+        text("INSERT INTO revisions (revision) VALUES (:revision) ON DUPLICATE KEY UPDATE revision = revision"), number
+    )
+    found = connection.execute(
+        text("SELECT imported_at FROM revisions WHERE revision = :revision FOR UPDATE"), number
+    ).one_or_none()
+    if found is None:
+        # MariaDB: the row that was in the way of ours went with the transaction that had made it.
+        raise TransientError(f"Revision {revision} was being loaded by another process, which failed.")
+    return found.imported_at is not None
+
+
+def lock(connection: Connection, revisions: Iterable[int]) -> dict[int, Span]:
+    """Hold revisions for this transaction, in ascending order; those that are in, each with its span."""
+    numbers = ",".join(map(str, sorted(set(revisions)))) or "NULL"
+    found = connection.exec_driver_sql(
+        "SELECT revision, t_min, t_max FROM revisions "  # noqa: S608 - numbers
+        f"WHERE revision IN ({numbers}) ORDER BY revision FOR UPDATE"
+    )
+    return {row[0]: Span(row[1], row[2]) for row in found}
+
+
+def take_out(connection: Connection, revision: int, counts: Mapping[str, int]) -> None:
+    """So many lines and records of a revision are no longer in. Lines, imported or rejected, are ignored instead."""
+    changes = [f"`{name}` = `{name}` - :{name}" for name in counts]
+    changes += [f"ignored = ignored + :{name}" for name in counts if name in {"imported", "rejected"}]
+    connection.execute(
+        text(f"UPDATE revisions SET {', '.join(changes)} WHERE revision = :revision"),  # noqa: S608 - our columns
+        {**counts, "revision": revision},
+    )
+
+
+def set_span(connection: Connection, revision: int, span: Span) -> None:
+    """The times of the facts that are in are these."""
+    connection.execute(
+        text("UPDATE revisions SET t_min = :t_min, t_max = :t_max WHERE revision = :revision"),
+        {**span._asdict(), "revision": revision},
+    )
+
+
+def record(connection: Connection, revision: int, entry: Entry) -> None:
+    """Write a revision down as being in."""
+    columns = ", ".join(f"`{name}` = :{name}" for name in Entry._fields)
+    connection.execute(
+        text(
+            f"UPDATE revisions SET {columns}, imported_at = UTC_TIMESTAMP(), error = NULL, failed_at = NULL "  # noqa: S608
+            "WHERE revision = :revision"
+        ),
+        {**entry._asdict(), "revision": revision},
+    )
+
+
+def record_failure(engine: Engine, revision: int, words: str) -> None:
+    """Write down that a revision could not be brought in. What is in of it, from before, stays."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO revisions (revision, error, failed_at) VALUES (:revision, :words, UTC_TIMESTAMP()) "
+                "ON DUPLICATE KEY UPDATE error = VALUES(error), failed_at = VALUES(failed_at)"
+            ),
+            {"revision": revision, "words": words},
+        )
+
+
+def statuses(engine: Engine) -> dict[int, Status]:
+    """Every revision that was dealt with, by number."""
+    found: dict[int, Status] = {}
+    with transaction(engine) as connection:
+        # 100,000 of them in every tick of the sensor: the server's 1 and 0 will do.
+        for rows in stream(
+            connection, "SELECT revision, etag, imported_at IS NOT NULL, error IS NOT NULL FROM revisions"
+        ):
+            found.update(zip((row[0] for row in rows), map(Status._make, rows), strict=True))
+    return found
+
+
+def in_the_future(engine: Engine) -> int:
+    """How many revisions came in or failed at a time in the future, by a server whose clock was ahead."""
+    with transaction(engine) as connection:
+        statement = text(
+            "SELECT COUNT(*) FROM revisions WHERE GREATEST(COALESCE(imported_at, '1970-01-01'), "
+            "COALESCE(failed_at, '1970-01-01')) > UTC_TIMESTAMP() + INTERVAL 1 HOUR"
+        )
+        return int(connection.execute(statement).scalar_one())
+
+
+def imports(engine: Engine) -> tuple[int, datetime | None]:
+    """How many revisions are in, and when the latest of them came in. Times in the future count as never."""
+    statement = "SELECT COUNT(imported_at), MAX(IF(imported_at <= UTC_TIMESTAMP(), imported_at, NULL)) FROM revisions"
+    with transaction(engine) as connection:
+        row = connection.execute(text(statement)).one()
+    return int(row[0]), row[1]
+
+
+def imported_since(engine: Engine, at: datetime | None) -> list[int]:
+    """The revisions that came in at this time or later, or at any time."""
+    statement = text("SELECT revision FROM revisions WHERE imported_at >= COALESCE(:at, '1970-01-01')")
+    with transaction(engine) as connection:
+        return [int(row[0]) for row in connection.execute(statement, {"at": at})]
+
+
+def counts(engine: Engine, revisions: Collection[int]) -> Iterator[tuple[int, dict[str, int]]]:
+    """The counts of those revisions that are in, by name, ascending by revision."""
+    names = Entry._fields[:9]
+    columns = ", ".join(f"`{name}`" for name in names)
+    statement = f"SELECT revision, {columns} FROM revisions WHERE imported_at IS NOT NULL AND revision IN :ids"  # noqa: S608
+    with transaction(engine) as connection:
+        rows = in_parts(connection, statement, revisions)
+    for revision, *values in sorted(rows):
+        yield revision, dict(zip(names, map(int, values), strict=True))
+
+
+def etag_of(engine: Engine, revision: int) -> str | None:
+    """The ETag of the file that is in; None if none is."""
+    with transaction(engine) as connection:
+        statement = text("SELECT etag FROM revisions WHERE revision = :revision AND imported_at IS NOT NULL")
+        return connection.execute(statement, {"revision": revision}).scalar()
+
+
+def attempts(engine: Engine, revisions: Iterable[int]) -> dict[int, tuple[datetime | None, datetime | None]]:
+    """When each of these revisions last came in and last failed; those that were never tried are left out."""
+    wanted = set(revisions)
+    with transaction(engine) as connection:
+        found = connection.execute(text("SELECT revision, imported_at, failed_at FROM revisions")).all()
+    return {row[0]: (row[1], row[2]) for row in found if row[0] in wanted}
+
+
+def failures(engine: Engine, most: int = 20) -> list[tuple[int, str]]:
+    """The revisions whose last attempt failed, and why; the lowest first."""
+    with transaction(engine) as connection:
+        found = connection.execute(
+            text("SELECT revision, error FROM revisions WHERE error IS NOT NULL ORDER BY revision LIMIT :most"),
+            {"most": most},
+        )
+        return [(int(revision), str(words)) for revision, words in found]
+
+
+def newest_fact(engine: Engine, now: datetime) -> datetime | None:
+    """The newest time of any revision. Those that lie in the future, by a visitor's wrong clock, do not count."""
+    with transaction(engine) as connection:
+        statement = text("SELECT MAX(t_max) FROM revisions WHERE t_max <= :now")
+        found: datetime | None = connection.execute(statement, {"now": now}).scalar()
+    return found
+
+
+def unaccounted(engine: Engine, revisions: Iterable[int] | None = None) -> list[int]:
+    """Revisions that are in and whose lines do not add up. Goal: none, always.
+
+    Args:
+        engine: the warehouse.
+        revisions: look at these only; None: at all.
+    """
+    condition = "imported_at IS NOT NULL AND `lines` <> imported + ignored + blank + rejected"
+    with transaction(engine) as connection:
+        found = connection.execute(text(f"SELECT revision FROM revisions WHERE {condition} ORDER BY revision"))  # noqa: S608
+        wrong = [int(revision) for (revision,) in found]
+    wanted = None if revisions is None else set(revisions)
+    return [revision for revision in wrong if wanted is None or revision in wanted]
+
+
+def totals(engine: Engine) -> Totals:
+    """The sums over the whole ledger."""
+    summed = ", ".join(f"CAST(COALESCE(SUM(`{name}`), 0) AS SIGNED)" for name in Totals._fields[3:11])
+    with transaction(engine) as connection:
+        row = connection.execute(
+            text(
+                "SELECT COALESCE(SUM(etag IS NOT NULL AND imported_at IS NOT NULL), 0), "  # noqa: S608 - our columns
+                "COALESCE(SUM(etag IS NULL AND imported_at IS NOT NULL), 0), COALESCE(SUM(error IS NOT NULL), 0), "
+                f"{summed}, MIN(t_min), MAX(t_max) FROM revisions"
+            )
+        ).one()
+    counts = [int(value) for value in row[:11]]
+    return Totals._make([*counts, row[11], row[12]])

@@ -1,0 +1,139 @@
+"""Whether the tables hold as many facts as the ledger says: of some revisions, or of all.
+
+A look at a revision holds its row of the ledger, so that no load changes either side meanwhile.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, Row, text
+
+from kmdb_dagster.warehouse.connection.server import transaction
+from kmdb_dagster.warehouse.ledger.consistency import import_commands
+from kmdb_dagster.warehouse.maintenance.time_partitions import read_partitions
+from kmdb_dagster.warehouse.schema.tables import FACTS, LINE_BITS, ORDINAL_BITS, id_range
+
+EVER = datetime(1000, 1, 1), datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - as the server has it
+MOST_NAMED = 100
+
+MAX_DELETIONS = 10
+DELETION = "DELETE FROM {table} WHERE id BETWEEN {first} AND {last};"
+
+LEDGER = "SELECT revision, events, properties, t_min, t_max FROM revisions"
+HELD = (
+    "SELECT events, properties, t_min, t_max FROM revisions "
+    "WHERE revision = :revision AND imported_at IS NOT NULL LOCK IN SHARE MODE"
+)
+OF_REVISION = "SELECT COUNT(*) FROM {table} WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"
+OF_PARTITION = (
+    f"SELECT id >> {LINE_BITS + ORDINAL_BITS}, COUNT(*), MIN(t), MAX(t) FROM {{table}} PARTITION ({{name}}) GROUP BY 1"  # noqa: S608 - ours
+)
+
+
+class Counts(NamedTuple):
+    """Rows of `events` and of `properties`."""
+
+    events: int
+    properties: int
+
+
+class Seen(NamedTuple):
+    """The rows of a revision in a table: how many, and the time of the first and the last."""
+
+    rows: int
+    first: datetime
+    last: datetime
+
+    def with_more(self, other: "Seen | None") -> "Seen":
+        """These rows and others."""
+        if other is None:
+            return self
+        return Seen(self.rows + other.rows, min(self.first, other.first), max(self.last, other.last))
+
+
+class Wrong(NamedTuple):
+    """A revision of which the tables hold more or less than the ledger says, at all or within its span."""
+
+    revision: int
+    ledger: Counts
+    tables: Counts
+
+
+def wrong_among(engine: Engine, revisions: Iterable[int]) -> list[Wrong]:
+    """Look at these revisions, in the time partitions that the ledger names: about as fast as reading their rows."""
+    return [wrong for revision in revisions if (wrong := _look(engine, revision, everywhere=False))]
+
+
+def wrong_anywhere(engine: Engine) -> list[Wrong]:
+    """Look at every row, a time partition at a time; at most so many revisions are named.
+
+    Imports may go on: what does not seem to agree is looked at again, by itself.
+    """
+    found = {table: _by_revision(engine, table) for table in FACTS}
+    with transaction(engine) as connection:
+        said = {row.revision: row for row in connection.execute(text(LEDGER))}
+    suspects = (
+        revision
+        for revision in sorted(said.keys() | set().union(*found.values()))
+        if not _agree(said.get(revision), *(found[table].get(revision) for table in FACTS))
+    )
+    return list(islice(_confirmed(engine, suspects), MOST_NAMED))
+
+
+def _agree(said: Row[Any] | None, *seen: "Seen | None") -> bool:
+    """Whether the rows of a revision are as many as the ledger says, and within its span."""
+    if said is None:
+        return not any(seen)
+    counts = tuple(part.rows if part else 0 for part in seen)
+    return counts == (said.events, said.properties) and all(
+        said.t_min and said.t_max and said.t_min <= part.first and part.last <= said.t_max for part in seen if part
+    )
+
+
+def repair(wrong: Sequence[Wrong]) -> str:
+    """The commands that repair these: imports, and a DELETE for rows of revisions that the bucket does not have."""
+    stray = [found.revision for found in wrong if found.ledger == Counts(0, 0)]
+    deletions = [DELETION.format(table=table, **id_range(revision)) for revision in stray for table in FACTS]
+    commands = import_commands(found.revision for found in wrong if found.revision)
+    if not deletions:
+        return commands
+    unless = "If the bucket does not have the revision: " if commands else ""
+    return f"{commands} {unless}{' '.join(deletions[:MAX_DELETIONS])}".strip()
+
+
+def count(connection: Connection, revision: int, t_min: datetime, t_max: datetime) -> Counts:
+    """The rows of a revision between two times."""
+    where = {**id_range(revision), "t_min": t_min, "t_max": t_max}
+    return Counts(*(connection.execute(text(OF_REVISION.format(table=table)), where).scalar_one() for table in FACTS))
+
+
+def _confirmed(engine: Engine, suspects: Iterable[int]) -> Iterator[Wrong]:
+    for revision in suspects:
+        wrong = _look(engine, revision, everywhere=True)
+        if wrong:
+            yield wrong
+
+
+def _look(engine: Engine, revision: int, *, everywhere: bool) -> Wrong | None:
+    with transaction(engine) as connection:
+        held = connection.execute(text(HELD), {"revision": revision}).one_or_none()
+        said = Counts(held.events, held.properties) if held else Counts(0, 0)
+        there = count(connection, revision, *EVER) if everywhere else said
+        if there == said:
+            spanned = held and held.t_min and held.t_max
+            there = count(connection, revision, held.t_min, held.t_max) if held and spanned else Counts(0, 0)
+    return Wrong(revision, said, there) if said != there else None
+
+
+def _by_revision(engine: Engine, table: str) -> dict[int, Seen]:
+    with transaction(engine) as connection:
+        names = [partition.name for partition in read_partitions(connection) if partition.table == table]
+    found: dict[int, Seen] = {}
+    for name in names:
+        # A transaction each: none is open for long.
+        with transaction(engine) as connection:
+            for revision, *rows in connection.execute(text(OF_PARTITION.format(table=table, name=name))):
+                found[revision] = Seen(*rows).with_more(found.get(revision))
+    return found

@@ -1,0 +1,124 @@
+"""Old facts, taken out: whole time partitions of ``events`` and ``properties``. Plan, show, apply.
+
+Who is one person with whom does not grow old, so `aliases` keeps everything; so does the Parquet in the lake. How
+it is safe beside imports: docs/decisions/0018-old-facts.md.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import date, datetime, time
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine, text
+
+from kmdb_dagster.warehouse.connection.server import autocommit, change_schema, transaction
+from kmdb_dagster.warehouse.maintenance.time_partitions import Partition, read_partitions
+from kmdb_dagster.warehouse.schema.state_rows import required
+from kmdb_dagster.warehouse.schema.tables import FACTS, ORDINAL_BITS, id_range
+
+log = logging.getLogger(__name__)
+
+STRADDLING = "SELECT revision FROM revisions WHERE t_min < :day AND t_max >= :day ORDER BY revision"
+WHOLLY_OLD = (
+    "UPDATE revisions SET events = 0, property_sets = 0, properties = 0, t_min = NULL, t_max = NULL WHERE t_max < :day"
+)
+
+
+CLAIM = "SELECT t_max FROM revisions WHERE revision = :revision FOR UPDATE"
+RANGE = "id BETWEEN :first AND :last AND t BETWEEN :day AND :t_max"
+KEPT = (
+    f"SELECT (SELECT COUNT(*) FROM events WHERE {RANGE}) AS events, COUNT(*) AS properties, "  # noqa: S608 - ours
+    f"COUNT(DISTINCT IF(event_id IS NULL, id >> {ORDINAL_BITS}, NULL)) AS property_sets FROM properties WHERE {RANGE}"
+)
+RECORD = (
+    "UPDATE revisions SET events = :events, property_sets = :property_sets, properties = :properties, t_min = :day "
+    "WHERE revision = :revision AND t_min < :day AND t_max >= :day"
+)
+
+
+class Drop(NamedTuple):
+    """What is to be dropped: facts before ``day``, the partitions that hold them. No day: nothing."""
+
+    day: date | None
+    partitions: tuple[Partition, ...]
+
+    @property
+    def bytes(self) -> int:
+        """How much that is, by the server's estimate."""
+        return sum(partition.bytes for partition in self.partitions)
+
+    def statements(self) -> list[str]:
+        """The DDL, none if there is nothing to do."""
+        names = {table: [part.name for part in self.partitions if part.table == table] for table in FACTS}
+        return [f"ALTER TABLE {table} DROP PARTITION {', '.join(names[table])}" for table in FACTS if names[table]]
+
+
+def plan_drop(existing: Sequence[Partition], before: date, in_force: date | None = None) -> Drop:
+    """The partitions that hold nothing of ``before`` and later.
+
+    The last bounded one of a table always stays: partitions that are added later go on from it.
+
+    Args:
+        existing: the partitions that there are.
+        before: what is older may go.
+        in_force: the day of an earlier drop, which may have broken off: what is left before it goes, too.
+    """
+    bounded = {table: [part for part in existing if part.table == table and part.before][:-1] for table in FACTS}
+    old = {table: [part for part in parts if part.before and part.before <= before] for table, parts in bounded.items()}
+    # A day that divides every table, so that nothing older than it is left anywhere.
+    common = set.intersection(*({part.before for part in parts} for parts in old.values()))
+    days = [day for day in (*common, in_force) if day]
+    if not days:
+        return Drop(None, ())
+    day = max(days)
+    going = [part for parts in bounded.values() for part in parts if part.before and part.before <= day]
+    return Drop(day, tuple(going)) if going else Drop(None, ())
+
+
+def read_drop(engine: Engine, before: date) -> Drop:
+    """The plan, from what the server has now."""
+    with autocommit(engine) as connection:
+        in_force = facts_from(connection)
+        return plan_drop(read_partitions(connection), before, in_force.date() if in_force else None)
+
+
+def facts_from(connection: Connection) -> datetime | None:
+    """Since when facts are kept; None: all are."""
+    found: datetime | None = connection.execute(text("SELECT facts_from FROM warehouse_state WHERE id = 1")).scalar()
+    return found
+
+
+def apply_drop(engine: Engine, drop: Drop) -> None:
+    """Carry it out. Safe while imports go on, and to be run again when it broke off."""
+    if drop.day is None:
+        return
+    day = datetime.combine(drop.day, time())
+    _keep_out(engine, day)
+    _settle_ledger(engine, day)
+    for statement in drop.statements():
+        log.info("%s", statement)
+        change_schema(engine, statement)
+
+
+def _keep_out(engine: Engine, day: datetime) -> None:
+    """Let nothing older in any more. Waits for the loads that have begun: each holds this row."""
+    with transaction(engine) as connection:
+        row = connection.execute(text("SELECT id FROM warehouse_state WHERE id = 1 FOR UPDATE")).scalar()
+        required("warehouse_state", row)
+        connection.execute(
+            text("UPDATE warehouse_state SET facts_from = GREATEST(COALESCE(facts_from, :day), :day) WHERE id = 1"),
+            {"day": day},
+        )
+
+
+def _settle_ledger(engine: Engine, day: datetime) -> None:
+    """Let the ledger count only what is kept; each revision by itself, so that imports go on meanwhile."""
+    with transaction(engine) as connection:
+        connection.execute(text(WHOLLY_OLD), {"day": day})
+        straddling: Sequence[int] = connection.execute(text(STRADDLING), {"day": day}).scalars().all()
+    for revision in straddling:
+        with transaction(engine) as connection:
+            # Nobody loads it meanwhile. If somebody has, it begins later, and the statement changes nothing.
+            t_max = connection.execute(text(CLAIM), {"revision": revision}).scalar_one()
+            kept = connection.execute(text(KEPT), {**id_range(revision), "day": day, "t_max": t_max}).one()
+            connection.execute(text(RECORD), {**kept._asdict(), "revision": revision, "day": day})

@@ -1,0 +1,1 @@
+"""The tables, their migrations, and the version of the schema."""

@@ -1,0 +1,172 @@
+"""Cursors that were edited, or written while the clock was years ahead, count as none."""
+
+import json
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from kmdb_dagster.alerting.incidents import Trouble
+from kmdb_dagster.dagster_ext.cursors import EDITED, AlertCursor, Cursor, ImportCursor, read_cursor
+from kmdb_dagster.dagster_ext.sensor_state import standing_still
+from kmdb_dagster.defs.alerts import alerts
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster_tests.buckets import FolderOfRevisions, event
+from kmdb_dagster_tests.defs.receivers import Hook, serving
+from kmdb_dagster_tests.defs.runs import leave_a_run
+from kmdb_dagster_tests.defs.watching import Watch, range_of
+
+YEARS = 4e8
+TROUBLE = Trouble("realias", "failed", "why", "http://here", 0, [])._asdict()
+EDITED_CURSORS = [
+    "57",
+    "{}",
+    "null",
+    "[]",
+    '"abc"',
+    "no JSON",
+    '{"listed_at": "yesterday", "seen_until": "yesterday"}',
+    '{"moved_at": null, "seen": null}',
+    '{"left": [], "wrong": []}',
+    '{"listed_at": NaN, "seen_until": NaN}',
+    '{"moved_at": -1, "ticked_at": -1}',
+]
+
+
+@pytest.mark.parametrize("text", EDITED_CURSORS)
+@pytest.mark.parametrize("kind", [ImportCursor, AlertCursor])
+def test_an_edited_cursor_is_none(kind: type[Cursor], text: str) -> None:
+    assert read_cursor(kind, text) == (kind(), True)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"k": 57}, {"k": {}}, {"k": {**TROUBLE, "revisions": [[1]]}}, {"k": {**TROUBLE, "told": "never"}}]
+)
+def test_a_cursor_with_a_trouble_that_is_none_is_none(wrong: dict[str, Any]) -> None:
+    assert read_cursor(AlertCursor, json.dumps({"seen_until": 1, "wrong": wrong})) == (AlertCursor(), True)
+
+
+def test_a_sensor_that_never_ticked_has_no_edited_cursor() -> None:
+    assert read_cursor(ImportCursor, None) == (ImportCursor(), False)
+
+
+@pytest.mark.parametrize("text", EDITED_CURSORS[::3])
+def test_with_an_edited_cursor_the_bucket_is_listed_and_the_tick_says_so(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    watch = Watch(instance, kmdb, monkeypatch)
+    bucket.put(1, event("visited site"))
+    watch.carry_out(*watch.tick()[0])
+    bucket.put(30, event("visited site"))
+    watch.edit(text)
+    requests, _ = watch.tick()
+    assert [range_of(request) for request in requests] == ["2..30"]
+    watch.carry_out(*requests)
+    watch.edit(text)
+    assert watch.tick()[1].endswith(EDITED)
+    assert EDITED not in watch.tick()[1]
+
+
+def test_a_listing_in_the_future_counts_as_never(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch(instance, kmdb, monkeypatch)
+    bucket.put(1, event("visited site"))
+    watch.carry_out(*watch.tick()[0])
+    bucket.put(30, event("visited site"))
+    watch.edit(json.dumps({"listed_at": 1.9e9, "done": 1, "left": 0, "moved_at": 1.9e9}))
+    assert watch.ranges() == ["2..30"]
+
+
+class Told:
+    """The sensor `alerts`, with a cursor of the test's choice."""
+
+    def __init__(self, instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.instance, self._kmdb, self._patch = instance, kmdb, monkeypatch
+        self.ahead = 0.0
+        monkeypatch.setattr("kmdb_dagster.defs.alerts.time", SimpleNamespace(time=self._now))
+        self.cursor: str | None = None
+
+    def _now(self) -> float:
+        return time.time() + self.ahead
+
+    def tick(self, url: str = "") -> str:
+        """What it says."""
+        self._patch.setenv("KMDB_ALERT_URLS", url)
+        context = dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursor, resources={"kmdb": self._kmdb}, sensor_name="alerts"
+        )
+        found: Any = alerts(context)
+        self.cursor = found.cursor
+        return str(found.skip_reason.skip_message)
+
+
+@pytest.fixture
+def told(instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> Told:
+    return Told(instance, kmdb, monkeypatch)
+
+
+@pytest.fixture
+def hook() -> Hook:
+    return Hook()
+
+
+def fail_a_run(instance: dg.DagsterInstance) -> None:
+    leave_a_run(instance, dg.DagsterRunStatus.STARTED, {"dagster/partition": "7"})
+    instance.report_run_failed(instance.get_runs(limit=1)[0], "Its process is gone.")
+
+
+@pytest.mark.parametrize("text", EDITED_CURSORS[::3])
+def test_with_an_edited_cursor_alerts_go_on_and_say_so(told: Told, hook: Hook, text: str) -> None:
+    told.cursor = text
+    with serving(hook):
+        assert told.tick(hook.url) == f"All is well. {EDITED}"
+        fail_a_run(told.instance)
+        assert told.tick(hook.url) == "Told: kmdb: the import of revisions 7..7 failed."
+
+
+def test_a_clock_that_was_ahead_silences_no_alert(told: Told, hook: Hook) -> None:
+    with serving(hook):
+        told.ahead = YEARS
+        told.tick(hook.url)
+        told.ahead = 0
+        fail_a_run(told.instance)
+        assert told.tick(hook.url) == "Told: kmdb: the import of revisions 7..7 failed."
+        cursor = json.loads(told.cursor or "")
+        assert max(cursor[name] for name in ("seen_until", "awake_since", "ticked_at")) <= time.time()
+
+
+def test_a_trouble_told_in_the_future_is_told_again_when_more_fails(told: Told, hook: Hook) -> None:
+    with serving(hook):
+        told.tick(hook.url)
+        told.ahead = YEARS
+        fail_a_run(told.instance)
+        told.cursor = json.dumps({**json.loads(told.cursor or ""), "seen_until": time.time() - 60})
+        told.tick(hook.url)
+        told.ahead = 0
+        fail_a_run(told.instance)
+        told.tick(hook.url)
+        assert len(hook.taken) == 2
+
+
+class Future:
+    """A sensor whose latest good tick lies in the future, and that has not ticked since the clock was put right."""
+
+    def all_instigator_state(self) -> list[SimpleNamespace]:
+        """The sensors."""
+        data = SimpleNamespace(cursor=json.dumps({"left": 7, "moved_at": 2e9}))
+        names = {"instigator_name": "new_revisions", "instigator_origin_id": "o", "selector_id": "s"}
+        return [SimpleNamespace(**names, instigator_data=data)]
+
+    def get_ticks(self, *_: str, before: float = 1e12, after: float = 0, limit: int) -> list[SimpleNamespace]:
+        """The ticks, the latest first."""
+        ticks = [SimpleNamespace(timestamp=at, status=SimpleNamespace(value="SUCCESS"), error=None) for at in (2e9, 50)]
+        return [tick for tick in ticks if after < tick.timestamp < before][:limit]
+
+
+def test_a_sensor_that_last_ticked_in_the_future_stands_still() -> None:
+    found = standing_still(Future(), 10_000, 2, "http://here")  # type: ignore[arg-type]  # a stand-in
+    assert found
+    assert "It does not tick" in found.words

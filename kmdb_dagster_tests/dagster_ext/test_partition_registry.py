@@ -1,0 +1,84 @@
+"""The partitions are contiguous and ascending, whatever happens to them."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import dagster as dg
+import pytest
+
+from kmdb_dagster.dagster_ext.partition_registry import NAME, register, registered, revisions_of
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.warehouse import Warehouse
+
+
+def keys(instance: dg.DagsterInstance) -> list[str]:
+    return list(instance.get_dynamic_partitions(NAME))
+
+
+def upto(first: int, last: int) -> list[str]:
+    return [str(number) for number in range(first, last + 1)]
+
+
+def test_partitions_have_no_gaps_and_rise(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
+    assert register(instance, warehouse, 3, 12) == 10
+    assert keys(instance) == upto(3, 12)
+    assert register(instance, warehouse, 20, 20) == 8
+    assert keys(instance) == upto(3, 20)
+    assert register(instance, warehouse, 5, 6) == 0
+    assert registered(instance) == list(range(3, 21))
+
+
+def test_more_than_one_call_of_dagster_takes_are_registered_in_order(
+    instance: dg.DagsterInstance, warehouse: Warehouse
+) -> None:
+    register(instance, warehouse, 1, 2500)
+    assert keys(instance) == upto(1, 2500)
+
+
+def test_lower_revisions_that_come_later_stand_before_the_others(
+    instance: dg.DagsterInstance, warehouse: Warehouse
+) -> None:
+    register(instance, warehouse, 5, 8)
+    register(instance, warehouse, 2, 2)
+    assert keys(instance) == upto(2, 8)
+
+
+@pytest.mark.parametrize("by_hand", [["9"], ["abc"], ["7", "5"], ["4", "007"]])
+def test_what_somebody_added_by_hand_is_put_right(
+    by_hand: list[str], instance: dg.DagsterInstance, warehouse: Warehouse
+) -> None:
+    register(instance, warehouse, 1, 3)
+    instance.add_dynamic_partitions(NAME, by_hand)
+    register(instance, warehouse, 1, 4)
+    highest = max([4, *(int(key) for key in by_hand if key in upto(1, 9))])
+    assert keys(instance) == upto(1, highest)
+
+
+def test_a_key_that_is_no_number_is_passed_over_until_then(instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions(NAME, ["2", "abc", "1"])
+    assert registered(instance) == [1, 2]
+
+
+def test_two_at_once_do_not_get_into_each_others_way(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
+    with ThreadPoolExecutor() as pool:
+        added = list(pool.map(lambda last: register(instance, warehouse, 1, last), [300, 200, 300, 100]))
+    assert keys(instance) == upto(1, 300)
+    assert sum(added) == 300
+
+
+def test_a_run_takes_its_revisions_in_order_as_numbers() -> None:
+    assert revisions_of(["10", "9", "11"]) == [9, 10, 11]
+
+
+@pytest.mark.parametrize("given", [[], ["1", "abc"], ["01"]])
+def test_a_run_without_revisions_is_refused(given: list[str]) -> None:
+    with pytest.raises(PermanentError, match=r"no revision number|without revisions"):
+        revisions_of(given)
+
+
+def test_a_stray_file_with_a_huge_number_makes_no_partitions(
+    instance: dg.DagsterInstance, warehouse: Warehouse
+) -> None:
+    register(instance, warehouse, 1, 3)
+    with pytest.raises(PermanentError, match=r"revisions 1 to 8000000, which would be 8,000,000 partitions"):
+        register(instance, warehouse, 1, 8_000_000)
+    assert keys(instance) == upto(1, 3)

@@ -1,0 +1,27 @@
+"""Whether a line names somebody who was forgotten."""
+
+import pytest
+
+from kmdb_dagster.digest import digest
+from kmdb_dagster.erasure.digests import Forgotten
+
+
+@pytest.mark.parametrize(
+    ("raw", "named"),
+    [
+        (b'{"_p":"b\\303\\263b x","_t":', True),
+        ('{"_p":"bób x"'.encode(), True),
+        (b'{"_p":"b\\u00f3b x","_n"', True),
+        (b"7", True),
+        (b'{"_p":7,"_t":"x"}', True),
+        (b"came;7;x", True),
+        (b'{"_p":"77"}', False),
+        ('{"_p":"bób xx"'.encode(), False),
+        (b'{"_p":"b\\303\\263', False),
+        (b"\xff\x00\\", False),
+        (b'"' * 100_000, False),
+    ],
+)
+def test_a_line_that_cannot_be_read_names_somebody_whole_in_quotes_or_as_a_word(raw: bytes, *, named: bool) -> None:
+    assert Forgotten([digest("bób x"), digest("7")]).named_in(raw) is named
+    assert not Forgotten().named_in(raw)

@@ -1,0 +1,53 @@
+"""Objects that may hold data and are not read are named, with what to do."""
+
+import pytest
+
+from kmdb_dagster.km_export.layout import read_listing
+from kmdb_dagster.km_export.unread_keys import MAX_NAMED, unread, unread_in_words
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [],
+        ["hello.txt", "index.csv", "status.csv", "revisions/1.json", "revisions/2.json.gz", "revisions/"],
+        ["1.json", "2.json", "hello.txt"],
+        ["revisions/1.json", "revisions/.DS_Store", ".cache/x.json/", "logs/2014.log"],
+    ],
+)
+def test_a_bucket_as_kissmetrics_writes_it_has_nothing_that_is_not_read(keys: list[str]) -> None:
+    assert unread_in_words(read_listing(keys)) == ""
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "revisions/007.json",
+        "revisions/2.json.part",
+        "revisions/5.JSON",
+        "revisions/sub/6.json",
+        "revisions/x",
+        "revisions/1.json.zst",
+        "7.json",
+        "old/7.json.bz2",
+    ],
+)
+def test_what_may_hold_data_is_named(key: str) -> None:
+    listing = read_listing(["revisions/1.json", key])
+    assert unread(listing) == [key]
+    assert f"1 objects were seen and are not read: {key}. Rename" in unread_in_words(listing)
+
+
+def test_an_export_below_a_folder_is_named_with_the_prefix_that_reads_it() -> None:
+    words = unread_in_words(read_listing([f"data/kissmetrics/revisions/{number}.json" for number in range(1, 200)]))
+    assert words.startswith("199 objects were seen and are not read: data/kissmetrics/revisions/1.json, ")
+    assert words.endswith(", …. Set KMDB_PREFIX=data/kissmetrics/ to read them.")
+    assert words.count("revisions/") == MAX_NAMED
+    assert "KMDB_PREFIX=a/ " in unread_in_words(read_listing(["a/1.json"]))
+
+
+def test_the_layout_of_before_october_2012_is_named() -> None:
+    words = unread_in_words(read_listing(["2011/Jan/2011-01-01.json", "2011/Jan/2011-01-02.json", "revisions/1.json"]))
+    assert words.startswith("2 objects were seen and are not read: 2011/Jan/2011-01-01.json, 2011/Jan/2011-01-02.json.")
+    assert "layout of before October 2012" in words
+    assert "copy each of these files to `revisions/N.json`" in words

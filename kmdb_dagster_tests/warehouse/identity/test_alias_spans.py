@@ -1,0 +1,64 @@
+"""When the alias lines of a revision are: they are looked for in few time partitions, and found wherever they are."""
+
+from datetime import date
+from typing import Any, cast
+
+from sqlalchemy import Engine, event
+
+from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.schema.migrations import migrate
+from kmdb_dagster_tests.buckets import T, alias
+from kmdb_dagster_tests.warehouse.maintenance.test_indexes import explained
+from kmdb_dagster_tests.warehouse.revisions import Revisions, change, one, rows
+
+WEEK = 7 * 24 * 3600
+SPANS = "SELECT revision, t_min, t_max FROM resolved_revisions WHERE t_min IS NOT NULL ORDER BY revision"
+LINES = "SELECT id >> 40 AS revision, MIN(t), MAX(t) FROM aliases GROUP BY revision ORDER BY revision"
+
+
+def test_a_span_is_that_of_the_alias_lines_that_are_stored(engine: Engine, revisions: Revisions) -> None:
+    revisions.tie(1, alias("a", "b", t=T), alias("c", "d", t=T + 9 * WEEK))
+    revisions.tie(2, alias("e", "f", t=1))
+    revisions.tie(3)
+    assert rows(engine, SPANS) == rows(engine, LINES)
+    revisions.tie(1, alias("a", "b", t=T + WEEK))
+    revisions.tie(2)
+    assert rows(engine, SPANS) == rows(engine, LINES)
+    assert [row[0] for row in rows(engine, SPANS)] == [1]
+
+
+def test_alias_lines_that_moved_to_another_time_are_replaced(engine: Engine, revisions: Revisions) -> None:
+    for t in (T, T + 50 * WEEK, 1):
+        revisions.put(1, alias("a", "b", t=t), alias("b", "c", t=t))
+        assert one(engine, "SELECT COUNT(*) FROM aliases") == 2
+
+
+def test_alias_lines_from_before_there_were_spans_are_found_by_the_migration(
+    engine: Engine, revisions: Revisions
+) -> None:
+    revisions.tie(1, alias("a", "b", t=T), alias("c", "d", t=T + 9 * WEEK))
+    revisions.tie(2, alias("e", "f", t=1))
+    before = rows(engine, SPANS)
+    change(engine, "DROP TABLE resolved_revisions", "UPDATE alembic_version SET version_num = '0007'")
+    migrate(engine)
+    assert rows(engine, SPANS) == before
+
+
+def test_alias_lines_of_a_revision_are_looked_for_in_its_time_partitions(engine: Engine, revisions: Revisions) -> None:
+    days: dict[str, Any] = {"min_date": date(2013, 12, 2), "max_date": date(2014, 6, 30), "days": 7}
+    apply_plans(engine, plan_all(engine, **days, today=date(2014, 1, 1)))
+    revisions.put(1, alias("a", "b", t=T))
+    sent: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *arguments: sent.append(filled_in(arguments)))
+    revisions.put(1, alias("a", "c", t=T + WEEK))
+    looked = [statement for statement in sent if "FROM aliases WHERE id BETWEEN" in statement]
+    # Those from before and their removal look everywhere; whether all are stored when the facts are loaded does not.
+    assert len(looked) == 3
+    tables = [explained(engine, statement, {"aliases"})[0] for statement in looked]
+    assert len(tables[-1]["partitions"]) == 1
+
+
+def filled_in(arguments: tuple[object, ...]) -> str:
+    """A statement with its parameters."""
+    statement, parameters = str(arguments[2]), cast("tuple[object, ...]", arguments[3])
+    return statement % tuple(repr(str(each)) for each in parameters) if "FROM aliases" in statement else statement

@@ -1,0 +1,191 @@
+"""The user map: what alias lines make of it, and the facts that follow."""
+
+from typing import cast
+
+import pytest
+from sqlalchemy import Engine, event
+
+from kmdb_dagster.warehouse.connection.server import IDS_PER_STATEMENT
+from kmdb_dagster.warehouse.identity.user_map import MOVES_PER_TRANSACTION, move_facts
+from kmdb_dagster.warehouse.schema.tables import row_id
+from kmdb_dagster_tests.buckets import T, alias, property_set
+from kmdb_dagster_tests.buckets import event as came
+from kmdb_dagster_tests.warehouse.revisions import Revisions, misplaced, one, people, rows
+
+
+def ties(*pairs: str) -> list[bytes]:
+    """``ties("a-b", "b-c")``: alias lines."""
+    return [alias(one, other) for one, other in (pair.split("-") for pair in pairs)]
+
+
+def persons(engine: Engine) -> dict[str, set[str]]:
+    """The map as persons with their identities."""
+    found: dict[str, set[str]] = {}
+    for identity, person in people(engine).items():
+        found.setdefault(person, set()).add(identity)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        (["b-a"], {"a": "ab"}),
+        (["a-b", "b-c", "c-d"], {"a": "abcd"}),
+        (["c-d", "a-b", "b-c"], {"a": "abcd"}),
+        (["a-b", "b-c", "c-a"], {"a": "abc"}),
+        (["z-a", "z-b", "z-c", "x-y"], {"a": "abcz", "x": "xy"}),
+        (["a-a"], {"a": "a"}),
+        (["a-b", "b-a", "a-b", "b-b"], {"a": "ab"}),
+        (["a-7", "b-5", "a-b"], {"5": "57ab"}),
+        (["1-2"], {"1": "12"}),
+    ],
+)
+def test_a_person_is_a_connected_component_of_the_alias_lines(
+    engine: Engine, revisions: Revisions, pairs: list[str], expected: dict[str, str]
+) -> None:
+    revisions.tie(1, *ties(*pairs))
+    assert persons(engine) == {person: set(members) for person, members in expected.items()}
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_it_does_not_matter_how_alias_lines_are_spread_over_revisions(
+    engine: Engine, revisions: Revisions, number: int
+) -> None:
+    pairs = ["e-d", "a-b", "d-c", "7-e", "c-b", "x-x"]
+    for revision, pair in enumerate(pairs[number:] + pairs[:number], start=1):
+        revisions.tie(revision, *ties(pair))
+    assert persons(engine) == {"7": set("abcde7"), "x": {"x"}}
+
+
+def test_alias_lines_are_stored_as_they_were_written(engine: Engine, revisions: Revisions) -> None:
+    revisions.tie(3, *ties("b-a", "b-a"), alias("ä ", "ä", T + 1))
+    stored = rows(engine, "SELECT id, UNIX_TIMESTAMP(t), name1, name2 FROM aliases ORDER BY id")
+    assert stored == [
+        (row_id(3, 1), T, "b", "a"),
+        (row_id(3, 2), T, "b", "a"),
+        (row_id(3, 3), T + 1, "ä ", "ä"),
+    ]
+    assert len(persons(engine)) == 2
+
+
+def test_a_revision_tied_again_changes_nothing_and_takes_no_lock(engine: Engine, revisions: Revisions) -> None:
+    lines = ties("a-b", "b-c")
+    assert revisions.tie(1, *lines) == (2, 2)
+    with engine.begin() as holding:
+        holding.exec_driver_sql("SELECT * FROM warehouse_state LOCK IN SHARE MODE")
+        assert revisions.tie(1, *lines) == (2, 0)
+        assert revisions.tie(2) == (0, 0)
+
+
+def test_people_are_taken_apart_when_a_tie_is_gone(engine: Engine, revisions: Revisions) -> None:
+    revisions.tie(1, *ties("a-b", "b-c", "c-d"))
+    revisions.tie(1, *ties("a-b", "c-d"))
+    assert persons(engine) == {"a": set("ab"), "c": set("cd")}
+    revisions.tie(1)
+    assert persons(engine) == {name: {name} for name in "abcd"}
+    assert one(engine, "SELECT COUNT(*) FROM aliases") == 0
+
+
+def test_a_tie_that_another_revision_has_too_stays(engine: Engine, revisions: Revisions) -> None:
+    revisions.tie(1, *ties("a-b", "b-c"))
+    revisions.tie(2, *ties("b-a"))
+    revisions.tie(1, *ties("x-y"))
+    assert persons(engine) == {"a": set("ab"), "c": {"c"}, "x": set("xy")}
+
+
+def test_a_revision_that_gains_and_loses_ties_at_once_is_put_together_anew(
+    engine: Engine, revisions: Revisions
+) -> None:
+    revisions.tie(2, *ties("p-q", "c-d"))
+    revisions.tie(1, *ties("a-b", "b-c"))
+    revisions.tie(1, *ties("a-b", "b-p"))
+    assert persons(engine) == {"a": set("abpq"), "c": set("cd")}
+
+
+def test_a_revision_does_not_touch_the_aliases_of_its_neighbours(engine: Engine, revisions: Revisions) -> None:
+    for revision in (1, 2, 3):
+        revisions.tie(revision, *ties(f"a{revision}-b{revision}"))
+    revisions.tie(2)
+    assert rows(engine, "SELECT name1 FROM aliases ORDER BY id") == [("a1",), ("a3",)]
+
+
+def test_people_larger_than_a_statement_are_joined_and_taken_apart(engine: Engine, revisions: Revisions) -> None:
+    crowd = IDS_PER_STATEMENT + 5
+    star = [alias("hub", f"user{number}") for number in range(crowd)]
+    assert revisions.tie(1, *star).changed == crowd
+    assert revisions.tie(2, *ties("hub-1")).changed == crowd + 1
+    assert set(people(engine).values()) == {"1"}
+    assert revisions.tie(1, *star[:1]).changed == crowd - 1
+    assert persons(engine)["1"] == {"hub", "1", "user0"}
+
+
+def test_facts_follow_the_identity_when_people_are_tied_later(engine: Engine, revisions: Revisions) -> None:
+    revisions.put(1, came("came", "c", plan="pro"), property_set("b", sex="f"), came("went", "x"))
+    revisions.put(2, *ties("c-b", "b-a"))
+    assert misplaced(engine) == 0
+    assert set(rows(engine, STANDING)) == {("c", "a"), ("b", "a"), ("x", "x")}
+
+
+STANDING = """
+    SELECT i.name, u.name FROM (SELECT identity_id, user_id FROM events UNION ALL SELECT identity_id, user_id
+    FROM properties) f JOIN users i ON i.id = f.identity_id JOIN users u ON u.id = f.user_id
+"""
+
+
+def test_facts_go_back_when_the_tie_is_gone(engine: Engine, revisions: Revisions) -> None:
+    revisions.put(1, came("came", "b"), came("came", "a", plan="pro"))
+    revisions.put(2, *ties("b-a"))
+    revisions.put(2)
+    assert set(rows(engine, STANDING)) == {("b", "b"), ("a", "a")}
+
+
+def test_facts_that_wait_to_be_moved_go_where_the_map_points_in_the_end(engine: Engine, revisions: Revisions) -> None:
+    revisions.load(1, came("came", "d"))
+    for revision, pair in enumerate(("d-c", "c-b", "b-a"), start=2):
+        revisions.tie(revision, *ties(pair))
+    revisions.tie(3)
+    assert one(engine, "SELECT COUNT(*) FROM pending_moves") > 1
+    move_facts(engine)
+    assert set(rows(engine, STANDING)) == {("d", "c")}
+    assert one(engine, "SELECT COUNT(*) FROM pending_moves") == 0
+
+
+def test_facts_of_more_people_than_move_at_once_all_move(engine: Engine, revisions: Revisions) -> None:
+    crowd = MOVES_PER_TRANSACTION * 2 + 1
+    revisions.load(1, *(came("came", f"user{number}") for number in range(crowd)))
+    revisions.tie(2, *(alias("1", f"user{number}") for number in range(crowd)))
+    steps: list[tuple[int, int]] = []
+    assert move_facts(engine, lambda _, *done: steps.append(done)) == crowd
+    assert steps == [(MOVES_PER_TRANSACTION, crowd), (2 * MOVES_PER_TRANSACTION, crowd), (crowd, crowd)]
+    assert misplaced(engine) == 0
+    assert len(set(rows(engine, STANDING))) == crowd
+
+
+def test_moving_again_moves_nothing(engine: Engine, revisions: Revisions) -> None:
+    revisions.put(1, came("came", "b"), *ties("b-a"))
+    assert move_facts(engine) == 0
+
+
+def test_facts_are_moved_by_an_index_however_many_people_move(engine: Engine, revisions: Revisions) -> None:
+    crowd = MOVES_PER_TRANSACTION + 1
+    revisions.load(1, *(came("came", f"user{number}", plan="pro") for number in range(crowd)))
+    revisions.tie(2, *(alias("1", f"user{number}") for number in range(crowd)))
+    sent: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *arguments: sent.append(explained(arguments)))
+    move_facts(engine)
+    updates = [statement for statement in sent if statement.startswith("EXPLAIN")]
+    assert len(updates) == 4
+    for update in updates:
+        plan = str(rows(engine, update.replace(":", "\\:")))
+        # MySQL's words for reading a whole table, and MariaDB's.
+        assert "by_user" in plan
+        assert "Table scan on f" not in plan
+        assert "'f', 'ALL'" not in plan
+
+
+def explained(arguments: tuple[object, ...]) -> str:
+    """The statement that asks how one would be carried out, with its parameters filled in."""
+    statement, parameters = str(arguments[2]), cast("tuple[object, ...]", arguments[3])
+    if not statement.startswith("UPDATE JSON_TABLE"):
+        return statement
+    return "EXPLAIN " + statement % tuple(repr(str(parameter)) for parameter in parameters)

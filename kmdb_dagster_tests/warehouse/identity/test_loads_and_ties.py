@@ -1,0 +1,253 @@
+"""Those who load, tie, move and rebuild at the same time."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from kmdb_dagster.lake import ParsedFile
+from kmdb_dagster.pipeline.steps import patiently
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.identity.map_lock import count_change, own_map
+from kmdb_dagster.warehouse.identity.user_map import move_facts
+from kmdb_dagster.warehouse.interning.interning import intern_identities
+from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
+from kmdb_dagster_tests.buckets import alias, event, property_set
+from kmdb_dagster_tests.warehouse.revisions import (
+    PATIENCE,
+    Revisions,
+    change,
+    content,
+    locks_waited_for,
+    misplaced,
+    one,
+    people,
+    rows,
+    wait_until,
+)
+
+
+class Held:
+    """A file that stops a load in the middle: after its first batch, until it may go on."""
+
+    def __init__(self, parsed: ParsedFile) -> None:
+        self._parsed = parsed
+        self._reached, self._go_on = Event(), Event()
+        self.etag, self.size = parsed.etag, parsed.size
+
+    def batches(self, _size: int) -> Iterator[Any]:
+        """The lines one by one."""
+        for batch in self._parsed.batches(1):
+            yield batch
+            self._reached.set()
+            assert self._go_on.wait(PATIENCE)
+
+    @contextmanager
+    def in_the_middle(self) -> Iterator[None]:
+        """While the block lasts the load stands still."""
+        assert self._reached.wait(PATIENCE)
+        try:
+            yield
+        finally:
+            self._go_on.set()
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., "Future[Any]"]]:
+    """Start something in a thread of its own."""
+    with ThreadPoolExecutor(8) as pool:
+        yield pool.submit
+
+
+FACTS = [line for _ in range(2) for line in (event("came", "b", plan="pro"), property_set("b", sex="f"))]
+
+
+def held_open(revisions: Revisions, revision: int) -> Held:
+    """A resolved revision of these facts, whose load will stop in the middle."""
+    parsed = revisions.parsed(revision, *FACTS)
+    revisions.tie_parsed(revision, parsed)
+    return Held(parsed)
+
+
+def test_a_tie_does_not_wait_for_a_load_which_puts_its_facts_under_the_new_person(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    held = held_open(revisions, 1)
+    loading = run(revisions.load_parsed, 1, held)
+    with held.in_the_middle():
+        # The first row of the load is under b by now, the others will be under a.
+        assert revisions.tie(2, alias("b", "a")).changed == 1
+        assert people(engine)["b"] == "a"
+        assert one(engine, "SELECT COUNT(*) FROM events") == 0
+    assert loading.result().events == 2
+    assert misplaced(engine) == 0
+
+
+def test_a_load_whose_revision_is_resolved_from_another_file_meanwhile_is_not_committed(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    held = held_open(revisions, 1)
+    loading = run(revisions.load_parsed, 1, held)
+    with held.in_the_middle():
+        revisions.tie(1, *FACTS, alias("c", "d"))
+    with pytest.raises(UnresolvedError, match="Revision 1 is not resolved from the file that is parsed"):
+        loading.result()
+    assert one(engine, "SELECT COUNT(*) FROM events") == 0
+
+
+def test_a_load_that_ends_while_a_tie_changes_the_map_waits_for_it(
+    warehouse: Warehouse, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    engine, parsed = warehouse.engine, revisions.parsed(1, *FACTS)
+    intern_identities(engine, ["a"])
+    revisions.tie_parsed(1, parsed)
+    with engine.begin() as tying:
+        own_map(tying)
+        loading = run(revisions.load_parsed, 1, parsed)
+        wait_until(lambda: locks_waited_for(engine))
+        tying.exec_driver_sql("UPDATE user_map SET user_id = (SELECT id FROM users WHERE name = 'a')")
+        count_change(tying)
+    loading.result()
+    assert people(engine) == {"a": "a", "b": "a"}
+    assert misplaced(engine) == 0
+
+
+MISPLACED_REVISIONS = "SELECT e.id >> 40 FROM events e JOIN user_map m USING (identity_id) WHERE m.user_id <> e.user_id"
+
+
+def test_a_load_touches_no_facts_but_its_own_when_the_map_has_changed(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    for revision in (1, 3):
+        revisions.load(revision, *FACTS)
+    held = held_open(revisions, 2)
+    loading = run(revisions.load_parsed, 2, held)
+    with held.in_the_middle():
+        revisions.tie(4, alias("b", "a"))
+    loading.result()
+    assert set(rows(engine, MISPLACED_REVISIONS)) == {(1,), (3,)}
+    move_facts(engine)
+    assert misplaced(engine) == 0
+
+
+def test_loads_of_different_revisions_do_not_wait_for_each_other(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    held = held_open(revisions, 2)
+    loading = run(revisions.load_parsed, 2, held)
+    with held.in_the_middle():
+        for revision in (1, 3):
+            assert revisions.load(revision, *FACTS).events == 2
+        assert one(engine, "SELECT COUNT(*) FROM events") == 4
+    loading.result()
+    assert one(engine, "SELECT COUNT(*) FROM events") == 6
+
+
+def test_facts_that_were_moved_while_a_tie_sent_them_elsewhere_go_on_from_there(
+    warehouse: Warehouse, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    engine = warehouse.engine
+    revisions.load(1, *FACTS)
+    revisions.tie(2, alias("b", "a"))
+    with engine.begin() as tying:
+        own_map(tying)
+        moving = run(move_facts, engine)
+        wait_until(lambda: locks_waited_for(engine))
+        tying.exec_driver_sql("UPDATE user_map SET user_id = identity_id")
+        count_change(tying)
+    assert moving.result() == 2
+    assert misplaced(engine) == 0
+
+
+def test_facts_are_looked_through_and_moved_while_others_change_the_map_and_load(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    revisions.put(1, *FACTS)
+    change(engine, "UPDATE events SET user_id = 0", "INSERT INTO pending_spans (table_name) VALUES ('events')")
+    held = held_open(revisions, 3)
+    loading = run(revisions.load_parsed, 3, held)
+    with held.in_the_middle(), engine.begin() as tying:
+        tying.exec_driver_sql("SELECT * FROM user_map FOR UPDATE")
+        assert move_facts(engine) == 1
+    loading.result()
+    revisions.put(2, alias("b", "a"))
+    assert misplaced(engine) == 0
+
+
+def test_a_span_that_one_process_looks_through_is_left_to_it(engine: Engine, revisions: Revisions) -> None:
+    revisions.put(1, *FACTS)
+    change(engine, "UPDATE events SET user_id = 0", "INSERT INTO pending_spans (table_name) VALUES ('events')")
+    with engine.begin() as looking:
+        looking.exec_driver_sql("SELECT * FROM pending_spans FOR UPDATE")
+        assert move_facts(engine) == 0
+        assert revisions.tie(2, alias("b", "a")).changed == 1
+    assert move_facts(engine) == 2
+    assert misplaced(engine) == 0
+
+
+def test_facts_that_one_process_is_moving_are_left_to_it(engine: Engine, revisions: Revisions) -> None:
+    revisions.load(1, *FACTS)
+    revisions.tie(2, alias("b", "a"))
+    with engine.begin() as moving:
+        moving.exec_driver_sql("SELECT * FROM pending_moves FOR UPDATE")
+        assert move_facts(engine) == 0
+    assert move_facts(engine) == 1
+    assert misplaced(engine) == 0
+
+
+def lines_of(revision: int) -> list[bytes]:
+    """Chains through all revisions, and facts of everybody in them."""
+    names = [f"user{(revision * 7 + number) % 60}" for number in range(25)]
+    facts = [line for name in names for line in (event("came", name, plan="pro"), property_set(name, sex="f"))]
+    return [*facts, *(alias(f"user{revision * 3 + step}", f"user{revision * 3 + step + 1}") for step in range(4))]
+
+
+def test_revisions_put_in_by_many_at_once_give_what_they_give_one_by_one(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    numbers = range(1, 17)
+    put = patiently(revisions.put)
+    running = [run(put, revision, *lines_of(revision)) for revision in numbers]
+    for future in running:
+        future.result()
+    at_once = content(engine)
+    assert misplaced(engine) == 0
+    for revision in reversed(numbers):
+        revisions.put(revision, *lines_of(revision))
+    assert content(engine) == at_once
+    assert len(set(people(engine).values())) < len(people(engine))
+
+
+def test_revisions_put_in_again_by_many_at_once_stay_as_they_are(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    numbers = range(1, 9)
+    for revision in numbers:
+        revisions.put(revision, *lines_of(revision))
+    before = content(engine)
+    # Half of them with fewer aliases first, so that people are taken apart and put together meanwhile.
+    running = [run(patiently(revisions.put), revision, *lines_of(revision)[:-revision]) for revision in numbers]
+    for future in running:
+        future.result()
+    running = [run(patiently(revisions.put), revision, *lines_of(revision)) for revision in numbers]
+    for future in running:
+        future.result()
+    assert misplaced(engine) == 0
+    assert content(engine) == before
+
+
+def test_a_revision_loaded_by_many_at_once_is_in_exactly_once(
+    engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
+) -> None:
+    parsed = revisions.parsed(1, *FACTS)
+    revisions.tie_parsed(1, parsed)
+    for _ in range(2):
+        running = [run(patiently(revisions.load_parsed), 1, parsed) for _ in range(4)]
+        assert {future.result().events for future in running} == {2}
+    assert one(engine, "SELECT COUNT(*) FROM events") == 2
+    assert one(engine, "SELECT COUNT(*) FROM properties") == 4
+    assert one(engine, "SELECT COUNT(*) FROM revisions") == 1

@@ -1,0 +1,215 @@
+"""Imports in any order, at once, broken off and killed: the content is that of one plain import."""
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+
+from kmdb_dagster.settings import database_url
+from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.identity.resolution import rank
+from kmdb_dagster_tests.buckets import alias, event, property_set
+from kmdb_dagster_tests.databases import new_warehouse
+from kmdb_dagster_tests.warehouse.revisions import content, emptied, misplaced, people
+from kmdb_dagster_tests.warehouse.workers import Run, Worker, at_once, count_moments, killed_at, parse, workers
+
+pytestmark = pytest.mark.xdist_group("longest")  # groups go first: at the end, one process would wait for these
+
+NAMES = ("7", "007", "12", "Bob", "bob", "bob ", "böb", "anonymous")
+PLACEHOLDER = "anonymous"
+TIMES = st.integers(1_400_000_000, 1_400_000_003)
+IDENTITY = st.sampled_from(NAMES)
+
+Line = tuple[str, ...]
+
+
+class Alias(NamedTuple):
+    """An alias line."""
+
+    t: int
+    one: str
+    other: str
+
+    def line(self) -> bytes:
+        """As KM writes it."""
+        return alias(self.one, self.other, self.t)
+
+
+class Fact(NamedTuple):
+    """An event or a property set."""
+
+    t: int
+    identity: str
+    name: str | None
+
+    def line(self) -> bytes:
+        """As KM writes it."""
+        if self.name is None:
+            return property_set(self.identity, self.t, plan="pro")
+        return event(self.name, self.identity, self.t, source="web")
+
+
+LINES = st.lists(
+    st.one_of(
+        st.builds(Alias, TIMES, IDENTITY, IDENTITY),
+        st.builds(Fact, TIMES, IDENTITY, st.sampled_from(["came", "went", None])),
+    ),
+    max_size=16,
+)
+
+
+class Way(NamedTuple):
+    """A way to import: where lines are cut into revisions, and what each of two processes imports, in which order."""
+
+    lines: list[Alias | Fact]
+    cuts: list[int]
+    shares: tuple[list[list[int]], list[list[int]]]
+    untied: str | None
+    """The table that has a name whose aliases tie nothing."""
+    apart: bool
+
+    def revisions(self) -> list[list[bytes]]:
+        """The lines of each revision."""
+        bounds = [0, *sorted(cut % (len(self.lines) + 1) for cut in self.cuts), len(self.lines)]
+        return [[line.line() for line in self.lines[a:b]] for a, b in pairwise(bounds)]
+
+
+REVISIONS = 4
+RANGES = st.lists(st.lists(st.integers(1, REVISIONS), min_size=1, max_size=3, unique=True), min_size=1, max_size=3)
+WAYS = st.builds(
+    Way,
+    LINES,
+    st.lists(st.integers(0, 16), min_size=REVISIONS - 1, max_size=REVISIONS - 1),
+    st.tuples(RANGES, RANGES),
+    st.sampled_from([None, "placeholder_identities", "ignored_users"]),
+    st.booleans(),
+)
+
+
+def persons(way: Way) -> dict[str, str]:
+    """Who stands for whom, by the rule read aloud."""
+    ties = [line for line in way.lines if isinstance(line, Alias) and not (way.untied and PLACEHOLDER in line)]
+    person = {name: name for line in way.lines for name in (line[1:] if isinstance(line, Alias) else line[1:2])}
+    for name in person:
+        group: set[str] = set()
+        more = {name}
+        while more - group:
+            group |= more
+            more = {end for tie in ties if group & {tie.one, tie.other} for end in (tie.one, tie.other)}
+        numbers = sorted((end for end in group if end.isdecimal()), key=rank)
+        apart = way.apart and len(numbers) > 1
+        person[name] = nearest(name, ties, numbers) if apart else min(group, key=rank)
+    return person
+
+
+def nearest(name: str, ties: Sequence[Alias], numbers: Sequence[str]) -> str:
+    """The number that a name goes to where numbers stay apart."""
+    reached = {number: number for number in numbers}
+    while name not in reached:
+        ends = [(tie.t, *both) for tie in ties for both in ((tie.one, tie.other), (tie.other, tie.one))]
+        choices = [(t, rank(reached[at]), end) for t, at, end in ends if at in reached and end not in reached]
+        best = {end: number for _, (_, _, _, number), end in sorted(choices, reverse=True)}
+        reached |= best
+    return reached[name]
+
+
+@pytest.fixture(scope="module")
+def plain(server_url: str) -> Iterator[Warehouse]:
+    """Where everything is imported in order, by one process, once."""
+    with new_warehouse(server_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def team(database: str) -> Iterator[list[Worker]]:
+    """Two processes that import into this test's own database."""
+    with workers(database, 2) as found:
+        yield found
+
+
+def prepared(engine: Engine, untied: str | None = None) -> None:
+    emptied(engine)
+    if untied:
+        with engine.begin() as connection:
+            connection.execute(text(f"INSERT INTO {untied} (name) VALUES (:name)"), {"name": PLACEHOLDER})  # noqa: S608
+
+
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@given(WAYS)
+def test_two_processes_make_what_one_plain_import_makes(
+    warehouse: Warehouse, plain: Warehouse, team: list[Worker], tmp_path_factory: pytest.TempPathFactory, way: Way
+) -> None:
+    lake = tmp_path_factory.mktemp("lake")
+    for revision, lines in enumerate(way.revisions(), start=1):
+        parse(lake, revision, lines)
+    for opened in (plain, warehouse):
+        prepared(opened.engine, way.untied)
+    everything = Run(lake, range(1, REVISIONS + 1), way.apart)
+    everything(plain)
+    asked = {number for share in way.shares for numbers in share for number in numbers}
+    left = [number for number in everything.revisions if number not in asked]
+    shares = [[Run(lake, numbers, way.apart) for numbers in share] for share in way.shares]
+    shares[0].append(Run(lake, left, way.apart))
+    at_once(team, shares)
+    assert people(warehouse.engine) == persons(way)
+    assert content(warehouse.engine) == content(plain.engine)
+    assert misplaced(warehouse.engine) == 0
+
+
+def chains(revision: int) -> list[bytes]:
+    """People who become one from revision to revision, and facts of all of them in each."""
+    names = [f"user{number}" for number in range(revision, revision + 8)]
+    facts = [line for name in names for line in (event("came", name, plan="pro"), property_set(name, sex="f"))]
+    ties = [alias(f"user{revision + step}", f"user{revision + 2 * step + 1}") for step in range(4)]
+    return [*facts, *ties, alias(f"user{revision}", str(1000 - revision))]
+
+
+def test_two_processes_that_load_and_tie_the_same_people_lose_nothing_and_end_no_run(
+    warehouse: Warehouse, plain: Warehouse, team: list[Worker], tmp_path: Path
+) -> None:
+    numbers = list(range(1, 31))
+    for revision in numbers:
+        parse(tmp_path, revision, chains(revision))
+    prepared(plain.engine)
+    Run(tmp_path, numbers)(plain)
+    shares = [numbers[::2], numbers[1::2][::-1]], [numbers[5:15], numbers[10:20]]
+    for share in shares:
+        # One after another, so that the one ties while the other loads.
+        at_once(team, [[Run(tmp_path, [number]) for number in numbers] for numbers in share])
+        assert content(warehouse.engine) == content(plain.engine)
+        assert misplaced(warehouse.engine) == 0
+
+
+MOMENTS = 50
+
+
+def test_killed_at_any_moment_and_run_again_it_is_all_in(database: str, warehouse: Warehouse, tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    for revision in (1, 2, 3):
+        parse(before, revision, chains(revision))
+        # Revision 2 loses its aliases: people are taken apart too.
+        parse(after, revision, chains(revision)[:16] if revision == 2 else chains(revision + 2))
+    first, second = Run(before, [1, 2, 3]), Run(after, [3, 2, 1])
+    prepared(warehouse.engine)
+    first(warehouse)
+    counted: list[int] = []
+    # Opened like the process that is killed: it sends the same statements.
+    counting = Warehouse(database_url(database))
+    count_moments(counting.engine, counted.append)
+    second(counting)
+    counting.close()
+    expected = content(warehouse.engine)
+    moments = random.Random(1).sample(range(1, len(counted) + 1), MOMENTS)
+    for moment in moments:
+        prepared(warehouse.engine)
+        first(warehouse)
+        assert killed_at(database, [second], moment)
+        second(warehouse)
+        assert content(warehouse.engine) == expected, moment
+        assert misplaced(warehouse.engine) == 0
