@@ -36,8 +36,8 @@ faults: ## disturb imports by every fault once, and compare the tables (ARGS='--
 check: ## rules, format, types
 	@dev/check
 
-docs: ## the tests that hold the documents to the code
-	@dev/test -k docs $(ARGS)
+docs: ## serve the documentation site (ARGS='--build FOLDER': build it)
+	@dev/docs $(ARGS)
 
 nightly: ## what is slow and rarely breaks
 	@dev/nightly

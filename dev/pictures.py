@@ -1,4 +1,4 @@
-"""`python -m dev.pictures`: asks the demo every question of docs/how-to/ask-questions.md again.
+"""`python -m dev.pictures`: ask the demo every question of the documents again, for its output and its picture.
 
 Needs the servers of `dev/demo`.
 """
@@ -14,21 +14,22 @@ from dotenv import dotenv_values
 from dev import site
 from kmdb_dagster.cli import main as kmdb
 
-PAGE = site.ROOT / "docs" / "how-to" / "ask-questions.md"
+PAGES = [site.ROOT / "docs" / "how-to" / "ask-questions.md", site.ROOT / "docs" / "tutorial" / "first-answer.md"]
 PICTURES = site.ROOT / "docs" / "pictures"
-ASKED = re.compile(
-    r"```console\n\$ kmdb ask (?P<line>.*)\n(?P<said>(?:.*\n)*?)```\n\n"
-    r"!\[(?P<words>.*)\]\(\.\./pictures/(?P<name>\w+)\.png\)"
+QUESTION = re.compile(
+    r"```console\n\$ kmdb ask (?P<line>.*)\n(?P<output>(?:.*\n)*?)```\n\n"
+    r"!\[(?P<title>.*)\]\(\.\./pictures/(?P<name>\w+)\.png\)"
 )
 
 
 def main() -> int:
-    """Ask, and write down what is said."""
+    """Answer each question, and replace its output in the page."""
     os.environ.update({name: value or "" for name, value in dotenv_values(site.SETTINGS).items()})
     os.environ["COLUMNS"] = "100"
-    page = PAGE.read_text("utf-8")
-    PAGE.write_text(ASKED.sub(_answered, page), "utf-8")
-    print(f"{len(ASKED.findall(page))} questions of {PAGE.relative_to(site.ROOT)} asked again.")
+    for path in PAGES:
+        page = path.read_text("utf-8")
+        path.write_text(QUESTION.sub(_answered, page), "utf-8")
+        print(f"{len(QUESTION.findall(page))} questions of {path.relative_to(site.ROOT)} answered again.")
     return 0
 
 
@@ -38,8 +39,8 @@ def _answered(found: re.Match[str]) -> str:
     result = CliRunner().invoke(kmdb, ["ask", "--picture", str(picture), *shlex.split(line)])
     if result.exit_code:
         raise SystemExit(f"kmdb ask {line}\n{result.stderr}")
-    said = "".join(f"{row.rstrip()}\n" for row in result.stdout.splitlines())
-    return f"```console\n$ kmdb ask {line}\n{said}```\n\n![{found['words']}](../pictures/{name}.png)"
+    output = "".join(f"{row.rstrip()}\n" for row in result.stdout.splitlines())
+    return f"```console\n$ kmdb ask {line}\n{output}```\n\n![{found['title']}](../pictures/{name}.png)"
 
 
 if __name__ == "__main__":
