@@ -67,7 +67,7 @@ def data_dir(removed: str | None) -> None:
         kmdb confirm data-dir
     """
     from kmdb_dagster.lake import Lake
-    from kmdb_dagster.pipeline.ownership import confirm_folder, remove_folder
+    from kmdb_dagster.warehouse.connection.data_folders import confirm_folder, remove_folder
 
     settings = load_settings()
     with warehouse(settings) as opened:

@@ -48,7 +48,7 @@ def forget(  # noqa: PLR0913 - a file and five options
         kmdb forget --dry-run people.txt
     """
     from kmdb_dagster.erasure.requests import ask_to_forget
-    from kmdb_dagster.pipeline.ownership import claim_folder, require_parquet
+    from kmdb_dagster.warehouse.connection.data_folders import claim_folder, require_parquet
 
     settings = load_settings()
     settings.required_database()

@@ -23,7 +23,8 @@ from kmdb_dagster.dagster_ext.run_retries import transient_tags
 from kmdb_dagster.defs import revision_checks
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.pipeline import Pipeline, patiently
+from kmdb_dagster.pipeline import Pipeline
+from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.source import BucketUnusableError
 from kmdb_dagster.warehouse.identity.rules import RULE_WAITS, rule_waits
 from kmdb_dagster.warehouse.ledger import ledger
@@ -138,7 +139,7 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
                 return
             revisions = revisions_of(context.partition_keys)
             failed = _run_stages(context, opened, revisions)
-            if patiently(rule_waits)(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
+            if retry_transient(rule_waits)(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
                 context.log.warning("%s", RULE_WAITS)
             good = [revision for revision in revisions if revision not in failed]
             yield from revision_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, good)
@@ -223,7 +224,7 @@ class _Record:
             ) from error
         except Exception as error:  # noqa: BLE001 - one bad revision, or a defect that it meets, stops no other
             self.failed[revision] = Failed(stage.name, in_words(error))
-            patiently(ledger.record_failure)(self._engine, revision, str(self.failed[revision]))
+            retry_transient(ledger.record_failure)(self._engine, revision, str(self.failed[revision]))
         else:
             _tell(self._context, stage, revision, done.figures, done.seconds)
 

@@ -10,14 +10,15 @@ from botocore.config import Config
 from dagster_aws.s3 import S3Resource
 
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.pipeline import Pipeline, patiently
+from kmdb_dagster.pipeline import Pipeline
 from kmdb_dagster.pipeline.export_bucket import ExportBucket
-from kmdb_dagster.pipeline.ownership import claim_folder
+from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.settings import Settings, load_settings, missing, revealed
 from kmdb_dagster.source import Bucket, FolderBucket, S3Bucket
 from kmdb_dagster.source.s3_errors import translate_s3_errors
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import claim_bucket
+from kmdb_dagster.warehouse.connection.data_folders import claim_folder
 from kmdb_dagster.warehouse.connection.server import WHOLE_TABLES_TIMEOUT_SECONDS
 
 S3 = Config(retries={"total_max_attempts": 9}, connect_timeout=5, read_timeout=10)
@@ -103,9 +104,9 @@ class Kmdb(dg.ConfigurableResource[None]):
         """
         settings, lake = self.settings(), Lake(self.settings().data_folder)
         with self.warehouse(whole_tables=False) as warehouse:
-            bucket = patiently(self.bucket)()
-            patiently(claim_folder)(warehouse.engine, lake)
-            patiently(claim_bucket)(warehouse.engine, bucket.location)
+            bucket = retry_transient(self.bucket)()
+            retry_transient(claim_folder)(warehouse.engine, lake)
+            retry_transient(claim_bucket)(warehouse.engine, bucket.location)
             yield Pipeline(
                 bucket,
                 lake,

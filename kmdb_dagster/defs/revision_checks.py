@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine
 
-from kmdb_dagster.pipeline import patiently
+from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.warehouse.ledger import ledger, reconciliation
 from kmdb_dagster.warehouse.ledger.consistency import import_commands
 
@@ -35,15 +35,15 @@ def results(
     """What the selected ones of these checks find, of some revisions or of all."""
     looked_at = {"revisions": len(revisions) if revisions is not None else "all"}
     if ACCOUNTED.key in selected:
-        lost = patiently(ledger.unaccounted)(engine, revisions)
+        lost = retry_transient(ledger.unaccounted)(engine, revisions)
         yield _result(
             ACCOUNTED, not lost, {**looked_at, "not_accounted_for": lost[:MOST_NAMED], **_repair(import_commands(lost))}
         )
     if AGREE.key in selected:
         if revisions is None:
-            wrong = patiently(reconciliation.wrong_anywhere)(engine)
+            wrong = retry_transient(reconciliation.wrong_anywhere)(engine)
         else:
-            wrong = patiently(reconciliation.wrong_among)(engine, revisions)
+            wrong = retry_transient(reconciliation.wrong_among)(engine, revisions)
         yield _result(AGREE, not wrong, {**looked_at, "wrong": _table(wrong), **_repair(reconciliation.repair(wrong))})
 
 

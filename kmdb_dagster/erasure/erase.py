@@ -22,11 +22,11 @@ from kmdb_dagster.km_export.records import Alias, Blank, Record, Rejected
 from kmdb_dagster.lake import Blotter, Lake
 from kmdb_dagster.lake.files import disk
 from kmdb_dagster.lake.locks import exclusive, writing
-from kmdb_dagster.pipeline.ownership import MAX_FOLDERS_NAMED, claim_folder, places, require_parquet
-from kmdb_dagster.pipeline.steps import patiently
+from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.source.folder import CHUNK
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import KnownFolder
+from kmdb_dagster.warehouse.connection.data_folders import MAX_FOLDERS_NAMED, claim_folder, places, require_parquet
 from kmdb_dagster.warehouse.identity.user_map import Report, move_facts
 from kmdb_dagster.warehouse.maintenance.indexes import INDEXES_WAIT, indexes_wait
 
@@ -109,7 +109,7 @@ def _incomplete(unsearched: list[KnownFolder], done: Done) -> PermanentError:
 
 
 def _retried(work: Callable[[], T]) -> T:
-    return patiently(work)()
+    return retry_transient(work)()
 
 
 def _remove_from_tables(

@@ -4,6 +4,6 @@ Each step can be run again at any time and gives the same; each raises `Permanen
 while, `TransientError`.
 """
 
-from kmdb_dagster.pipeline.steps import Figures, Pipeline, fetch, load, parse, patiently, tie
+from kmdb_dagster.pipeline.steps import Figures, Pipeline, fetch, load, parse, tie
 
-__all__ = ["Figures", "Pipeline", "fetch", "load", "parse", "patiently", "tie"]
+__all__ = ["Figures", "Pipeline", "fetch", "load", "parse", "tie"]

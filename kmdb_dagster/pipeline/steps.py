@@ -4,9 +4,7 @@ import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tenacity import RetryCallState, retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
-
-from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.file_formats import decompressed
 from kmdb_dagster.km_export.layout import revision_key
 from kmdb_dagster.km_export.reader import read_columns
@@ -14,6 +12,7 @@ from kmdb_dagster.lake import Blotter, Lake, ParsedFile, RawFile, write_parsed
 from kmdb_dagster.lake.files import disk
 from kmdb_dagster.lake.locks import writing
 from kmdb_dagster.pipeline.rejection_limit import Guard
+from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.source import Bucket, ObjectDamagedError, StoredObject
 from kmdb_dagster.source.folder import CHUNK
 from kmdb_dagster.warehouse import Warehouse
@@ -46,29 +45,14 @@ class Pipeline(NamedTuple):
     numeric_apart: bool
 
 
-def _log_retry(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.warning("%s Trying again (attempt %d).", error, state.attempt_number + 1)
-
-
-# Two minutes of waiting in all: a restart of the server fits in. What lasts longer is for the run's own retry.
-patiently = retry(
-    retry=retry_if_exception_type(TransientError),
-    stop=stop_after_attempt(9),
-    wait=wait_exponential_jitter(multiplier=0.5, max=60),
-    before_sleep=_log_retry,
-    reraise=True,
-)
-
-
-@patiently
+@retry_transient
 def fetch(pipeline: Pipeline, revision: int) -> Figures:
     """Copy a revision's file from the bucket, as KM wrote it."""
     raw = _fetch(pipeline, revision)
     return {"bytes": raw.size, "etag": raw.etag or "(KissMetrics never wrote this number)"}
 
 
-@patiently
+@retry_transient
 def parse(pipeline: Pipeline, revision: int) -> Figures:
     """Read every line of a revision and write them as Parquet, unless too many of them are rejected."""
     raw = _intact_copy(pipeline, revision) or _fetch(pipeline, revision)
@@ -88,14 +72,14 @@ def parse(pipeline: Pipeline, revision: int) -> Figures:
     return {"bytes": raw.size, **tally._asdict()}
 
 
-@patiently
+@retry_transient
 def tie(pipeline: Pipeline, revision: int) -> Figures:
     """Intern a revision's names and identities, and bring the user map up to date with its aliases."""
     tied = _resolve(pipeline, revision)
     return {"aliases": tied.aliases, "identities_moved": tied.changed}
 
 
-@patiently
+@retry_transient
 def load(pipeline: Pipeline, revision: int) -> Figures:
     """Put a revision's facts in place of those it had. If it is not resolved as it is parsed, resolve it first.
 

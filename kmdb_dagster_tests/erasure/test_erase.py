@@ -25,9 +25,9 @@ from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.lake.locks import writing
 from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
-from kmdb_dagster.pipeline.ownership import claim_folder, confirm_folder, remove_folder
 from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.connection.data_folders import claim_folder, confirm_folder, remove_folder
 from kmdb_dagster.warehouse.interning.interning import intern_identities
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event, line, property_set

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.lake import ParsedFile
-from kmdb_dagster.pipeline.steps import patiently
+from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.identity.map_lock import count_change, own_map
 from kmdb_dagster.warehouse.identity.user_map import move_facts
@@ -210,7 +210,7 @@ def test_revisions_put_in_by_many_at_once_give_what_they_give_one_by_one(
     engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
     numbers = range(1, 17)
-    put = patiently(revisions.put)
+    put = retry_transient(revisions.put)
     running = [run(put, revision, *lines_of(revision)) for revision in numbers]
     for future in running:
         future.result()
@@ -230,10 +230,10 @@ def test_revisions_put_in_again_by_many_at_once_stay_as_they_are(
         revisions.put(revision, *lines_of(revision))
     before = content(engine)
     # Half of them with fewer aliases first, so that people are taken apart and put together meanwhile.
-    running = [run(patiently(revisions.put), revision, *lines_of(revision)[:-revision]) for revision in numbers]
+    running = [run(retry_transient(revisions.put), revision, *lines_of(revision)[:-revision]) for revision in numbers]
     for future in running:
         future.result()
-    running = [run(patiently(revisions.put), revision, *lines_of(revision)) for revision in numbers]
+    running = [run(retry_transient(revisions.put), revision, *lines_of(revision)) for revision in numbers]
     for future in running:
         future.result()
     assert misplaced(engine) == 0
@@ -246,7 +246,7 @@ def test_a_revision_loaded_by_many_at_once_is_in_exactly_once(
     parsed = revisions.parsed(1, *FACTS)
     revisions.tie_parsed(1, parsed)
     for _ in range(2):
-        running = [run(patiently(revisions.load_parsed), 1, parsed) for _ in range(4)]
+        running = [run(retry_transient(revisions.load_parsed), 1, parsed) for _ in range(4)]
         assert {future.result().events for future in running} == {2}
     assert one(engine, "SELECT COUNT(*) FROM events") == 2
     assert one(engine, "SELECT COUNT(*) FROM properties") == 4

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event
 
 from kmdb_dagster.digest import digest
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.pipeline.steps import patiently
+from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.server import transaction
@@ -31,7 +31,7 @@ DIFFERENT = [
 
 def users(engine: Engine, names: Collection[str]) -> dict[str, int]:
     """The ids of identities that are interned."""
-    patiently(intern_identities)(engine, names)
+    retry_transient(intern_identities)(engine, names)
     with transaction(engine) as connection:
         return identity_ids(connection, names)
 

@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.lake.mark import MARK, Mark, read_mark, write_mark
-from kmdb_dagster.pipeline.ownership import claim_folder, confirm_folder, remove_folder
 from kmdb_dagster.settings import load_settings
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import check_bucket, claim_bucket, confirm_bucket, database_id
+from kmdb_dagster.warehouse.connection.data_folders import claim_folder, confirm_folder, remove_folder
 from kmdb_dagster.warehouse.maintenance.flush import flush
 from kmdb_dagster_tests.warehouse.revisions import one
 

@@ -1,4 +1,4 @@
-"""A data folder belongs to one database, and a database knows all of its data folders. Others are refused.
+"""Bind data folders to their database. A folder belongs to one database, which knows all of its folders.
 
 So no import mixes the files of two databases, and an erasure knows where the Parquet of a database is.
 """
