@@ -13,28 +13,26 @@ from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.server import connect, named_lock, server_of
 from kmdb_dagster.warehouse.ledger import ledger
-from kmdb_dagster.warehouse.schema import migrations
+from kmdb_dagster.warehouse.schema import migrations, version
 from kmdb_dagster.warehouse.schema.migrations import migrate
 from kmdb_dagster.warehouse.schema.tables import Base
-from kmdb_dagster.warehouse.schema.version import versions
+from kmdb_dagster.warehouse.schema.version import Versions, versions
 from kmdb_dagster_tests.warehouse.revisions import change, one, rows
 
-HEAD = "0011"
+HEAD = "0001"
 COLUMNS = """
     SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE = 'YES' FROM INFORMATION_SCHEMA.COLUMNS
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME <> 'alembic_version'
 """
 
-OLDER = {"0008": "UPDATE alembic_version SET version_num = '0008'", None: "DELETE FROM alembic_version"}
 
-
-class Saying:
-    """A connection to a server that says it is of this version."""
+class ServerReporting:
+    """A connection to a server that reports this version."""
 
     def __init__(self, version: str) -> None:
         self._version = version
 
-    def exec_driver_sql(self, _statement: str) -> "Saying":
+    def exec_driver_sql(self, _statement: str) -> "ServerReporting":
         """Ask for the version."""
         return self
 
@@ -73,51 +71,18 @@ def test_every_text_is_compared_exactly(engine: Engine) -> None:
 
 def test_migrating_again_changes_nothing(empty_database: str) -> None:
     engine = Warehouse(database_url(empty_database)).engine
-    before, version = migrate(engine)
-    assert before is None
+    assert migrate(engine) == (None, HEAD)
     generation = one(engine, "SELECT generation FROM warehouse_state")
-    assert migrate(engine) == (version, version)
+    assert migrate(engine) == (HEAD, HEAD)
     assert one(engine, "SELECT generation FROM warehouse_state") == generation
     engine.dispose()
 
 
 def test_a_migration_that_broke_off_is_carried_to_its_end(engine: Engine) -> None:
     change(engine, "DROP TABLE properties", "DROP TABLE warehouse_state", "DELETE FROM alembic_version")
-    before, version = migrate(engine)
-    assert (before, version) == (None, HEAD)
+    assert migrate(engine) == (None, HEAD)
     assert one(engine, "SELECT COUNT(*) FROM properties") == 0
     assert one(engine, "SELECT LENGTH(generation) FROM warehouse_state") == 32
-
-
-def test_a_migration_adds_to_what_waits_in_the_schema_before_it(empty_database: str) -> None:
-    engine = Warehouse(database_url(empty_database)).engine
-    migrate(engine)
-    change(
-        engine,
-        "ALTER TABLE pending_moves DROP COLUMN id, DROP COLUMN t_min, DROP COLUMN t_max, "
-        "ADD PRIMARY KEY (identity_id, from_user_id)",
-        "DROP TABLE map_state",
-        "DROP TABLE pending_spans",
-        "DROP TABLE placeholder_identities",
-        "INSERT INTO pending_moves VALUES (7, 5), (7, 6)",
-        "UPDATE alembic_version SET version_num = '0001'",
-    )
-    assert migrate(engine) == ("0001", HEAD)
-    assert rows(engine, "SELECT identity_id, from_user_id FROM pending_moves ORDER BY id") == [(7, 5), (7, 6)]
-    assert rows(engine, "SELECT * FROM map_state") == [(1, 0, 0, None, None)]
-    engine.dispose()
-
-
-@pytest.mark.parametrize("dropped", [False, True])
-def test_an_index_by_name_is_made_anew_with_the_person_unless_it_is_away(engine: Engine, dropped: bool) -> None:  # noqa: FBT001 - of a test
-    change(
-        engine,
-        "ALTER TABLE events DROP KEY by_name" + ("" if dropped else ", ADD KEY by_name (n, t)"),
-        "UPDATE alembic_version SET version_num = '0008'",
-    )
-    migrate(engine)
-    found = [row[4] for row in rows(engine, "SHOW INDEX FROM events WHERE Key_name = 'by_name'")]
-    assert found == ([] if dropped else ["n", "t", "user_id"])
 
 
 def test_a_schema_of_a_newer_program_is_refused_in_words_by_every_use_and_by_migrate(database: str) -> None:
@@ -133,15 +98,24 @@ def test_a_schema_of_a_newer_program_is_refused_in_words_by_every_use_and_by_mig
     assert one(connect(opened.engine.url), "SELECT version_num FROM alembic_version") == "9999"
 
 
-@pytest.mark.parametrize("version", OLDER)
-def test_an_older_schema_is_refused_with_the_command_that_migrates_it(database: str, version: str | None) -> None:
+def test_a_database_without_a_schema_version_is_refused_until_it_is_migrated(database: str) -> None:
     opened = Warehouse(database_url(database))
-    change(opened.engine, OLDER[version])
+    change(opened.engine, "DELETE FROM alembic_version")
     opened.close()
-    with pytest.raises(PermanentError, match=rf"version {version or 'none'}; .* needs {HEAD}: run `kmdb migrate`"):
+    with pytest.raises(PermanentError, match=f"schema version none; .* needs {HEAD}: run `kmdb migrate`"):
         opened.generation()
     migrate(opened.engine)
     assert opened.generation()
+    opened.close()
+
+
+def test_an_older_schema_is_refused_once_there_is_a_newer_migration(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(version, "versions", lambda: Versions(frozenset({HEAD, "0002"}), "0002"))
+    opened = Warehouse(database_url(database))
+    with pytest.raises(PermanentError, match=f"schema version {HEAD}; .* needs 0002: run `kmdb migrate`"):
+        opened.generation()
     opened.close()
 
 
@@ -175,7 +149,7 @@ def test_who_waits_too_long_for_another_that_migrates_gives_up_for_now(
 
 
 @pytest.mark.parametrize(
-    ("version", "name"),
+    ("reported", "name"),
     [
         ("8.0.17", "MySQL 8.0.17"),
         ("8.4.6-commercial", "MySQL 8.4.6"),
@@ -184,11 +158,11 @@ def test_who_waits_too_long_for_another_that_migrates_gives_up_for_now(
         ("11.8.2-MariaDB-ubu2404", "MariaDB 11.8.2"),
     ],
 )
-def test_a_server_that_is_new_enough_is_taken(version: str, name: str) -> None:
-    assert str(server_of(Saying(version))) == name  # type: ignore[arg-type]  # all of a connection that is needed
+def test_a_supported_server_is_accepted(reported: str, name: str) -> None:
+    assert str(server_of(ServerReporting(reported))) == name  # type: ignore[arg-type]  # all of a connection that is needed
 
 
-@pytest.mark.parametrize("version", ["5.7.44-log", "8.0.16", "10.5.99-MariaDB-1:10.5", "5.5.5-10.4.34-MariaDB"])
-def test_a_server_that_is_too_old_is_refused(version: str) -> None:
+@pytest.mark.parametrize("reported", ["5.7.44-log", "8.0.16", "10.5.99-MariaDB-1:10.5", "5.5.5-10.4.34-MariaDB"])
+def test_a_server_that_is_too_old_is_refused(reported: str) -> None:
     with pytest.raises(PermanentError, match=r"MySQL 8\.0\.17 or MariaDB 10\.6 at the least is needed"):
-        server_of(Saying(version))  # type: ignore[arg-type]  # as above
+        server_of(ServerReporting(reported))  # type: ignore[arg-type]  # as above

@@ -6,10 +6,9 @@ from typing import Any, cast
 from sqlalchemy import Engine, event
 
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
-from kmdb_dagster.warehouse.schema.migrations import migrate
 from kmdb_dagster_tests.buckets import T, alias
 from kmdb_dagster_tests.warehouse.maintenance.test_indexes import explained
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change, one, rows
+from kmdb_dagster_tests.warehouse.revisions import Revisions, one, rows
 
 WEEK = 7 * 24 * 3600
 SPANS = "SELECT revision, t_min, t_max FROM resolved_revisions WHERE t_min IS NOT NULL ORDER BY revision"
@@ -31,17 +30,6 @@ def test_alias_lines_that_moved_to_another_time_are_replaced(engine: Engine, rev
     for t in (T, T + 50 * WEEK, 1):
         revisions.put(1, alias("a", "b", t=t), alias("b", "c", t=t))
         assert one(engine, "SELECT COUNT(*) FROM aliases") == 2
-
-
-def test_alias_lines_from_before_there_were_spans_are_found_by_the_migration(
-    engine: Engine, revisions: Revisions
-) -> None:
-    revisions.tie(1, alias("a", "b", t=T), alias("c", "d", t=T + 9 * WEEK))
-    revisions.tie(2, alias("e", "f", t=1))
-    before = rows(engine, SPANS)
-    change(engine, "DROP TABLE resolved_revisions", "UPDATE alembic_version SET version_num = '0007'")
-    migrate(engine)
-    assert rows(engine, SPANS) == before
 
 
 def test_alias_lines_of_a_revision_are_looked_for_in_its_time_partitions(engine: Engine, revisions: Revisions) -> None:

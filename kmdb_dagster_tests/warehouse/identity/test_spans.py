@@ -11,7 +11,6 @@ from sqlalchemy import Engine
 from kmdb_dagster.warehouse.identity.spans import WEEK, spans_of, widen
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
-from kmdb_dagster.warehouse.schema.migrations import migrate
 from kmdb_dagster_tests.buckets import T, alias, event, property_set
 from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, misplaced, one, rows
 
@@ -57,14 +56,6 @@ def test_facts_at_both_ends_of_a_span_follow(engine: Engine, revisions: Revision
     revisions.tie(2, alias("a", "b"), alias("a", "c"))
     assert move_facts(engine) == 2
     assert misplaced(engine) == 0
-
-
-def test_facts_from_before_there_were_spans_are_found_by_the_migration(engine: Engine, revisions: Revisions) -> None:
-    revisions.put(1, event("came", "a", t=T), property_set("a", T + 5 * WEEK, sex="f"), event("came", "b", t=LATEST))
-    before = rows(engine, SPANS)
-    change(engine, "DELETE FROM identity_spans", "UPDATE alembic_version SET version_num = '0003'")
-    migrate(engine)
-    assert rows(engine, SPANS) == before
 
 
 def test_a_revision_that_fails_has_its_spans_and_nothing_else(engine: Engine, revisions: Revisions) -> None:
