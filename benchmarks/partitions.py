@@ -24,7 +24,7 @@ from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.defs.assets import KEYS
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.sensors import new_revisions
-from kmdb_dagster.pipeline.bucket_scan import look_everywhere
+from kmdb_dagster.pipeline.bucket_scan import list_bucket
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.schema.migrations import migrate
@@ -70,7 +70,7 @@ def make_bucket(folder: Path, many: int) -> None:
 
 def fill_ledger(warehouse: Warehouse, kmdb: Kmdb, done: int) -> None:
     """Write the first revisions down as imported, as they are in the bucket."""
-    etags = look_everywhere(kmdb.bucket(), None).etags
+    etags = list_bucket(kmdb.bucket(), None).etags
     rows = [{"revision": number, "etag": etags[number]} for number in range(1, done + 1)]
     statement = text("INSERT INTO revisions (revision, etag, imported_at) VALUES (:revision, :etag, '2014-01-01')")
     with warehouse.engine.begin() as connection:

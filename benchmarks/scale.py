@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from benchmarks.databases import NAME, connected, make_bucket, prepare, server_of
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
+from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, resolve
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse
@@ -58,7 +58,7 @@ def imported(server: str, folder: Path, revisions: int) -> Iterator[Taken]:
     )
     for number in range(1, 1 + revisions):
         pages, start = pages_read(server), time.monotonic()
-        for step in (fetch, parse, tie, load):
+        for step in (fetch, parse, resolve, load):
             step(pipeline, number)
         yield Taken(time.monotonic() - start, pages_read(server) - pages)
     warehouse.close()

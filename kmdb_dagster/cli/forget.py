@@ -47,7 +47,7 @@ def forget(  # noqa: PLR0913 - a file and five options
         kmdb forget
         kmdb forget --dry-run people.txt
     """
-    from kmdb_dagster.erasure.requests import ask_to_forget
+    from kmdb_dagster.erasure.requests import request_erasure
     from kmdb_dagster.warehouse.connection.data_folders import claim_folder, require_parquet
 
     settings = load_settings()
@@ -68,7 +68,7 @@ def forget(  # noqa: PLR0913 - a file and five options
             # Before it is written down: in a wrong folder nothing is to begin.
             claim_folder(opened.engine, lake)
             require_parquet(opened.engine, lake)
-        ask_to_forget(opened.engine, asked.digests)
+        request_erasure(opened.engine, asked.digests)
         if later:
             click.echo("Asked for. The job `forget` in Dagster's UI removes them.")
         else:
@@ -131,10 +131,10 @@ def _say_how_much(opened: Warehouse, asked: set[bytes]) -> None:
 
 
 def _remove(opened: Warehouse, lake: Lake, settings: Settings, most_identities: int | None) -> None:
-    from kmdb_dagster.erasure.erase import forget_people
+    from kmdb_dagster.erasure.erase import erase_people
 
     with progress_reports("looking") as report:
-        done = forget_people(
+        done = erase_people(
             opened,
             lake,
             numeric_apart=settings.numeric_apart,

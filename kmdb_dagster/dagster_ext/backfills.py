@@ -20,7 +20,7 @@ from kmdb_dagster.dagster_ext.run_ranges import waiting
 from kmdb_dagster.defs.assets import KEYS
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.pipeline.bucket_scan import Sighting, changed, look_everywhere, untouched
+from kmdb_dagster.pipeline.bucket_scan import BucketScan, changed, list_bucket, never_attempted
 from kmdb_dagster.warehouse.connection.bindings import check_bucket
 from kmdb_dagster.warehouse.ledger import ledger
 
@@ -58,7 +58,7 @@ def request_new(instance: dg.DagsterInstance, kmdb: Kmdb) -> Asked:
             register(instance, warehouse, min(seen.etags), max(seen.etags))
         statuses = ledger.statuses(warehouse.engine)
     failed = [status.revision for status in statuses.values() if status.failed]
-    new = {*untouched(registered(instance), statuses, ()), *changed(seen, statuses), *failed}
+    new = {*never_attempted(registered(instance), statuses, ()), *changed(seen, statuses), *failed}
     new -= waiting(instance).revisions
     return _add_backfill(instance, sorted(new), "new revisions") if new else Asked("", [])
 
@@ -70,11 +70,11 @@ def outcome_of(instance: dg.DagsterInstance, backfill: str) -> str | None:
     return None if status in {"REQUESTED", "CANCELING", "FAILING"} else str(status)
 
 
-def _look(kmdb: Kmdb) -> Sighting:
+def _look(kmdb: Kmdb) -> BucketScan:
     bucket = kmdb.bucket()
     with kmdb.warehouse() as warehouse:
         check_bucket(warehouse.engine, bucket.location)
-    return look_everywhere(bucket, kmdb.settings().min_revision)
+    return list_bucket(bucket, kmdb.settings().min_revision)
 
 
 def _add_backfill(instance: dg.DagsterInstance, revisions: list[int], title: str) -> Asked:

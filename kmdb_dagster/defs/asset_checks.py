@@ -12,7 +12,7 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.table_partitions import today
 from kmdb_dagster.km_export.layout import ranges_in_words
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.pipeline.bucket_scan import untouched
+from kmdb_dagster.pipeline.bucket_scan import never_attempted
 from kmdb_dagster.pipeline.parquet_comparison import compare_with_parquet
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.identity import checks
@@ -129,7 +129,7 @@ def no_failed_or_missing_revisions(context: dg.AssetCheckExecutionContext, kmdb:
     with plainly(), kmdb.warehouse() as warehouse:
         statuses = ledger.statuses(warehouse.engine)
     failed = [status.revision for status in statuses.values() if status.failed]
-    missing = untouched(registered(context.instance), statuses, waiting(context.instance).revisions)
+    missing = never_attempted(registered(context.instance), statuses, waiting(context.instance).revisions)
     return dg.AssetCheckResult(
         passed=not failed and not missing,
         severity=ERROR if failed else WARN,

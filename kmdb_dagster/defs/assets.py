@@ -114,7 +114,7 @@ class Done(NamedTuple):
 
 
 LOAD = Stage((EVENTS, PROPERTIES), pipeline.load)
-STAGES = (Stage((RAW,), pipeline.fetch), Stage((PARSED,), pipeline.parse), Stage((USER_MAP,), pipeline.tie), LOAD)
+STAGES = (Stage((RAW,), pipeline.fetch), Stage((PARSED,), pipeline.parse), Stage((USER_MAP,), pipeline.resolve), LOAD)
 SPECS = [spec for stage in STAGES for spec in stage.specs]
 KEYS = [spec.key for spec in SPECS]
 

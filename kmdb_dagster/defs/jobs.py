@@ -12,7 +12,7 @@ from kmdb_dagster.defs.assets import KEYS
 from kmdb_dagster.defs.confirmation import Confirmation, require_confirmation
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.table_partitions import DDL_TAGS, drop_partitions, partition_tables
-from kmdb_dagster.erasure.erase import forget_people
+from kmdb_dagster.erasure.erase import erase_people
 from kmdb_dagster.km_export.layout import HIGHEST_REVISION
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.warehouse.identity.rebuild import realias
@@ -109,7 +109,7 @@ def remove_people(context: dg.OpExecutionContext, config: ForgetOptions, kmdb: K
         settings = kmdb.settings()
         if config.large:
             require_confirmation(config, warehouse, "forget people of many identities")
-        done = forget_people(
+        done = erase_people(
             warehouse,
             Lake(settings.data_folder),
             numeric_apart=settings.numeric_apart,

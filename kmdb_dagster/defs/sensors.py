@@ -35,7 +35,7 @@ MOST_NAMED = 5
 class Tick(NamedTuple):
     """All that a tick knows: what was seen in the bucket, the partitions, the ledger, what is under way."""
 
-    sighting: bucket_scan.Sighting
+    scan: bucket_scan.BucketScan
     known: Sequence[int]
     statuses: Mapping[int, ledger.Status]
     waiting: Waiting
@@ -45,24 +45,24 @@ class Tick(NamedTuple):
         if self.waiting.backfill:
             # Somebody asked for a range: what it will come to is not known here, so nothing is asked for twice.
             return []
-        changed = set(bucket_scan.changed(self.sighting, self.statuses)) - self.waiting.revisions
-        return sorted({*bucket_scan.untouched(self.known, self.statuses, self.waiting.revisions), *changed})
+        changed = set(bucket_scan.changed(self.scan, self.statuses)) - self.waiting.revisions
+        return sorted({*bucket_scan.never_attempted(self.known, self.statuses, self.waiting.revisions), *changed})
 
     def left(self) -> int:
         """How many revisions are still to come in, under way or not. Those that failed wait for a person."""
-        new = bucket_scan.untouched(self.known, self.statuses, ())
-        return len(new) + len(bucket_scan.changed(self.sighting, self.statuses))
+        new = bucket_scan.never_attempted(self.known, self.statuses, ())
+        return len(new) + len(bucket_scan.changed(self.scan, self.statuses))
 
     def words(self) -> Iterator[str]:
         """What the tick says of what it saw."""
         yield f"It is known up to revision {self.known[-1]}." if self.known else "It has no revisions (yet)."
-        listing, status = self.sighting.listing, self.sighting.status
+        listing, status = self.scan.listing, self.scan.status
         if listing and listing.gaps:
             missing = (number for first, last in listing.gaps for number in range(first, last + 1))
             yield f"Missing in it: {ranges_in_words(missing)}."
-        if changed := bucket_scan.changed(self.sighting, self.statuses):
+        if changed := bucket_scan.changed(self.scan, self.statuses):
             yield f"Changed since they were imported: {ranges_in_words(changed)}."
-        if gone := bucket_scan.vanished(self.sighting, self.statuses):
+        if gone := bucket_scan.missing_from_bucket(self.scan, self.statuses):
             yield f"Imported before and no longer there: {ranges_in_words(gone)}; what was imported of it is kept."
         if listing and (words := unread_in_words(listing)):
             yield words
@@ -92,14 +92,14 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
     listed_at = past(before.listed_at, time.time())
     known = registered(context.instance)
     everywhere = not known or time.time() - listed_at >= FULL_LISTING_SECONDS
-    sighting = _look(bucket, settings, known, everywhere=everywhere)
+    scan = _look(bucket, settings, known, everywhere=everywhere)
     under_way = waiting(context.instance)
     with kmdb.warehouse(whole_tables=False) as warehouse:
         check_bucket(warehouse.engine, bucket.location)
-        if sighting.etags:
-            register(context.instance, warehouse, min(sighting.etags), max(sighting.etags))
+        if scan.etags:
+            register(context.instance, warehouse, min(scan.etags), max(scan.etags))
             known = registered(context.instance)
-        tick = Tick(sighting, known, ledger.statuses(warehouse.engine), under_way)
+        tick = Tick(scan, known, ledger.statuses(warehouse.engine), under_way)
         asked = _requests(context.instance, tick, warehouse.generation(), settings)
     requests = asked.requests
     words = " ".join([f"{bucket.url}:", *tick.words(), *asked.words(), *([EDITED] if edited else [])])
@@ -110,7 +110,7 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
         cursor=json.dumps(
             {
                 "listed_at": int(time.time()) if everywhere else listed_at,
-                "unread": unread_in_words(sighting.listing) if sighting.listing else before.unread,
+                "unread": unread_in_words(scan.listing) if scan.listing else before.unread,
                 **_progress(before, tick),
             }
         ),
@@ -124,17 +124,17 @@ def _progress(before: ImportCursor, tick: Tick) -> dict[str, float]:
     return {**now, "moved_at": (0 if moved else past(before.moved_at, time.time())) or int(time.time())}
 
 
-def _look(bucket: Bucket, settings: Settings, known: Sequence[int], *, everywhere: bool) -> bucket_scan.Sighting:
+def _look(bucket: Bucket, settings: Settings, known: Sequence[int], *, everywhere: bool) -> bucket_scan.BucketScan:
     if everywhere:
-        return bucket_scan.look_everywhere(bucket, settings.min_revision)
-    return bucket_scan.look_ahead(bucket, known[-1], settings.revision_lookahead)
+        return bucket_scan.list_bucket(bucket, settings.min_revision)
+    return bucket_scan.probe_ahead(bucket, known[-1], settings.revision_lookahead)
 
 
 def _ranges(tick: Tick, generation: str, settings: Settings) -> Iterator[tuple[str, int, int]]:
     """The contiguous ranges to ask for, each with its key, first and last revision."""
     for first, last in chunks(tick.wanted(), settings.revisions_per_run):
         # A changed file makes another key; one that was never in does not need to be told from itself.
-        etags = [tick.sighting.etags.get(number, "") for number in range(first, last + 1) if number in tick.statuses]
+        etags = [tick.scan.etags.get(number, "") for number in range(first, last + 1) if number in tick.statuses]
         content = sha256("\n".join(etags).encode()).hexdigest()[:16]
         # The range comes first: it is all of the tag that the list of runs has room for.
         yield f"{first}..{last}/{generation}/{content}", first, last

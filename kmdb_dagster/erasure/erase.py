@@ -19,8 +19,8 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.file_formats import decompressed, name_of_other_format
 from kmdb_dagster.km_export.reader import read_lines
 from kmdb_dagster.km_export.records import Alias, Blank, Record, Rejected
-from kmdb_dagster.lake import Blotter, Lake
-from kmdb_dagster.lake.files import disk
+from kmdb_dagster.lake import Lake, Redactor
+from kmdb_dagster.lake.files import translate_os_errors
 from kmdb_dagster.lake.locks import exclusive, writing
 from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.source.folder import CHUNK
@@ -53,7 +53,7 @@ class Done(NamedTuple):
         return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self._asdict().items())
 
 
-def forget_people(
+def erase_people(
     warehouse: Warehouse,
     lake: Lake,
     *,
@@ -127,25 +127,25 @@ def _remove_from_tables(
 
 def _remove_from_lake(lake: Lake, forgotten: Forgotten, found: Counter[str], report: Report) -> set[tuple[str, str]]:
     """Returns the aliases with others that forgotten identities had in it."""
-    blotter = Blotter(forgotten)
+    redactor = Redactor(forgotten)
     with exclusive(lake.root, WRITERS_TIMEOUT_SECONDS):
         found["temporary_files"] += lake.drop_left_over()
     for path in lake.all_raw():
         if _holds(path, forgotten):
-            with disk(path):
+            with translate_os_errors(path):
                 path.unlink(missing_ok=True)
             found["raw_files"] += 1
     files = list(lake.all_parsed())
     for number, path in enumerate(files, start=1):
         with writing(lake.root):
-            found["parquet_files"] += _retried(partial(rewrite, path, blotter))
+            found["parquet_files"] += _retried(partial(rewrite, path, redactor))
         report("looking through Parquet, files", number, len(files))
-    return blotter.tied
+    return redactor.tied
 
 
 def _holds(path: Path, forgotten: Forgotten) -> bool:
     """Whether a raw copy names a forgotten person, or is not readable as lines, so that this is unknown."""
-    with disk(path):
+    with translate_os_errors(path):
         try:
             file = path.open("rb")
         except FileNotFoundError:  # a run has parsed and removed it

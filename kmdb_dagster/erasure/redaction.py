@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kmdb_dagster.erasure.digests import Forgotten
 from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.lake.files import disk, whole_file
+from kmdb_dagster.lake.files import atomic_write, translate_os_errors
 from kmdb_dagster.lake.parquet_file import DamagedParquetError, damage_is_found, open_parquet, parquet_writer
 from kmdb_dagster.lake.parsed import FORGOTTEN, KIND_CODES, SCHEMA
 
@@ -25,7 +25,7 @@ LOOKED_AT = ["identity", "alias", "raw"]
 RECORDS = 5000
 
 
-class Blotter:
+class Redactor:
     """Blots records out of batches. ``tied`` are the aliases among them: each a forgotten identity and another.
 
     ``found`` says whether there were any such records.
@@ -79,31 +79,31 @@ class Blotter:
             self.tied.add(ends if one[at] else ends[::-1])
 
 
-def rewrite(path: Path, blotter: Blotter) -> bool:
+def rewrite(path: Path, redactor: Redactor) -> bool:
     """Blot forgotten people out of a Parquet that is there. Says whether there were any in it.
 
     Raises:
         TransientError: it was written anew meanwhile.
     """
-    with disk(path), _readable(path):
+    with translate_os_errors(path), _readable(path):
         seen = path.stat()
         file = open_parquet(path)
-        if not _holds(file, blotter):
+        if not _holds(file, redactor):
             return False
-        with whole_file(path) as temporary:
+        with atomic_write(path) as temporary:
             with parquet_writer(temporary, file.schema_arrow) as writer:
                 for group in range(file.num_row_groups):
                     for batch in file.iter_batches(row_groups=[group]):
-                        writer.write_batch(blotter(batch))
+                        writer.write_batch(redactor(batch))
             if path.stat() != seen:
                 raise TransientError(f"{path.name} was written anew meanwhile.")
     return True
 
 
-def _holds(file: pq.ParquetFile, blotter: Blotter) -> bool:
+def _holds(file: pq.ParquetFile, redactor: Redactor) -> bool:
     batches = file.iter_batches(batch_size=RECORDS, columns=LOOKED_AT)
     # To the end, not only to the first: all of its aliases are to be met.
-    return sum(int(blotter.names(batch).sum()) for batch in batches) > 0
+    return sum(int(redactor.names(batch).sum()) for batch in batches) > 0
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def read_forgotten(connection: Connection) -> Forgotten:
     return Forgotten(map(bytes, connection.execute(text("SELECT digest FROM forgotten_identities")).scalars()))
 
 
-def ask_to_forget(engine: Engine, digests: Collection[bytes]) -> None:
+def request_erasure(engine: Engine, digests: Collection[bytes]) -> None:
     """Write identities down, from now on to be left out, and to be removed, again if they were before."""
     items = sorted(digests)
     with transaction(engine) as connection:

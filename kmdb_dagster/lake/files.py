@@ -36,7 +36,7 @@ class RawFile(NamedTuple):
         """Whether the copy still has the bytes that were written."""
         if self.path is None or self.crc32 is None:
             return True
-        with disk(self.path), self.path.open("rb") as file:
+        with translate_os_errors(self.path), self.path.open("rb") as file:
             return _crc32(iter(lambda: file.read(CHUNK), b"")) == self.crc32
 
 
@@ -55,12 +55,12 @@ class Lake:
             PermanentError: they cannot be made here.
         """
         for folder in (self.root, self._raw, self._parsed):
-            with disk(folder):
+            with translate_os_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def raw(self, revision: int) -> RawFile | None:
         """The raw copy of a revision, if there is one: the newest, should an older one not have been removed yet."""
-        with disk(self._raw):
+        with translate_os_errors(self._raw):
             copies = [(path, path.stat()) for path in self._copies(revision)]
         if not copies:
             return None
@@ -85,7 +85,7 @@ class Lake:
     def mark_absent(self, revision: int) -> RawFile:
         """Note that a revision is not in the bucket."""
         path = self._folder(revision) / "absent"
-        with disk(path):
+        with translate_os_errors(path):
             path.touch()
         self.drop_raw(revision, keep=path)
         return RawFile(None, None, 0)
@@ -94,7 +94,7 @@ class Lake:
         """Remove the raw copies of a revision, all but one."""
         for path in self._copies(revision):
             if path != keep:
-                with disk(path):
+                with translate_os_errors(path):
                     path.unlink(missing_ok=True)
 
     def all_raw(self) -> Iterator[Path]:
@@ -121,13 +121,13 @@ class Lake:
         """
         found = [*self.root.glob(".kmdb-*"), *self._raw.glob("*/.*"), *self._parsed.glob(".*")]
         for path in found:
-            with disk(path):
+            with translate_os_errors(path):
                 path.unlink(missing_ok=True)
         return len(found)
 
     def _folder(self, revision: int) -> Path:
         folder = self._raw / str(revision)
-        with disk(folder):
+        with translate_os_errors(folder):
             folder.mkdir(exist_ok=True)
         return folder
 
@@ -141,7 +141,7 @@ class Lake:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary file that takes the place of ``path`` in one step when all went well, and goes away if not."""
     with _temporary_file(path) as temporary:
         yield temporary
@@ -151,7 +151,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def _temporary_file(path: Path) -> Iterator[Path]:
     """An empty hidden file beside ``path``, which is removed at the end if it is still there."""
-    with disk(path):
+    with translate_os_errors(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
         temporary = Path(name)
@@ -176,7 +176,7 @@ def _crc32(chunks: Iterable[bytes]) -> str:
 
 
 @contextmanager
-def disk(path: Path, setting: str = "KMDB_DATA_DIR") -> Iterator[None]:
+def translate_os_errors(path: Path, setting: str = "KMDB_DATA_DIR") -> Iterator[None]:
     """Failures of the disk as our own: what a person must mend, or what passes. ``setting`` names the folder."""
     try:
         yield

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from kmdb_dagster.errors import TransientError
-from kmdb_dagster.lake.files import disk
+from kmdb_dagster.lake.files import translate_os_errors
 
 WRITERS = ".writers.lock"
 GATE = ".gate.lock"
@@ -25,7 +25,7 @@ NOT_SUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 @contextmanager
 def writing(root: Path) -> Iterator[None]:
     """Write files into a data folder. Others may write at the same time. Do not nest."""
-    with disk(root), _opened(root / GATE) as gate, _opened(root / WRITERS) as writers:
+    with translate_os_errors(root), _opened(root / GATE) as gate, _opened(root / WRITERS) as writers:
         _lock_shared(gate)
         _lock_shared(writers)
         fcntl.flock(gate, fcntl.LOCK_UN)
@@ -40,7 +40,7 @@ def exclusive(root: Path, seconds: float) -> Iterator[None]:
         TransientError: others were writing for so many seconds.
     """
     until = time.monotonic() + seconds
-    with disk(root), _opened(root / GATE) as gate, _opened(root / WRITERS) as writers:
+    with translate_os_errors(root), _opened(root / GATE) as gate, _opened(root / WRITERS) as writers:
         for file in (gate, writers):
             while not _lock_exclusive(file):
                 if time.monotonic() > until:

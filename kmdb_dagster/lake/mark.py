@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.lake.files import disk, whole_file
+from kmdb_dagster.lake.files import atomic_write, translate_os_errors
 
 MARK = "kmdb-folder.json"
 
@@ -24,7 +24,7 @@ def read_mark(root: Path) -> Mark | None:
         PermanentError: the file is damaged.
     """
     path = root / MARK
-    with disk(path):
+    with translate_os_errors(path):
         if not path.exists():
             return None
         content = path.read_bytes()
@@ -40,5 +40,5 @@ def read_mark(root: Path) -> Mark | None:
 
 def write_mark(root: Path, mark: Mark) -> None:
     """Mark a data folder, for this user only."""
-    with whole_file(root / MARK) as temporary:
+    with atomic_write(root / MARK) as temporary:
         temporary.write_text(json.dumps({"folder": mark.folder.hex(), "database": mark.database.hex()}) + "\n")

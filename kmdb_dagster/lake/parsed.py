@@ -17,7 +17,7 @@ import pyarrow as pa
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.columns import Columns, Texts
 from kmdb_dagster.km_export.records import Alias, Blank, Event, PropertySet, Record, Rejected
-from kmdb_dagster.lake.files import RawFile, disk, whole_file
+from kmdb_dagster.lake.files import RawFile, atomic_write, translate_os_errors
 from kmdb_dagster.lake.parquet_file import (
     SCHEMA_VERSION,
     DamagedParquetError,
@@ -71,10 +71,10 @@ COUNTED_AS = {
     "blank": "blank",
     FORGOTTEN: FORGOTTEN,
 }
-"""The kinds, as Tally names them."""
+"""The kinds, as LineCounts names them."""
 
 
-class Tally(NamedTuple):
+class LineCounts(NamedTuple):
     """What became of the lines of a revision. ``properties`` counts values, the others count lines or records."""
 
     lines: int = 0
@@ -86,7 +86,7 @@ class Tally(NamedTuple):
     blank: int = 0
 
 
-Check = Callable[[Path, Tally], None]
+Check = Callable[[Path, LineCounts], None]
 """Looks at a Parquet, which is written but not in its place yet. What it raises keeps it from going there."""
 
 
@@ -102,7 +102,7 @@ def write_parsed(  # noqa: PLR0913 - the last two are for the pipeline alone
     *,
     check: Check | None = None,
     blot: Change = lambda batch: batch,
-) -> Tally:
+) -> LineCounts:
     """Write what the lines of a revision say, as a whole or not at all."""
     origin = {
         "kmdb.schema_version": SCHEMA_VERSION,
@@ -111,13 +111,13 @@ def write_parsed(  # noqa: PLR0913 - the last two are for the pipeline alone
         "kmdb.bytes": str(raw.size),
     }
     counts: Counter[str] = Counter()
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         with parquet_writer(temporary, SCHEMA.with_metadata(origin)) as writer:
             for group in _groups(told, revision):
                 batch = blot(group.batch())
                 counts.update(_counted(batch))
                 writer.write_batch(batch)
-        tally = Tally(**{name: counts[name] for name in Tally._fields})
+        tally = LineCounts(**{name: counts[name] for name in LineCounts._fields})
         if check is not None:
             check(temporary, tally)
     return tally
@@ -135,7 +135,7 @@ class ParsedFile:
         self._damaged = (
             f"The Parquet of revision {revision} is damaged. Materialize parsed_events of revision {revision} again."
         )
-        with disk(path), self._damage_in_words():
+        with translate_os_errors(path), self._damage_in_words():
             self._file = open_parquet(path)
         origin = self._file.schema_arrow.metadata or {}
         version = origin.get(b"kmdb.schema_version", b"none").decode()
@@ -149,7 +149,7 @@ class ParsedFile:
 
     def batches(self, size: int, *, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The records in order, at most ``size`` at a time and not beyond a row group, which is bounded by bytes."""
-        with disk(self._path), self._damage_in_words():
+        with translate_os_errors(self._path), self._damage_in_words():
             for group in range(self._file.num_row_groups):
                 yield from self._file.iter_batches(batch_size=size, row_groups=[group], columns=columns)
 
@@ -269,7 +269,7 @@ def _groups(told: Iterable[Columns | Record], revision: int) -> Iterator[_Group]
 
 
 def _counted(batch: pa.RecordBatch) -> dict[str, int]:
-    """What becomes of the lines of a group, as `Tally` names it."""
+    """What becomes of the lines of a group, as `LineCounts` names it."""
     kinds: Any = batch.column("kind")
     properties: Any = batch.column("properties")
     rows = np.bincount(kinds.indices, minlength=len(KIND_CODES)).tolist()

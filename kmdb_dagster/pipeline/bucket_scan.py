@@ -9,12 +9,12 @@ from kmdb_dagster.source import Bucket, ObjectUnreadableError, plain_etag
 from kmdb_dagster.warehouse.ledger.ledger import Status
 
 STATUS_CSV = "status.csv"
-MOST_STATUS_BYTES = 64 * 1024
-MOST_LOOKS = 1000
+MAX_STATUS_BYTES = 64 * 1024
+MAX_PROBES = 1000
 """In one look ahead: they must fit into a tick of the sensor, for which Dagster allows 60 seconds."""
 
 
-class Sighting(NamedTuple):
+class BucketScan(NamedTuple):
     """What a look at the bucket found. ``etags`` are those of the revisions that were seen, by number."""
 
     etags: dict[int, str]
@@ -24,28 +24,28 @@ class Sighting(NamedTuple):
     """The first number that was looked for."""
 
 
-def look_everywhere(bucket: Bucket, min_revision: int | None) -> Sighting:
+def list_bucket(bucket: Bucket, min_revision: int | None) -> BucketScan:
     """List the whole bucket: a request for each 1,000 objects."""
     lowest = min_revision or 1
     found = {stored.key: stored.etag for stored in bucket.objects()}
     listing = read_listing(found)
     revisions = zip(listing.revisions, listing.keys, strict=True)
     etags = {number: found[key] for number, key in revisions if number >= lowest}
-    return Sighting(etags, listing, _status(bucket), lowest)
+    return BucketScan(etags, listing, _status(bucket), lowest)
 
 
-def look_ahead(bucket: Bucket, last: int, lookahead: int) -> Sighting:
+def probe_ahead(bucket: Bucket, last: int, lookahead: int) -> BucketScan:
     """Ask for the numbers after the last known one, until so many in a row are missing."""
     etags: dict[int, str] = {}
     latest = last
-    for number in range(last + 1, last + 1 + MOST_LOOKS):
+    for number in range(last + 1, last + 1 + MAX_PROBES):
         if number > latest + lookahead:
             break
         etag = _etag(bucket, number)
         if etag is not None:
             etags[number] = etag
             latest = number
-    return Sighting(etags, None, None)
+    return BucketScan(etags, None, None)
 
 
 def _etag(bucket: Bucket, number: int) -> str | None:
@@ -57,9 +57,9 @@ def _etag(bucket: Bucket, number: int) -> str | None:
     return found.etag if found else None
 
 
-def changed(sighting: Sighting, statuses: Mapping[int, Status]) -> list[int]:
+def changed(scan: BucketScan, statuses: Mapping[int, Status]) -> list[int]:
     """Revisions that are in with another content than the bucket has now, or that came late into a gap."""
-    known = ((number, statuses[number], etag) for number, etag in sighting.etags.items() if number in statuses)
+    known = ((number, statuses[number], etag) for number, etag in scan.etags.items() if number in statuses)
     return sorted(number for number, status, etag in known if status.imported and not _same(status.etag, etag))
 
 
@@ -67,15 +67,15 @@ def _same(one: str | None, other: str) -> bool:
     return one is not None and plain_etag(one) == plain_etag(other)
 
 
-def vanished(sighting: Sighting, statuses: Mapping[int, Status]) -> list[int]:
+def missing_from_bucket(scan: BucketScan, statuses: Mapping[int, Status]) -> list[int]:
     """Revisions that are in, and are not in the bucket any more; only a look everywhere can tell."""
-    if sighting.listing is None:
+    if scan.listing is None:
         return []
-    in_it = (number for number, status in statuses.items() if status.etag and number >= sighting.lowest)
-    return sorted(number for number in in_it if number not in sighting.etags)
+    in_it = (number for number, status in statuses.items() if status.etag and number >= scan.lowest)
+    return sorted(number for number in in_it if number not in scan.etags)
 
 
-def untouched(registered: Iterable[int], statuses: Collection[int], under_way: Collection[int]) -> list[int]:
+def never_attempted(registered: Iterable[int], statuses: Collection[int], under_way: Collection[int]) -> list[int]:
     """Revisions that nobody has tried yet and that no run is about to try. Those that failed wait for a person."""
     return sorted(number for number in registered if number not in statuses and number not in under_way)
 
@@ -84,7 +84,7 @@ def _status(bucket: Bucket) -> ExportStatus | None:
     """What ``status.csv`` says. It is a courtesy: what stands in its way does not matter."""
     try:
         found = bucket.find(STATUS_CSV)
-        if found is None or found.size > MOST_STATUS_BYTES:
+        if found is None or found.size > MAX_STATUS_BYTES:
             return None
         return parse_status(b"".join(bucket.read(found)).decode(errors="replace"))
     except KmdbError:

@@ -9,17 +9,17 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.columns import Columns
 from kmdb_dagster.km_export.file_formats import HEAD_BYTES, decompressed, name_of_other_format
 from kmdb_dagster.km_export.records import Record
-from kmdb_dagster.lake import ParsedFile, RawFile, Tally
-from kmdb_dagster.lake.files import disk
+from kmdb_dagster.lake import LineCounts, ParsedFile, RawFile
+from kmdb_dagster.lake.files import translate_os_errors
 from kmdb_dagster.warehouse.schema.tables import MAX_LINE
 
 SMALL = 100
 """Of a file with fewer lines, one line that can be imported is enough: a few bad lines are a large share of it."""
 
-MOST_EXAMPLES = 5
+MAX_EXAMPLES = 5
 
 
-class Guard:
+class RejectionLimit:
     """Refuses a revision with too large a share of rejected lines, and one without a line that can be imported."""
 
     def __init__(self, revision: int, raw: RawFile, max_rejected_share: float) -> None:
@@ -27,7 +27,7 @@ class Guard:
         self._raw = raw
         self._most = max_rejected_share
 
-    def __call__(self, written: Path, tally: Tally) -> None:
+    def __call__(self, written: Path, tally: LineCounts) -> None:
         """Look at a Parquet before it takes its place.
 
         Raises:
@@ -57,7 +57,7 @@ class Guard:
     def _other_format(self) -> str | None:
         if self._raw.path is None:
             return None
-        with disk(self._raw.path), self._raw.path.open("rb") as file:
+        with translate_os_errors(self._raw.path), self._raw.path.open("rb") as file:
             head = next(decompressed(iter(lambda: file.read(HEAD_BYTES), b"")), b"")
         return name_of_other_format(head)
 
@@ -81,4 +81,4 @@ class Guard:
     def _examples(self, written: Path) -> str:
         batches = ParsedFile(written, self._revision).batches(1000, columns=["line", "reason"])
         rejected = (row for batch in batches for row in batch.to_pylist() if row["reason"] is not None)
-        return ", ".join(f"{row['line']} ({row['reason']})" for row in islice(rejected, MOST_EXAMPLES))
+        return ", ".join(f"{row['line']} ({row['reason']})" for row in islice(rejected, MAX_EXAMPLES))

@@ -8,10 +8,10 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.file_formats import decompressed
 from kmdb_dagster.km_export.layout import revision_key
 from kmdb_dagster.km_export.reader import read_columns
-from kmdb_dagster.lake import Blotter, Lake, ParsedFile, RawFile, write_parsed
-from kmdb_dagster.lake.files import disk
+from kmdb_dagster.lake import Lake, ParsedFile, RawFile, Redactor, write_parsed
+from kmdb_dagster.lake.files import translate_os_errors
 from kmdb_dagster.lake.locks import writing
-from kmdb_dagster.pipeline.rejection_limit import Guard
+from kmdb_dagster.pipeline.rejection_limit import RejectionLimit
 from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.source import Bucket, ObjectDamagedError, StoredObject
 from kmdb_dagster.source.folder import CHUNK
@@ -56,12 +56,12 @@ def fetch(pipeline: Pipeline, revision: int) -> Figures:
 def parse(pipeline: Pipeline, revision: int) -> Figures:
     """Read every line of a revision and write them as Parquet, unless too many of them are rejected."""
     raw = _intact_copy(pipeline, revision) or _fetch(pipeline, revision)
-    guard = Guard(revision, raw, pipeline.max_rejected_share)
+    guard = RejectionLimit(revision, raw, pipeline.max_rejected_share)
     # Held until the forgotten identities were read again: an erasure waits for it before it searches the files.
     with writing(pipeline.lake.root):
         while True:
             forgotten = pipeline.warehouse.forgotten()
-            blot = Blotter(forgotten)
+            blot = Redactor(forgotten)
             path, told = pipeline.lake.parsed(revision), guard.numbered(read_columns(decompressed(_chunks(raw))))
             tally = write_parsed(path, revision, raw, told, check=guard, blot=blot)
             pipeline.warehouse.forget_tied(blot.tied, numeric_apart=pipeline.numeric_apart)
@@ -73,7 +73,7 @@ def parse(pipeline: Pipeline, revision: int) -> Figures:
 
 
 @retry_transient
-def tie(pipeline: Pipeline, revision: int) -> Figures:
+def resolve(pipeline: Pipeline, revision: int) -> Figures:
     """Intern a revision's names and identities, and bring the user map up to date with its aliases."""
     tied = _resolve(pipeline, revision)
     return {"aliases": tied.aliases, "identities_moved": tied.changed}
@@ -156,6 +156,6 @@ def _stored(pipeline: Pipeline, revision: int, found: StoredObject) -> RawFile:
 def _chunks(raw: RawFile) -> Iterable[bytes]:
     if raw.path is None:
         return
-    with disk(raw.path), raw.path.open("rb") as file:
+    with translate_os_errors(raw.path), raw.path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk

@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import create_engine, inspect
 
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.erasure.requests import ask_to_forget
+from kmdb_dagster.erasure.requests import request_erasure
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.pipeline import load, parse, tie
+from kmdb_dagster.pipeline import load, parse, resolve
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import confirm_bucket
@@ -112,7 +112,7 @@ def test_each_user_can_do_its_work_and_not_that_of_another(
     refused = terminal.kmdb("partition", DATABASE_URL=rights.as_user("kmdb"), KMDB_MAX_DATE="2015-01-01")
     assert "this user lacks a right: see the grants in docs/how-to/set-up.md" in refused.err
     _look_as_analyst(rights)
-    ask_to_forget(warehouse.engine, [b"0" * 32])
+    request_erasure(warehouse.engine, [b"0" * 32])
     assert run_job(instance, "forget").success
     opened = Warehouse(database_url(rights.as_user("kmdb_admin")))
     flush.flush(opened.engine)
@@ -158,7 +158,7 @@ def test_none_of_the_rights_to_import_is_too_much(
 
 def bring_in(kmdb: Kmdb, revision: int) -> None:
     with kmdb.pipeline() as opened:
-        for step in (parse, tie, load):
+        for step in (parse, resolve, load):
             step(opened, revision)
 
 

@@ -16,7 +16,7 @@ from kmdb_dagster.cli.ui import configure
 from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.defs.assets import RAW
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.pipeline import fetch, load, parse, tie
+from kmdb_dagster.pipeline import fetch, load, parse, resolve
 from kmdb_dagster.sample import sample_revision
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
@@ -59,7 +59,7 @@ def import_plainly(kmdb: Kmdb) -> None:
     """One revision after another, in this process."""
     with kmdb.pipeline() as opened:
         for revision in REVISIONS:
-            for step in (fetch, parse, tie, load):
+            for step in (fetch, parse, resolve, load):
                 step(opened, revision)
 
 

@@ -19,12 +19,12 @@ from sqlalchemy import Engine, text
 
 from kmdb_dagster.digest import digest
 from kmdb_dagster.erasure import tables
-from kmdb_dagster.erasure.erase import Done, forget_people
-from kmdb_dagster.erasure.requests import ask_to_forget
+from kmdb_dagster.erasure.erase import Done, erase_people
+from kmdb_dagster.erasure.requests import request_erasure
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.lake.locks import writing
-from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
+from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, resolve
 from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.data_folders import claim_folder, confirm_folder, remove_folder
@@ -59,7 +59,7 @@ class Forget(NamedTuple):
 
     def __call__(self, warehouse: Warehouse) -> Done:
         """Do it."""
-        return forget_people(warehouse, Lake(self.lake), numeric_apart=False, most_identities=1000)
+        return erase_people(warehouse, Lake(self.lake), numeric_apart=False, most_identities=1000)
 
 
 class Import(NamedTuple):
@@ -83,7 +83,7 @@ class Import(NamedTuple):
             max_rejected_share=1,
             numeric_apart=self.apart,
         )
-        for step in (fetch, parse, tie, load):
+        for step in (fetch, parse, resolve, load):
             for revision in self.revisions:
                 step(pipeline, revision)
 
@@ -110,7 +110,7 @@ class Place:
 
     def forget(self, *names: str) -> Done:
         """Forget people, and whom somebody asked to forget before."""
-        ask_to_forget(self.warehouse.engine, [digest(name) for name in names])
+        request_erasure(self.warehouse.engine, [digest(name) for name in names])
         return Forget(self.lake)(self.warehouse)
 
     def content(self) -> dict[str, Any]:
@@ -252,7 +252,7 @@ def test_killed_at_any_moment_and_run_again_it_comes_to_its_end(
         emptied(warehouse.engine)
         place = Place(warehouse, tmp_path / str(moment), REVISIONS)
         place.bring_in(1, 2, 3)
-        ask_to_forget(warehouse.engine, [digest("x2")])
+        request_erasure(warehouse.engine, [digest("x2")])
         killed_at(database, [Forget(place.lake)], moment)  # type: ignore[list-item]  # a run is what can be called
         assert ledger.unaccounted(warehouse.engine) == []
         Forget(place.lake)(warehouse)
@@ -277,7 +277,7 @@ def test_an_import_at_the_same_time_does_not_bring_anybody_back(
         emptied(warehouse.engine)
         place = Place(warehouse, tmp_path / str(turn), REVISIONS)
         place.bring_in(1, 2)
-        ask_to_forget(warehouse.engine, [digest("bob")])
+        request_erasure(warehouse.engine, [digest("bob")])
         runs: Any = [[place.run((3, 2, 1)), place.run()], [Forget(place.lake)]]
         at_once(team, runs)
         Forget(place.lake)(warehouse)
@@ -287,11 +287,11 @@ def test_an_import_at_the_same_time_does_not_bring_anybody_back(
 def test_a_person_of_very_many_identities_waits_for_a_decision(warehouse: Warehouse, tmp_path: Path) -> None:
     place = Place(warehouse, tmp_path, [[alias("a", f"b{number}") for number in range(5)], [event("came", "carl")]])
     place.bring_in(1, 2)
-    ask_to_forget(warehouse.engine, [digest("a"), digest("carl")])
+    request_erasure(warehouse.engine, [digest("a"), digest("carl")])
     with pytest.raises(PermanentError, match="1 people that are to be forgotten have more than 5 identities"):
-        forget_people(warehouse, Lake(place.lake), numeric_apart=False, most_identities=5)
+        erase_people(warehouse, Lake(place.lake), numeric_apart=False, most_identities=5)
     assert len(people(warehouse.engine)) == 6
-    assert forget_people(warehouse, Lake(place.lake), numeric_apart=False, most_identities=None).identities == 6
+    assert erase_people(warehouse, Lake(place.lake), numeric_apart=False, most_identities=None).identities == 6
     assert people(warehouse.engine) == {}
 
 
@@ -307,7 +307,7 @@ def test_nothing_is_removed_by_ids_that_belong_to_another_person_by_now(warehous
     engine = warehouse.engine
     place = Place(warehouse, tmp_path, [[event("came", "bob"), event("went", "anna")]])
     place.bring_in(1)
-    ask_to_forget(engine, [digest("bob")])
+    request_erasure(engine, [digest("bob")])
     generation = warehouse.generation()
     (bob,) = tables.mark_people(engine, generation, None, FOLDER).people
     exchange_ids(engine, "bob", "anna")
@@ -323,7 +323,7 @@ def test_a_person_stays_out_although_the_server_lost_the_commit_that_said_so(
     engine = warehouse.engine
     place = Place(warehouse, tmp_path, [[event("came", "bob"), alias("bob", "b2")]])
     place.bring_in(1)
-    ask_to_forget(engine, [digest("bob")])
+    request_erasure(engine, [digest("bob")])
     generation = warehouse.generation()
     (bob,) = tables.mark_people(engine, generation, None, FOLDER).people
     change(engine, "DELETE FROM forgotten_identities")
@@ -332,7 +332,7 @@ def test_a_person_stays_out_although_the_server_lost_the_commit_that_said_so(
 
 
 def test_whoever_was_forgotten_since_a_run_looked_is_not_interned(warehouse: Warehouse) -> None:
-    ask_to_forget(warehouse.engine, [digest("bob")])
+    request_erasure(warehouse.engine, [digest("bob")])
     with pytest.raises(TransientError, match="forgotten meanwhile"):
         intern_identities(warehouse.engine, ["bob"])
     assert people(warehouse.engine) == {}

@@ -14,10 +14,10 @@ from kmdb_dagster.erasure.digests import Forgotten
 from kmdb_dagster.erasure.redaction import rewrite
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.reader import read_columns
-from kmdb_dagster.lake import Blotter, ParsedFile, RawFile, write_parsed
+from kmdb_dagster.lake import ParsedFile, RawFile, Redactor, write_parsed
 from kmdb_dagster.lake.parquet_file import CRC_KEY, LAYOUT
 from kmdb_dagster.lake.parsed import SCHEMA
-from kmdb_dagster.pipeline import fetch, load, parse, tie
+from kmdb_dagster.pipeline import fetch, load, parse, resolve
 from kmdb_dagster.sample import sample_bucket
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.warehouse.revisions import content
@@ -98,12 +98,12 @@ def test_what_erasure_rewrites_has_its_checksums_and_is_not_made_of_a_damaged_fi
     path = tmp_path / "57.parquet"
     path.write_bytes(written)
     person = next(str(row["identity"]) for row in rows(path) if row["kind"] == "event")
-    blotter = Blotter(Forgotten(frozenset({digest(person)})))
+    redactor = Redactor(Forgotten(frozenset({digest(person)})))
     path.write_bytes(flipped(written, 8 * 200))
     with pytest.raises(PermanentError, match="is damaged"):
-        rewrite(path, blotter)
+        rewrite(path, redactor)
     path.write_bytes(written)
-    assert rewrite(path, blotter)
+    assert rewrite(path, redactor)
     rewritten = path.read_bytes()
     assert sum(row["kind"] == "forgotten" for row in rows(path)) > 0
     for bit in random.Random(SEED).sample(range(len(rewritten) * 8), FLIPS // 4):
@@ -112,13 +112,13 @@ def test_what_erasure_rewrites_has_its_checksums_and_is_not_made_of_a_damaged_fi
             rows(path)
 
 
-@pytest.mark.parametrize("step", [tie, load])
+@pytest.mark.parametrize("step", [resolve, load])
 def test_a_damaged_parquet_fails_its_revision_and_changes_no_row(
     kmdb: Kmdb, bucket: FolderOfRevisions, step: Callable[..., object]
 ) -> None:
     bucket.put(57, *[event("visited site")] * 3)
     with kmdb.pipeline() as opened:
-        for earlier in (fetch, parse, tie, load):
+        for earlier in (fetch, parse, resolve, load):
             earlier(opened, 57)
         before = content(opened.warehouse.engine)
         path = opened.lake.parsed(57)
@@ -127,7 +127,7 @@ def test_a_damaged_parquet_fails_its_revision_and_changes_no_row(
         with pytest.raises(PermanentError, match=r"Materialize parsed_events of revision 57 again"):
             step(opened, 57)
         assert content(opened.warehouse.engine) == before
-        for later in (parse, tie, load):
+        for later in (parse, resolve, load):
             later(opened, 57)
         assert content(opened.warehouse.engine) == before
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.km_export.records import Alias, Blank, Event, PropertySet, Reason, Record, Rejected, Typed, Value
-from kmdb_dagster.lake import ParsedFile, RawFile, Tally, parsed, write_parsed
+from kmdb_dagster.lake import LineCounts, ParsedFile, RawFile, parsed, write_parsed
 from kmdb_dagster.lake.parquet_file import SCHEMA_VERSION
 from kmdb_dagster.lake.parsed import GROUP_BYTES, GROUP_RECORDS, SCHEMA
 
@@ -74,7 +74,7 @@ def test_a_whole_is_in_the_file(tmp_path: Path) -> None:
         Rejected(3, Reason.INVALID_JSON, b"\xff\x00{"),
         Blank(4),
     ]
-    assert write_parsed(tmp_path / "57.parquet", 57, RAW, records) == Tally(4, 1, 1, 4, 1, 1, 1)
+    assert write_parsed(tmp_path / "57.parquet", 57, RAW, records) == LineCounts(4, 1, 1, 4, 1, 1, 1)
     assert rows(tmp_path / "57.parquet") == [as_row(record) for record in records]
 
 
@@ -100,7 +100,7 @@ def test_a_line_of_two_records_at_the_border_of_a_group_counts_once(
 ) -> None:
     monkeypatch.setattr(parsed, "GROUP_RECORDS", 2)
     records: list[Record] = [event(1), Alias(2, "bob@example.com", "7", 1), event(2), event(3)]
-    assert write_parsed(tmp_path / "57.parquet", 57, RAW, records) == Tally(lines=3, events=3, aliases=1)
+    assert write_parsed(tmp_path / "57.parquet", 57, RAW, records) == LineCounts(lines=3, events=3, aliases=1)
 
 
 def groups(path: Path) -> list[int]:
@@ -157,7 +157,7 @@ def test_records_are_taken_a_group_at_a_time(tmp_path: Path, monkeypatch: pytest
 
 
 def test_an_empty_revision_is_a_file_without_rows(tmp_path: Path) -> None:
-    assert write_parsed(tmp_path / "57.parquet", 57, RawFile(None, None, 0), []) == Tally()
+    assert write_parsed(tmp_path / "57.parquet", 57, RawFile(None, None, 0), []) == LineCounts()
     file = ParsedFile(tmp_path / "57.parquet", 57)
     assert (file.etag, file.size, list(file.batches(10))) == (None, 0, [])
     assert pq.read_table(tmp_path / "57.parquet").schema.names == SCHEMA.names

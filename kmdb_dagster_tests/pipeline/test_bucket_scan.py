@@ -8,12 +8,12 @@ from kmdb_dagster.errors import KmdbError, PermanentError, TransientError
 from kmdb_dagster.km_export.layout import ExportStatus, Listing, revision_key
 from kmdb_dagster.pipeline import bucket_scan
 from kmdb_dagster.pipeline.bucket_scan import (
-    MOST_STATUS_BYTES,
+    MAX_STATUS_BYTES,
     STATUS_CSV,
     changed,
-    look_ahead,
-    look_everywhere,
-    untouched,
+    list_bucket,
+    never_attempted,
+    probe_ahead,
 )
 from kmdb_dagster.source import StoredObject
 from kmdb_dagster.warehouse.ledger.ledger import Status
@@ -54,86 +54,86 @@ def status(revision: int, etag: str | None, *, imported: bool = True, failed: bo
     return revision, Status(revision, etag, imported, failed)
 
 
-def seen(etags: dict[int, str]) -> bucket_scan.Sighting:
-    return bucket_scan.Sighting(etags, None, None)
+def seen(etags: dict[int, str]) -> bucket_scan.BucketScan:
+    return bucket_scan.BucketScan(etags, None, None)
 
 
 def test_everywhere_finds_every_revision_with_its_etag_and_nothing_else() -> None:
     bucket = InMemory(7, 3, 100, **{"hello.txt": b"", "revisions/x": b"", "revisions/007.json": b""})
-    sighting = look_everywhere(bucket, None)
-    assert sighting.etags == {number: f"etag of revisions/{number}.json" for number in (3, 7, 100)}
-    assert sighting.listing == Listing(
+    scan = list_bucket(bucket, None)
+    assert scan.etags == {number: f"etag of revisions/{number}.json" for number in (3, 7, 100)}
+    assert scan.listing == Listing(
         (3, 7, 100),
         ("revisions/007.json", "revisions/x"),
         ("hello.txt",),
         ("revisions/3.json", "revisions/7.json", "revisions/100.json"),
     )
-    assert sighting.listing.gaps == ((4, 6), (8, 99))
+    assert scan.listing.gaps == ((4, 6), (8, 99))
 
 
 def test_everywhere_leaves_out_revisions_before_the_first_wanted_one() -> None:
-    assert set(look_everywhere(InMemory(1, 49, 50, 51), 50).etags) == {50, 51}
+    assert set(list_bucket(InMemory(1, 49, 50, 51), 50).etags) == {50, 51}
 
 
 def test_everywhere_of_an_empty_bucket_is_nothing() -> None:
-    assert look_everywhere(InMemory(), None) == bucket_scan.Sighting({}, Listing(), None)
+    assert list_bucket(InMemory(), None) == bucket_scan.BucketScan({}, Listing(), None)
 
 
 def test_everywhere_reads_the_status() -> None:
-    assert look_everywhere(InMemory(1, **{STATUS_CSV: STATUS}), None).status == ExportStatus(275, 270)
+    assert list_bucket(InMemory(1, **{STATUS_CSV: STATUS}), None).status == ExportStatus(275, 270)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff\xfe\x00", b"no,such\ncolumns,here\n", STATUS + bytes(MOST_STATUS_BYTES)]
+    "content", [b"", b"\xff\xfe\x00", b"no,such\ncolumns,here\n", STATUS + bytes(MAX_STATUS_BYTES)]
 )
 def test_a_status_that_does_not_say_never_fails(content: bytes) -> None:
-    sighting = look_everywhere(InMemory(1, **{STATUS_CSV: content}), None)
-    assert sighting.status is None
-    assert set(sighting.etags) == {1}
+    scan = list_bucket(InMemory(1, **{STATUS_CSV: content}), None)
+    assert scan.status is None
+    assert set(scan.etags) == {1}
 
 
 @pytest.mark.parametrize("failure", [PermanentError("access denied"), TransientError("a lost connection")])
 def test_a_status_that_cannot_be_read_never_fails(failure: KmdbError) -> None:
     bucket = InMemory(1, **{STATUS_CSV: STATUS})
     bucket.failure = failure
-    sighting = look_everywhere(bucket, None)
-    assert sighting.status is None
-    assert set(sighting.etags) == {1}
+    scan = list_bucket(bucket, None)
+    assert scan.status is None
+    assert set(scan.etags) == {1}
 
 
 def test_a_huge_status_is_not_read() -> None:
-    bucket = InMemory(**{STATUS_CSV: bytes(MOST_STATUS_BYTES + 1)})
+    bucket = InMemory(**{STATUS_CSV: bytes(MAX_STATUS_BYTES + 1)})
     bucket.failure = AssertionError("it was read")  # type: ignore[assignment]  # fails the test, unlike our own errors
-    assert look_everywhere(bucket, None).status is None
+    assert list_bucket(bucket, None).status is None
 
 
 @pytest.mark.parametrize("lookahead", [1, 3, 10])
 def test_ahead_stops_after_so_many_misses_in_a_row(lookahead: int) -> None:
     bucket = InMemory(1, 2)
-    assert look_ahead(bucket, 2, lookahead) == seen({})
+    assert probe_ahead(bucket, 2, lookahead) == seen({})
     assert bucket.asked == [revision_key(number) for number in range(3, 3 + lookahead)]
 
 
 def test_ahead_does_not_stop_at_fewer_misses_in_a_row() -> None:
     bucket = InMemory(5, 8, 11)
-    assert set(look_ahead(bucket, 2, 3).etags) == {5, 8, 11}
+    assert set(probe_ahead(bucket, 2, 3).etags) == {5, 8, 11}
     assert bucket.asked[-1] == revision_key(14)
 
 
 def test_ahead_does_not_see_behind_a_gap_as_long_as_the_lookahead() -> None:
-    assert set(look_ahead(InMemory(3, 7), 2, 3).etags) == {3}
+    assert set(probe_ahead(InMemory(3, 7), 2, 3).etags) == {3}
 
 
 def test_ahead_sees_etags_and_does_not_look_back() -> None:
     bucket = InMemory(1, 2, 3)
-    assert look_ahead(bucket, 2, 1).etags == {3: "etag of revisions/3.json"}
+    assert probe_ahead(bucket, 2, 1).etags == {3: "etag of revisions/3.json"}
     assert revision_key(2) not in bucket.asked
 
 
 def test_ahead_ends_even_if_there_is_always_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket_scan, "MOST_LOOKS", 20)
+    monkeypatch.setattr(bucket_scan, "MAX_PROBES", 20)
     bucket = InMemory(*range(1, 100))
-    assert set(look_ahead(bucket, 2, 10).etags) == set(range(3, 23))
+    assert set(probe_ahead(bucket, 2, 10).etags) == set(range(3, 23))
 
 
 def test_a_replaced_file_has_changed_and_others_have_not() -> None:
@@ -148,7 +148,7 @@ def test_a_revision_that_came_late_into_a_gap_has_changed() -> None:
 def test_a_failed_revision_waits_for_a_person_even_if_it_was_never_in() -> None:
     statuses = dict([status(5, None, imported=False, failed=True)])
     assert changed(seen({5: "a"}), statuses) == []
-    assert untouched([5], statuses, set()) == []
+    assert never_attempted([5], statuses, set()) == []
 
 
 def test_a_revision_that_nobody_dealt_with_has_not_changed() -> None:
@@ -160,7 +160,7 @@ def test_a_revision_that_vanished_has_not_changed() -> None:
 
 
 def test_untouched_are_those_that_are_neither_dealt_with_nor_under_way() -> None:
-    assert untouched([9, 1, 2, 3, 4], {1}, {3, 4}) == [2, 9]
+    assert never_attempted([9, 1, 2, 3, 4], {1}, {3, 4}) == [2, 9]
 
 
 def test_an_etag_that_became_weak_or_strong_is_no_change() -> None:

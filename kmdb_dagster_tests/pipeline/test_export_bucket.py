@@ -9,8 +9,8 @@ import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.pipeline import fetch, load, parse, tie
-from kmdb_dagster.pipeline.bucket_scan import look_ahead, look_everywhere
+from kmdb_dagster.pipeline import fetch, load, parse, resolve
+from kmdb_dagster.pipeline.bucket_scan import list_bucket, probe_ahead
 from kmdb_dagster.source import Bucket
 from kmdb_dagster_tests.buckets import event
 from kmdb_dagster_tests.warehouse.revisions import content
@@ -68,9 +68,9 @@ def test_a_listing_and_a_look_ahead_see_the_same_revisions(
     put: Put, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = filled(put, layout, monkeypatch, 1, 2, 4)
-    everywhere = look_everywhere(bucket, None).etags
+    everywhere = list_bucket(bucket, None).etags
     assert list(everywhere) == [1, 2, 4]
-    assert look_ahead(bucket, 0, 10).etags == everywhere
+    assert probe_ahead(bucket, 0, 10).etags == everywhere
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -81,7 +81,7 @@ def test_a_revision_is_imported_from_any_layout(
     monkeypatch.setenv("KMDB_DATA_DIR", str(tmp_path / "lake"))
     filled(put, layout, monkeypatch, 1)
     with Kmdb().pipeline() as opened:
-        for step in (fetch, parse, tie, load):
+        for step in (fetch, parse, resolve, load):
             step(opened, 1)
         assert len(content(opened.warehouse.engine)["events"]) == 1
 
@@ -89,7 +89,7 @@ def test_a_revision_is_imported_from_any_layout(
 def test_other_objects_are_found_under_their_own_key(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = filled(put, "flat", monkeypatch, 1)
     put("status.csv", b"total_revisions,exported_revisions\n5,2\n")
-    status = look_everywhere(bucket, None).status
+    status = list_bucket(bucket, None).status
     assert status is not None
     assert status.to_come == 3
 

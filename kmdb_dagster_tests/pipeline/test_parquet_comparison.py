@@ -6,7 +6,7 @@ import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.pipeline import fetch, load, parse, tie
+from kmdb_dagster.pipeline import fetch, load, parse, resolve
 from kmdb_dagster.pipeline.parquet_comparison import Comparison, compare_with_parquet
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.interning.checks import WrongIds, wrong_ids
@@ -34,7 +34,7 @@ def lake(kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse, tmp_path: 
         for revision in (1, 2, 3):
             if revision < 3:
                 bucket.put(revision, *LINES)
-            for step in (fetch, parse, tie, load):
+            for step in (fetch, parse, resolve, load):
                 step(pipeline, revision)
     return Lake(tmp_path / "lake")
 
@@ -69,7 +69,7 @@ def test_a_sample_is_as_large_as_asked_for_and_meets_every_line_in_time(
     bucket.put(2)
     with kmdb.pipeline() as pipeline:
         for revision in (1, 2):
-            for step in (fetch, parse, tie, load):
+            for step in (fetch, parse, resolve, load):
                 step(pipeline, revision)
     assert compare_with_parquet(warehouse.engine, lake, 25) == Comparison(25, {}, 1, 0)
     change(warehouse.engine, "UPDATE events SET t = t + INTERVAL 1 SECOND WHERE id >> 16 & 3 = 1")

@@ -8,7 +8,7 @@ import pytest
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake, ParsedFile
-from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
+from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, resolve
 from kmdb_dagster.pipeline.rejection_limit import SMALL
 from kmdb_dagster_tests.buckets import FolderOfRevisions, event
 from kmdb_dagster_tests.lakes import empty_lake, parse_into
@@ -112,7 +112,7 @@ def test_a_refused_revision_leaves_the_older_parquet_and_nothing_else(lake: Lake
 
 
 def bring_in(opened: Pipeline, revision: int) -> None:
-    for step in (fetch, parse, tie, load):
+    for step in (fetch, parse, resolve, load):
         step(opened, revision)
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
+from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, resolve
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.maintenance.flush import flush
 from kmdb_dagster_tests.buckets import FolderOfRevisions
@@ -38,7 +38,7 @@ def fill(bucket: FolderOfRevisions, sequence: dict[str, Any]) -> list[int]:
 
 def bring_in(opened: Pipeline, revision: int) -> None:
     """All steps of a revision."""
-    for step in (fetch, parse, tie, load):
+    for step in (fetch, parse, resolve, load):
         step(opened, revision)
 
 
@@ -95,7 +95,7 @@ def test_all_sequences_as_one_export_come_out_the_same_in_any_order(kmdb: Kmdb, 
             bring_in(opened, revision)
         before = content(opened.warehouse.engine)
         # All people first, as a run does it; then the facts, from the last to the first.
-        for steps in ((fetch, parse, tie), (load,)):
+        for steps in ((fetch, parse, resolve), (load,)):
             for revision in range(len(files), 0, -1):
                 for step in steps:
                     step(opened, revision)

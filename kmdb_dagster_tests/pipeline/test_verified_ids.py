@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, tie
+from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, resolve
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.warehouse import Warehouse
@@ -36,7 +36,7 @@ OTHERS = [
     alias("frank", "grace"),
     alias("heidi", "ivan"),
 ]
-STEPS = [(tie, 2), (tie, 3), (load, 2), (tie, 4), (load, 3), (load, 4)]
+STEPS = [(resolve, 2), (resolve, 3), (load, 2), (resolve, 4), (load, 3), (load, 4)]
 """As a run does them: ties are ahead of loads."""
 
 
@@ -51,7 +51,7 @@ def opened(warehouse: Warehouse, lake: Path) -> Pipeline:
 def put(pipeline: Pipeline, lake: Path, revision: int, lines: list[bytes]) -> None:
     """Resolve and load a revision of these lines."""
     parse_lines(lake, revision, lines)
-    tie(pipeline, revision)
+    resolve(pipeline, revision)
     load(pipeline, revision)
 
 
@@ -121,7 +121,7 @@ def test_a_load_resolves_the_file_that_it_loads_where_another_version_of_it_was_
     engine = warehouse.engine
     with kmdb.pipeline() as pipeline:
         bucket.put(1, *V1)
-        for step in (fetch, parse, tie, load):
+        for step in (fetch, parse, resolve, load):
             step(pipeline, 1)
         assert rows(engine, TIED) == [("alice", "bob")]
         bucket.put(1, *V2)
@@ -149,7 +149,7 @@ def test_revisions_that_were_resolved_before_a_flush_are_loaded_after_it(
     with kmdb.pipeline() as pipeline:
         for revision, lines in LINES.items():
             bucket.put(revision, *lines)
-            for step in (fetch, parse, tie):
+            for step in (fetch, parse, resolve):
                 step(pipeline, revision)
         flush(warehouse.engine)
         for revision in LINES:
@@ -157,7 +157,7 @@ def test_revisions_that_were_resolved_before_a_flush_are_loaded_after_it(
         before = content(warehouse.engine)
         flush(warehouse.engine)
         for revision in LINES:
-            for step in (fetch, parse, tie, load):
+            for step in (fetch, parse, resolve, load):
                 step(pipeline, revision)
     assert content(warehouse.engine) == before
     assert one(warehouse.engine, "SELECT COUNT(*) FROM events") == 4
@@ -177,7 +177,7 @@ def test_rows_that_were_deleted_by_hand_are_there_again_after_a_load(
 ) -> None:
     bucket.put(1, *lines)
     with kmdb.pipeline() as pipeline:
-        for step in (fetch, parse, tie, load):
+        for step in (fetch, parse, resolve, load):
             step(pipeline, 1)
         before = content(warehouse.engine)
         change(warehouse.engine, *statements)

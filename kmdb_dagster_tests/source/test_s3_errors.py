@@ -10,7 +10,7 @@ import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import KmdbError, PermanentError, TransientError
-from kmdb_dagster.pipeline.bucket_scan import look_ahead
+from kmdb_dagster.pipeline.bucket_scan import probe_ahead
 from kmdb_dagster.source import Bucket, BucketUnusableError, ObjectUnreadableError
 from kmdb_dagster.source.s3_errors import BUCKET_CODES, OBJECT_CODES, TRANSIENT_CODES
 from kmdb_dagster_tests.source.conftest import SECRET, opened
@@ -114,7 +114,7 @@ def test_denied_access_concerns_the_object_until_more_is_known(bucket: Bucket, s
 def test_a_revision_that_cannot_be_read_does_not_stop_the_look_for_new_ones(bucket: Bucket, s3: FaultyS3) -> None:
     s3.head = Refusal(400, "")
     s3.faults = iter([Refusal(400, "KMS.DisabledException")])
-    assert list(look_ahead(bucket, 0, lookahead=1).etags)[:2] == [1, 2]
+    assert list(probe_ahead(bucket, 0, lookahead=1).etags)[:2] == [1, 2]
 
 
 @pytest.fixture

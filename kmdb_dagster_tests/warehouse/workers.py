@@ -19,7 +19,7 @@ from sqlalchemy import Engine, event
 
 from kmdb_dagster.km_export.reader import read_lines
 from kmdb_dagster.lake import Lake, RawFile, write_parsed
-from kmdb_dagster.pipeline import Pipeline, load, tie
+from kmdb_dagster.pipeline import Pipeline, load, resolve
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.warehouse import Warehouse
@@ -51,7 +51,7 @@ class Run(NamedTuple):
             max_rejected_share=1,
             numeric_apart=self.numeric_apart,
         )
-        for step in (tie, load):
+        for step in (resolve, load):
             for revision in self.revisions:
                 step(pipeline, revision)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kmdb_dagster.lake import Blotter, ParsedFile
+from kmdb_dagster.lake import ParsedFile, Redactor
 from kmdb_dagster.warehouse.connection.warehouse import Warehouse
 from kmdb_dagster.warehouse.identity.aliases import AliasLine, replace_aliases
 from kmdb_dagster.warehouse.interning.interning import intern_identities, intern_keys
@@ -27,7 +27,7 @@ def tie_revision(
 ) -> Tied:
     """Bring the user map up to date with a revision. Doing it again changes nothing."""
     forgotten = warehouse.forgotten()
-    blot = Blotter(forgotten)
+    blot = Redactor(forgotten)
     lines: list[AliasLine] = []
     for batch in map(blot, parsed.batches(batch_size, columns=COLUMNS)):
         _intern(warehouse, batch)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.lake.files import disk
+from kmdb_dagster.lake.files import translate_os_errors
 from kmdb_dagster.warehouse.connection.mysql_errors import NOT_READY, error_number
 from kmdb_dagster.warehouse.connection.server import insert
 from kmdb_dagster.warehouse.loading.leftovers import DUPLICATE_KEY, RowsInTheWayError
@@ -102,7 +102,7 @@ def _bytes_of(strings: Any) -> pa.Buffer:  # noqa: ANN401 - as above
 def _file_of(text: pa.Buffer) -> Iterator[str]:
     """Text as a file, by a path for this process only: it has no name in any folder, and goes with the process."""
     # Outermost: what could not be written is tried again as the file is closed.
-    with disk(Path(tempfile.gettempdir()), "TMPDIR"), tempfile.TemporaryFile() as file:
+    with translate_os_errors(Path(tempfile.gettempdir()), "TMPDIR"), tempfile.TemporaryFile() as file:
         file.write(text)
         file.flush()
         file.seek(0)

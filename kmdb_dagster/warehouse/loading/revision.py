@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.erasure.requests import being_forgotten, read_forgotten
 from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.lake import Blotter, ParsedFile
+from kmdb_dagster.lake import ParsedFile, Redactor
 from kmdb_dagster.warehouse.connection.server import insert, transaction
 from kmdb_dagster.warehouse.identity import user_map
 from kmdb_dagster.warehouse.identity.aliases import count_aliases, read_resolved
@@ -77,7 +77,7 @@ def load_revision(
         connection.execute(text("DELETE FROM rejected_lines WHERE revision = :revision"), {"revision": revision})
         loading = _Loading(connection, revision, read_filters(connection))
         forgotten = read_forgotten(connection)
-        for piece in pieces(map(Blotter(forgotten), parsed.batches(batch_size))):
+        for piece in pieces(map(Redactor(forgotten), parsed.batches(batch_size))):
             loading.load(piece)
         entry = loading.account.entry(parsed)
         ledger.record(connection, revision, entry)

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.digest import digest
-from kmdb_dagster.erasure.erase import forget_people
-from kmdb_dagster.erasure.requests import ask_to_forget
+from kmdb_dagster.erasure.erase import erase_people
+from kmdb_dagster.erasure.requests import request_erasure
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.warehouse import Warehouse
@@ -205,10 +205,10 @@ def test_an_ignored_user_who_is_erased_goes_on_to_tie_nothing_and_is_named_nowhe
     engine = warehouse.engine
     change(engine, "INSERT INTO ignored_users (name) VALUES ('admin@example.com')")
     revisions.put(1, alias("x", "admin@example.com"), event("came", "x"), alias("x", "y"))
-    ask_to_forget(engine, [digest("admin@example.com")])
+    request_erasure(engine, [digest("admin@example.com")])
     lake = Lake(tmp_path / "empty")
     lake.prepare()
-    forget_people(warehouse, lake, numeric_apart=False, most_identities=10)
+    erase_people(warehouse, lake, numeric_apart=False, most_identities=10)
     assert one(engine, "SELECT COUNT(*) FROM ignored_users") == 0
     assert "admin" not in str(rows(engine, "SELECT * FROM map_state"))
     assert not rule_waits(engine, numeric_apart=False)

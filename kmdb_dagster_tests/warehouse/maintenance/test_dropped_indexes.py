@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.digest import digest
-from kmdb_dagster.erasure.erase import forget_people
-from kmdb_dagster.erasure.requests import ask_to_forget
+from kmdb_dagster.erasure.erase import erase_people
+from kmdb_dagster.erasure.requests import request_erasure
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.settings import database_url
@@ -81,10 +81,10 @@ def test_what_was_broken_off_is_finished_by_another_time(database: str) -> None:
 def test_who_is_to_be_forgotten_meanwhile_is_forgotten_once_the_indexes_are_there(
     warehouse: Warehouse, revisions: Revisions, tmp_path: Path
 ) -> None:
-    forget = partial(forget_people, warehouse, Lake(tmp_path / "lake"), numeric_apart=False, most_identities=None)
+    forget = partial(erase_people, warehouse, Lake(tmp_path / "lake"), numeric_apart=False, most_identities=None)
     put(warehouse, revisions)
     indexes.drop(warehouse.engine)
-    ask_to_forget(warehouse.engine, [digest("bob")])
+    request_erasure(warehouse.engine, [digest("bob")])
     with pytest.raises(PermanentError, match=r"run `kmdb index build`.* Then run `kmdb forget --finish`"):
         forget()
     revisions.put(4, event("came", "bob"), event("came", "anna"))
