@@ -17,11 +17,11 @@ from sqlalchemy import MetaData, Table, insert, select, text
 
 from benchmarks.databases import empty, server_of
 from dev.processes import end, find_program, free_port, spawn, wait_until
+from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
 from kmdb_dagster.dagster_ext.backfills import request_range
 from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.dagster_ext.partition_registry import register
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
-from kmdb_dagster.defs.assets import KEYS
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.sensors import new_revisions
 from kmdb_dagster.pipeline.bucket_scan import list_bucket
@@ -81,7 +81,7 @@ def fill_ledger(warehouse: Warehouse, kmdb: Kmdb, done: int) -> None:
 
 def fill_history(instance: dg.DagsterInstance, done: int) -> None:
     """Materialize the first revision through Dagster, and copy its events for the others: 5 ms each by Dagster."""
-    for key in KEYS:
+    for key in REVISION_ASSETS:
         instance.report_runless_asset_event(dg.AssetMaterialization(key, partition="1", metadata={"rows": 1}))
     storage: Any = instance.event_log_storage
     with storage.index_connection() as connection:

@@ -14,8 +14,8 @@ import dagster as dg
 from dev.processes import Process, end, spawn
 from faults.site import Site
 from kmdb_dagster.cli.ui import configure
+from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
 from kmdb_dagster.dagster_ext.run_ranges import UNDER_WAY
-from kmdb_dagster.defs.assets import KEYS
 
 ROOT = Path(__file__).parent.parent
 PER_RUN = 2
@@ -93,7 +93,7 @@ class Dagster:
 
     def recorded(self) -> set[int]:
         """The revisions that are materialized in each of the five assets."""
-        found = [self.instance.get_materialized_partitions(key) for key in KEYS]
+        found = [self.instance.get_materialized_partitions(key) for key in REVISION_ASSETS]
         return set(map(int, set.intersection(*map(set, found))))
 
     def pid_of(self, run: dg.DagsterRun) -> int | None:

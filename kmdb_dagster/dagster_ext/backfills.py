@@ -7,7 +7,8 @@ docs/decisions/0003-typed-ranges.md. `test_backfills` runs one for real.
 
 import time
 import uuid
-from typing import NamedTuple
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph_subset import (  # noqa: TID251 - see above
@@ -15,14 +16,29 @@ from dagster._core.definitions.assets.graph.asset_graph_subset import (  # noqa:
 )
 from dagster._core.execution.backfill import PartitionBackfill  # noqa: TID251 - see above
 
+from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
 from kmdb_dagster.dagster_ext.partition_registry import REVISIONS, register, registered
 from kmdb_dagster.dagster_ext.run_ranges import waiting
-from kmdb_dagster.defs.assets import KEYS
-from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.pipeline.bucket_scan import BucketScan, changed, list_bucket, never_attempted
+from kmdb_dagster.settings import Settings
+from kmdb_dagster.source import Bucket
+from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import check_bucket
 from kmdb_dagster.warehouse.ledger import ledger
+
+
+class Opener(Protocol):
+    """Opens the bucket and the warehouse: the resource `kmdb` (defs/resources.py)."""
+
+    def settings(self) -> Settings:
+        """Read the settings."""
+
+    def bucket(self) -> Bucket:
+        """Open the bucket."""
+
+    def warehouse(self, *, whole_tables: bool = True) -> AbstractContextManager[Warehouse]:
+        """Open the warehouse; statements that read whole tables may take hours."""
 
 
 class Asked(NamedTuple):
@@ -32,7 +48,7 @@ class Asked(NamedTuple):
     revisions: list[int]
 
 
-def request_range(instance: dg.DagsterInstance, kmdb: Kmdb, first: int, last: int) -> Asked:
+def request_range(instance: dg.DagsterInstance, kmdb: Opener, first: int, last: int) -> Asked:
     """Ask Dagster to import the revisions ``first`` to ``last``, whether they are in already or not.
 
     Raises:
@@ -50,7 +66,7 @@ def request_range(instance: dg.DagsterInstance, kmdb: Kmdb, first: int, last: in
     return _add_backfill(instance, list(range(first, last + 1)), f"revisions {first}..{last}")
 
 
-def request_new(instance: dg.DagsterInstance, kmdb: Kmdb) -> Asked:
+def request_new(instance: dg.DagsterInstance, kmdb: Opener) -> Asked:
     """Ask Dagster to import what is neither in nor under way: new, changed and failed revisions."""
     seen = _look(kmdb)
     with kmdb.warehouse(whole_tables=False) as warehouse:
@@ -70,7 +86,7 @@ def outcome_of(instance: dg.DagsterInstance, backfill: str) -> str | None:
     return None if status in {"REQUESTED", "CANCELING", "FAILING"} else str(status)
 
 
-def _look(kmdb: Kmdb) -> BucketScan:
+def _look(kmdb: Opener) -> BucketScan:
     bucket = kmdb.bucket()
     with kmdb.warehouse() as warehouse:
         check_bucket(warehouse.engine, bucket.location)
@@ -85,7 +101,7 @@ def _add_backfill(instance: dg.DagsterInstance, revisions: list[int], title: str
         tags={"kmdb/asked": title.replace(" ", "_")},
         dynamic_partitions_store=instance,
         asset_graph_subset=AssetGraphSubset(  # type: ignore[call-arg]  # its decorator hides the defaults from mypy
-            partitions_subsets_by_asset_key=dict.fromkeys(KEYS, subset)
+            partitions_subsets_by_asset_key=dict.fromkeys(REVISION_ASSETS, subset)
         ),
         title=title,
         description=None,

@@ -4,8 +4,8 @@ import dagster as dg
 
 from kmdb_dagster.alerting import incidents
 from kmdb_dagster.alerting.incidents import Ranges, State, Trouble
+from kmdb_dagster.dagster_ext.history_comparison import RECORDED_RANGES
 from kmdb_dagster.dagster_ext.run_ranges import brings_in, range_of, recorded_by
-from kmdb_dagster.defs.record_loaded import RECORDED
 
 OURS = ("kmdb_dagster.", "dagster.")
 """Errors whose text is made for people."""
@@ -95,7 +95,7 @@ class Ending:
         """The revisions that a run of `record_loaded` recorded."""
         for event in self._events:
             data = event.step_output_data if event.is_successful_output else None
-            told = data.metadata.get(RECORDED) if data else None
+            told = data.metadata.get(RECORDED_RANGES) if data else None
             if told is not None and isinstance(told.value, list):
                 return [[int(str(first)), int(str(last))] for first, last in told.value]
         return []

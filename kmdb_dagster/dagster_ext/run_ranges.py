@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from kmdb_dagster.defs.assets import EVENTS, KEYS, PROPERTIES
+from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PROPERTIES, REVISION_ASSETS
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -36,14 +36,14 @@ def range_of(run: dg.DagsterRun) -> tuple[int, int] | None:
 
 def brings_in(run: dg.DagsterRun) -> bool:
     """Whether the facts of its revisions come in by it. No selection: all assets of its job."""
-    return not run.asset_selection or EVENTS.key in run.asset_selection
+    return not run.asset_selection or EVENTS in run.asset_selection
 
 
 def waiting(instance: dg.DagsterInstance) -> Waiting:
     """What is under way now."""
     runs = instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY))
     # No selection: all assets of its job.
-    ours = [run for run in runs if not run.asset_selection or not run.asset_selection.isdisjoint(KEYS)]
+    ours = [run for run in runs if not run.asset_selection or not run.asset_selection.isdisjoint(REVISION_ASSETS)]
     ranges = [found for run in ours if (found := range_of(run))]
     revisions = {number for first, last in ranges for number in range(first, last + 1)}
     backfills = [backfill for backfill in instance.get_backfills(limit=20) if backfill.status.value == "REQUESTED"]
@@ -54,4 +54,4 @@ def recorded_by(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[int]:
     """The revisions whose facts a run recorded as loaded, whatever became of the run afterwards."""
     logged = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
     events = (entry.dagster_event for entry in logged)
-    return [int(event.partition) for event in events if event and event.partition and event.asset_key == PROPERTIES.key]
+    return [int(event.partition) for event in events if event and event.partition and event.asset_key == PROPERTIES]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import dagster as dg
 
 from kmdb_dagster import pipeline
-from kmdb_dagster.dagster_ext.event_storage import connection_kept
+from kmdb_dagster.dagster_ext import asset_keys
 from kmdb_dagster.dagster_ext.failures import Failed, in_words, raise_for
 from kmdb_dagster.dagster_ext.partition_registry import REVISIONS, revisions_of
 from kmdb_dagster.dagster_ext.run_retries import transient_tags
@@ -41,9 +41,9 @@ BUCKET = dg.AssetSpec(
 )
 
 
-def _spec(name: str, upstream: str, group: str, kinds: set[str], description: str) -> dg.AssetSpec:
+def _spec(key: dg.AssetKey, upstream: dg.AssetKey | str, group: str, kinds: set[str], description: str) -> dg.AssetSpec:
     return dg.AssetSpec(
-        name,
+        key,
         deps=[upstream],
         description=description,
         group_name=group,
@@ -55,39 +55,39 @@ def _spec(name: str, upstream: str, group: str, kinds: set[str], description: st
 
 
 RAW = _spec(
-    "raw_revisions",
+    asset_keys.RAW_REVISIONS,
     "kissmetrics_bucket",
     "lake",
     {"json"},
     "The file of a revision as KM wrote it, pinned by its ETag. A number that KM never wrote is empty and says so.",
 )
 PARSED = _spec(
-    "parsed_events",
-    "raw_revisions",
+    asset_keys.PARSED_EVENTS,
+    asset_keys.RAW_REVISIONS,
     "lake",
     {"parquet"},
     "Every line of a revision as records, one Parquet file: events, property sets, aliases, and what was refused "
     "with the reason.",
 )
 USER_MAP = _spec(
-    "user_map",
-    "parsed_events",
+    asset_keys.USER_MAP,
+    asset_keys.PARSED_EVENTS,
     "warehouse",
     {"mysql"},
     "The dealiased user map: identity → person. A revision's names go to `keys` and `users`, its aliases to "
     "`aliases`; the map is brought up to date with them, and facts follow.",
 )
 EVENTS = _spec(
-    "events",
-    "user_map",
+    asset_keys.EVENTS,
+    asset_keys.USER_MAP,
     "warehouse",
     {"mysql"},
     "What people did, partitioned by time. A revision's rows are replaced as a whole, with its `properties`, its "
     "`rejected_lines` and its row in the ledger `revisions`.",
 )
 PROPERTIES = _spec(
-    "properties",
-    "user_map",
+    asset_keys.PROPERTIES,
+    asset_keys.USER_MAP,
     "warehouse",
     {"mysql"},
     "The values that events and people were given, partitioned by time. Loaded in one transaction with `events`.",
@@ -116,7 +116,6 @@ class Done(NamedTuple):
 LOAD = Stage((EVENTS, PROPERTIES), pipeline.load)
 STAGES = (Stage((RAW,), pipeline.fetch), Stage((PARSED,), pipeline.parse), Stage((USER_MAP,), pipeline.resolve), LOAD)
 SPECS = [spec for stage in STAGES for spec in stage.specs]
-KEYS = [spec.key for spec in SPECS]
 
 
 def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
@@ -132,7 +131,7 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
     )
     def bring_in_revisions(context: dg.AssetExecutionContext, kmdb: Kmdb) -> Iterator[dg.AssetCheckResult]:
         """Bring the revisions of the run in, stage by stage; one that fails does not stop the others."""
-        with _worth_trying_again(context), connection_kept(context.instance), kmdb.pipeline() as opened:
+        with _worth_trying_again(context), kmdb.pipeline() as opened:
             if not context.selected_asset_keys:
                 # The checks alone, which Dagster runs without partitions: they look at all that is in.
                 yield from revision_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, None)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import dagster as dg
 from pydantic import Field
 
+from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
 from kmdb_dagster.dagster_ext.backfills import request_range
 from kmdb_dagster.dagster_ext.failures import plainly
-from kmdb_dagster.defs.assets import KEYS
 from kmdb_dagster.defs.confirmation import Confirmation, require_confirmation
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.table_partitions import DDL_TAGS, drop_partitions, partition_tables
@@ -23,7 +23,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 import_revisions = dg.define_asset_job(
     "import_revisions",
-    selection=dg.AssetSelection.assets(*KEYS),
+    selection=dg.AssetSelection.assets(*REVISION_ASSETS),
     description="Imports the revisions of a run. The sensor `new_revisions` starts it; for a range of your own use "
     "`import_range`.",
 )

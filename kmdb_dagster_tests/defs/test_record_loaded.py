@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
 from kmdb_dagster.dagster_ext.partition_registry import NAME, register
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
-from kmdb_dagster.defs.assets import KEYS
 from kmdb_dagster.defs.record_loaded import unrecorded_revisions
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.warehouse import Warehouse
@@ -60,7 +60,8 @@ def test_after_the_history_was_lost_every_asset_has_every_revision_again(
     assert asks(instance, lost)
     assert run_job(instance, "record_loaded").success
     assert list(instance.get_dynamic_partitions(NAME)) == ["2", "3", "4"]
-    assert [instance.get_materialized_partitions(key) for key in KEYS] == [{"2", "3", "4"}] * len(KEYS)
+    materialized = [instance.get_materialized_partitions(key) for key in REVISION_ASSETS]
+    assert materialized == [{"2", "3", "4"}] * 5
     assert not asks(instance, lost)
 
 
@@ -72,7 +73,7 @@ def test_what_is_recorded_has_the_counts_of_the_ledger_and_says_where_they_are_f
     records = instance.fetch_materializations(dg.AssetRecordsFilter(EVENTS, asset_partitions=["4"]), limit=10).records
     (found,) = [record.asset_materialization for record in records]
     assert found
-    assert found.description == "Recorded from the ledger: the revision was in, and Dagster's history lacked it."
+    assert found.description == "Recorded from the ledger: the revision was imported, and Dagster's history lacked it."
     counts = {name: value.value for name, value in found.metadata.items()}
     assert (counts["lines"], counts["dagster/row_count"], counts["recorded_from"]) == (2, 2, "ledger")
 
@@ -210,7 +211,7 @@ def test_only_what_came_in_since_the_last_look_is_looked_up(
 def test_many_revisions_are_compared_at_once(
     instance: dg.DagsterInstance, lost: Kmdb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kmdb_dagster.defs.record_loaded.MAX_LOOKED_UP", 2)
+    monkeypatch.setattr("kmdb_dagster.dagster_ext.history_comparison.MAX_LOOKED_UP", 2)
     monkeypatch.setattr(instance, "get_latest_storage_id_by_partition", None)
     assert asks(instance, lost)
     run_job(instance, "record_loaded")

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from dev.processes import Process, wait_until
 from kmdb_dagster.cli import main
 from kmdb_dagster.cli.ui import configure
+from kmdb_dagster.dagster_ext.asset_keys import RAW_REVISIONS
 from kmdb_dagster.dagster_ext.instance import open_instance
-from kmdb_dagster.defs.assets import RAW
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.pipeline import fetch, load, parse, resolve
 from kmdb_dagster.sample import sample_revision
@@ -74,7 +74,7 @@ def runs(instance: dg.DagsterInstance, *statuses: dg.DagsterRunStatus) -> Sequen
 
 def first_at_work(instance: dg.DagsterInstance) -> bool:
     """Whether a run has begun with its revisions."""
-    return bool(instance.get_materialized_partitions(RAW.key))
+    return bool(instance.get_materialized_partitions(RAW_REVISIONS))
 
 
 def test_two_workers_of_which_one_is_lost_make_what_one_plain_import_makes(

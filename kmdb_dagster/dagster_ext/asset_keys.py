@@ -1,0 +1,12 @@
+"""Keys of the five assets of a revision, in the order of the import. `defs/assets` describes them."""
+
+import dagster as dg
+
+RAW_REVISIONS = dg.AssetKey("raw_revisions")
+PARSED_EVENTS = dg.AssetKey("parsed_events")
+USER_MAP = dg.AssetKey("user_map")
+EVENTS = dg.AssetKey("events")
+PROPERTIES = dg.AssetKey("properties")
+"""Recorded last: a revision with this materialization has all of them."""
+
+REVISION_ASSETS = (RAW_REVISIONS, PARSED_EVENTS, USER_MAP, EVENTS, PROPERTIES)
