@@ -15,8 +15,8 @@ from dev.servers import REDIS, running
 from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.deploy.composed import composed
-from kmdb_dagster_tests.warehouse.revisions import content
+from testing.compose import composed
+from testing.revisions import content
 
 RUNS = 8
 """Dagster looks every two seconds whether another may start: they must take longer than that."""

@@ -7,7 +7,7 @@ come together and are taken apart again. Facts lie in many time partitions.
 import random
 from collections.abc import Iterator
 
-from kmdb_dagster_tests.buckets import alias, event, property_set
+from testing.buckets import alias, event, property_set
 
 REVISIONS = range(1, 4)
 LINES = 60

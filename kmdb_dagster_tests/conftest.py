@@ -18,8 +18,8 @@ from dev.servers import MARIADB, MYSQL, REDIS, S3, running
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.settings import Settings, database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests import databases
-from kmdb_dagster_tests.buckets import FolderOfRevisions
+from testing import databases
+from testing.buckets import FolderOfRevisions
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 

@@ -8,7 +8,6 @@ import click
 import pytest
 from click.testing import CliRunner
 
-import kmdb_dagster
 from dev.docs_hooks import COMMANDS, INCLUDED, command_reference, site_links
 from kmdb_dagster.cli import main
 from kmdb_dagster.definitions import definitions
@@ -17,20 +16,11 @@ from kmdb_dagster.km_export.records import Reason
 from kmdb_dagster.lake.parquet_file import SCHEMA_VERSION
 from kmdb_dagster.lake.parsed import SCHEMA
 from kmdb_dagster.warehouse.schema.tables import Base
+from testing.documents import ROOT, read, section
 
-ROOT = Path(kmdb_dagster.__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 DATE_AND_STATUS = r"Date: \d{4}-\d\d-\d\d · Status: (?:accepted|superseded by \[(\d{4})\]\(\1-[a-z-]+\.md\))(?:, .*)?"
-
-
-def read(name: str) -> str:
-    return (ROOT / name).read_text()
-
-
-def section(page: str, heading: str) -> str:
-    """Return the text below a heading, up to the next heading of the same level."""
-    return re.split(r"^## ", read(page).split(f"## {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

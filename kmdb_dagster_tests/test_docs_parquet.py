@@ -14,8 +14,8 @@ from kmdb_dagster.km_export.layout import parse_revision
 from kmdb_dagster.km_export.reader import read_lines
 from kmdb_dagster.km_export.records import Event, PropertySet, Record, Rejected, Value
 from kmdb_dagster.sample import sample_bucket
-from kmdb_dagster_tests.buckets import T, alias, event, line, property_set
-from kmdb_dagster_tests.lakes import empty_lake, parse_into
+from testing.buckets import T, alias, event, line, property_set
+from testing.lakes import empty_lake, parse_into
 
 PAGE = (Path(__file__).parent.parent / "docs" / "reference" / "parquet.md").read_text()
 QUERIES = re.findall(r"```sql\n(SELECT.*?)```", PAGE, re.DOTALL)

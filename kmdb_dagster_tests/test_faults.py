@@ -21,8 +21,8 @@ from faults.in_the_files import damaged
 from faults.report import Line
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.schema.tables import Base
-from kmdb_dagster_tests.buckets import alias, event
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change, emptied
+from testing.buckets import alias, event
+from testing.revisions import Revisions, change, emptied
 
 LINES = {1: [event("came", "bob", plan="pro"), alias("bob", "7")], 2: [event("went", "anna"), b"nonsense\n"]}
 

@@ -15,10 +15,10 @@ from kmdb_dagster.km_export.reader import MAX_LINE_BYTES, read_lines
 from kmdb_dagster.km_export.records import Reason, Rejected
 from kmdb_dagster.settings import database_url, load_settings
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.buckets import FolderOfRevisions, T, line
-from kmdb_dagster_tests.cli.terminal import Terminal
-from kmdb_dagster_tests.defs.runs import import_range
-from kmdb_dagster_tests.warehouse.revisions import rows
+from testing.buckets import FolderOfRevisions, T, line
+from testing.revisions import rows
+from testing.runs import import_range
+from testing.terminal import Terminal
 
 HOSTILE = (
     "'; DROP TABLE events; -- ",

@@ -14,9 +14,9 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import database_url, load_settings
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.certificates import Authority
-from kmdb_dagster_tests.databases import empty_database, make_tables
-from kmdb_dagster_tests.warehouse.revisions import one
+from testing.certificates import Authority
+from testing.databases import empty_database, make_tables
+from testing.revisions import one
 
 ELSEWHERE = "127.0.0.2"
 """The servers are reached by this address too, and their certificates are not for it."""

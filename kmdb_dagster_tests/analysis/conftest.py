@@ -12,10 +12,10 @@ from kmdb_dagster.sample import sample_bucket
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
-from kmdb_dagster_tests.buckets import T, alias, event, line, property_set
-from kmdb_dagster_tests.cli.terminal import Terminal
-from kmdb_dagster_tests.databases import empty_database, make_tables
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change
+from testing.buckets import T, alias, event, line, property_set
+from testing.databases import empty_database, make_tables
+from testing.revisions import Revisions, change
+from testing.terminal import Terminal
 
 DAY = 86400
 LONG = "what our visitors told us when we asked them, in the year of "

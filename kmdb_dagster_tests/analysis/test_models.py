@@ -9,8 +9,8 @@ from kmdb_dagster import Alias, Event, Key, Property, User, connect
 from kmdb_dagster.analysis import query
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.buckets import T
-from kmdb_dagster_tests.warehouse.revisions import one, rows
+from testing.buckets import T
+from testing.revisions import one, rows
 
 pytestmark = pytest.mark.usefixtures("connected")
 

@@ -14,9 +14,9 @@ from kmdb_dagster.analysis.views import list_views, view_name
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.analysis.conftest import LONG
-from kmdb_dagster_tests.cli.terminal import Ended, Terminal
-from kmdb_dagster_tests.warehouse.maintenance.test_indexes import explained
-from kmdb_dagster_tests.warehouse.revisions import Revisions, one
+from testing.query_plans import explained
+from testing.revisions import Revisions, one
+from testing.terminal import Ended, Terminal
 
 
 class Tool:

@@ -13,9 +13,9 @@ from sqlalchemy.engine import make_url
 
 from dev.processes import end, find_program, free_port, spawn, tail
 from kmdb_dagster.sample import sample_revision
-from kmdb_dagster_tests.buckets import FolderOfRevisions, line
-from kmdb_dagster_tests.databases import empty_database, make_tables
-from kmdb_dagster_tests.defs.receivers import Hook, serving
+from testing.alert_receivers import Hook, serving
+from testing.buckets import FolderOfRevisions, line
+from testing.databases import empty_database, make_tables
 
 REVISIONS = int(os.environ.get("KMDB_TEST_REVISIONS", "6"))
 BAD = 4

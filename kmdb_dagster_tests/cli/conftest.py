@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kmdb_dagster_tests.buckets import FolderOfRevisions
-from kmdb_dagster_tests.cli.terminal import Terminal
+from testing.buckets import FolderOfRevisions
+from testing.terminal import Terminal
 
 
 @pytest.fixture

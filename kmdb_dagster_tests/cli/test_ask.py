@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from kmdb_dagster_tests.buckets import T, event
-from kmdb_dagster_tests.cli.terminal import Terminal
-from kmdb_dagster_tests.warehouse.revisions import Revisions
+from testing.buckets import T, event
+from testing.revisions import Revisions
+from testing.terminal import Terminal
 
 FUNNEL = ("funnel", "visited site", "signed up", "--within", "1h")
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from kmdb_dagster import __version__
 from kmdb_dagster.cli import main
 from kmdb_dagster.cli.ui import configure
-from kmdb_dagster_tests.cli.terminal import Terminal
+from testing.terminal import Terminal
 
 COMMANDS = [
     "ask",

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
-from kmdb_dagster_tests.cli.terminal import Terminal
+from testing.terminal import Terminal
 
 DATES = {"KMDB_MIN_DATE": "2014-04-01", "KMDB_MAX_DATE": "2014-06-01"}
 

@@ -4,8 +4,8 @@ import gzip
 import json
 from pathlib import Path
 
-from kmdb_dagster_tests.buckets import alias, event, property_set
-from kmdb_dagster_tests.cli.terminal import Terminal
+from testing.buckets import alias, event, property_set
+from testing.terminal import Terminal
 
 REVISION = b"".join(
     [

@@ -9,10 +9,10 @@ import pytest
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.digest import digest
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event
-from kmdb_dagster_tests.cli.terminal import Terminal
-from kmdb_dagster_tests.defs.runs import import_range, run_job
-from kmdb_dagster_tests.warehouse.revisions import people
+from testing.buckets import FolderOfRevisions, alias, event
+from testing.revisions import people
+from testing.runs import import_range, run_job
+from testing.terminal import Terminal
 
 CASES = Path(__file__).parent.parent / "cases"
 

@@ -13,10 +13,10 @@ from kmdb_dagster.dagster_ext.cursors import EDITED, AlertCursor, Cursor, Import
 from kmdb_dagster.dagster_ext.sensor_state import standing_still
 from kmdb_dagster.defs.alerts import alerts
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster_tests.buckets import FolderOfRevisions, event
-from kmdb_dagster_tests.defs.receivers import Hook, serving
-from kmdb_dagster_tests.defs.runs import leave_a_run
-from kmdb_dagster_tests.defs.watching import Watch, range_of
+from testing.alert_receivers import Hook, serving
+from testing.buckets import FolderOfRevisions, event
+from testing.runs import leave_a_run
+from testing.sensor_ticks import Watch, range_of
 
 YEARS = 4e8
 TROUBLE = Trouble("realias", "failed", "why", "http://here", 0, [])._asdict()

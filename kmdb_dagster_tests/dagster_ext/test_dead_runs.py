@@ -13,8 +13,8 @@ from dev.processes import wait_until
 from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.sample import sample_revision
-from kmdb_dagster_tests.buckets import FolderOfRevisions
-from kmdb_dagster_tests.defs.daemons import make_home, running_daemon
+from testing.buckets import FolderOfRevisions
+from testing.daemons import make_home, running_daemon
 
 pytestmark = pytest.mark.xdist_group("daemon")
 

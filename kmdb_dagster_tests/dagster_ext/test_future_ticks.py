@@ -22,8 +22,8 @@ from kmdb_dagster.dagster_ext.future_ticks import sensors_ahead
 from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.defs.daemons import make_home, running_daemon
-from kmdb_dagster_tests.warehouse.revisions import change
+from testing.daemons import make_home, running_daemon
+from testing.revisions import change
 
 pytestmark = pytest.mark.xdist_group("daemon")
 

@@ -18,9 +18,9 @@ from kmdb_dagster.dagster_ext import history_storage
 from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.pipeline import Figures, Pipeline, parse
-from kmdb_dagster_tests.buckets import FolderOfRevisions, event
-from kmdb_dagster_tests.defs.runs import import_range
-from kmdb_dagster_tests.defs.test_instance_files import MYSQL, SQLITE
+from testing.buckets import FolderOfRevisions, event
+from testing.instance_files import MYSQL, SQLITE
+from testing.runs import import_range
 
 EVENTS = dg.AssetKey("events")
 SECONDS_AWAY = 4.0

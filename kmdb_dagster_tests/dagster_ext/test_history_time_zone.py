@@ -14,8 +14,8 @@ from dev.servers import MARIADB, Server, running
 from kmdb_dagster.dagster_ext.history_storage import SESSION_OPTIONS as DEFAULTS
 from kmdb_dagster.dagster_ext.history_storage import with_session_options
 from kmdb_dagster.dagster_ext.instance import open_instance
-from kmdb_dagster_tests.databases import empty_database
-from kmdb_dagster_tests.defs.test_instance_files import CHECKOUT, MYSQL
+from testing.databases import empty_database
+from testing.instance_files import CHECKOUT, MYSQL
 
 SHIPPED = ["compose.yaml", "docs/how-to/set-up.md", "deploy/mysql/dagster.yaml", "deploy/celery/dagster.yaml"]
 CLOCKS_CHANGE = datetime(2026, 3, 29, 2, 30, tzinfo=UTC)

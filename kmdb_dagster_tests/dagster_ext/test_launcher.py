@@ -14,7 +14,7 @@ from dagster._core.events import EngineEventData  # noqa: TID251 - what a run wr
 
 from kmdb_dagster.dagster_ext import run_process
 from kmdb_dagster.dagster_ext.launcher import PROCESS_TAG, RunLauncher
-from kmdb_dagster_tests.defs.runs import leave_a_run
+from testing.runs import leave_a_run
 
 CODE_SERVER = ".dagster/grpc_info"
 """The tag in which Dagster notes it."""

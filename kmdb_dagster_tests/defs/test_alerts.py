@@ -1,9 +1,7 @@
 """What goes wrong is told, to real receivers: once when it begins, once when it is over."""
 
-import time
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -11,14 +9,15 @@ import pytest
 from kmdb_dagster.alerting.channels import ATTEMPTS, send
 from kmdb_dagster.alerting.incidents import QUIET_SECONDS, Message
 from kmdb_dagster.dagster_ext.sensor_state import standing_still
-from kmdb_dagster.defs.alerts import AWAKE_SECONDS, alerts
+from kmdb_dagster.defs.alerts import AWAKE_SECONDS
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.buckets import FolderOfRevisions, event
-from kmdb_dagster_tests.defs.receivers import Hook, Mailbox, serving
-from kmdb_dagster_tests.defs.runs import failure_of, import_range, leave_a_run, run_job
-from kmdb_dagster_tests.warehouse.revisions import change
+from testing.alert_receivers import Hook, Mailbox, serving
+from testing.buckets import FolderOfRevisions, event
+from testing.revisions import change
+from testing.runs import failure_of, import_range, leave_a_run, run_job
+from testing.sensor_ticks import AlertTicks
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -39,38 +38,16 @@ def mailbox() -> Iterator[Mailbox]:
         yield server
 
 
-class Teller:
-    """Evaluates the sensor as the daemon does, cursor and all."""
-
-    def __init__(self, instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.instance, self._kmdb, self._patch = instance, kmdb, monkeypatch
-        self._cursor: str | None = None
-        self.later = 0.0
-        monkeypatch.setattr("kmdb_dagster.defs.alerts.time", SimpleNamespace(time=self._now))
-        self.tick()
-
-    def _now(self) -> float:
-        return time.time() + self.later
-
-    def tick(self, *urls: str) -> str:
-        """What it says. Nobody is told if no URLs are given."""
-        self._patch.setenv("KMDB_ALERT_URLS", " ".join(urls))
-        context = dg.build_sensor_context(
-            instance=self.instance, cursor=self._cursor, resources={"kmdb": self._kmdb}, sensor_name="alerts"
-        )
-        found: Any = alerts(context)
-        self._cursor = found.cursor
-        return str(found.skip_reason.skip_message)
-
-
 @pytest.fixture
-def teller(instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> Teller:
+def teller(instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> AlertTicks:
     """The sensor, from before anything happened."""
-    return Teller(instance, kmdb, monkeypatch)
+    return AlertTicks(instance, kmdb, monkeypatch)
 
 
 @pytest.fixture
-def failed(teller: Teller, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse) -> dg.ExecuteInProcessResult:
+def failed(
+    teller: AlertTicks, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
+) -> dg.ExecuteInProcessResult:
     """A run over 1..2 in which 2 failed: it was imported before, and its file is gone."""
     bucket.put(1, event("visited site"))
     change(warehouse.engine, "INSERT INTO revisions (revision, etag, imported_at) VALUES (2, 'e', '2014-01-01')")
@@ -78,7 +55,7 @@ def failed(teller: Teller, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: War
 
 
 def test_a_failed_import_is_told_once_with_its_revisions_its_reason_and_a_link(
-    teller: Teller,
+    teller: AlertTicks,
     failed: dg.ExecuteInProcessResult,
     hook: Hook,
     mailbox: Mailbox,
@@ -105,7 +82,7 @@ def test_a_failed_import_is_told_once_with_its_revisions_its_reason_and_a_link(
 
 
 def test_many_runs_that_fail_of_one_cause_are_one_message_and_a_sum_an_hour_later_until_all_is_in(
-    teller: Teller, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse, hook: Hook
+    teller: AlertTicks, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse, hook: Hook
 ) -> None:
     for number in range(1, 7):
         change(warehouse.engine, f"INSERT INTO revisions (revision, etag, imported_at) VALUES ({number}, 'e', NOW())")  # noqa: S608 - a number
@@ -132,7 +109,7 @@ def test_many_runs_that_fail_of_one_cause_are_one_message_and_a_sum_an_hour_late
 
 
 def test_another_job_is_told_by_its_name_and_recovers_with_its_next_run(
-    teller: Teller, hook: Hook, database: str, monkeypatch: pytest.MonkeyPatch
+    teller: AlertTicks, hook: Hook, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DATABASE_URL")
     run_job(teller.instance, "realias")
@@ -147,7 +124,7 @@ def test_another_job_is_told_by_its_name_and_recovers_with_its_next_run(
 
 
 def test_a_check_is_told_by_its_severity_when_it_fails_and_when_it_passes_again(
-    teller: Teller, hook: Hook, monkeypatch: pytest.MonkeyPatch
+    teller: AlertTicks, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for hours in ("48", "48", "0"):
         monkeypatch.setenv("KMDB_FRESH_HOURS", hours)
@@ -167,7 +144,9 @@ def test_a_check_is_told_by_its_severity_when_it_fails_and_when_it_passes_again(
         (KeyError("bob@example.com"), "realias failed\nA defect of kmdb_dagster: KeyError at test_alerts.py:"),
     ],
 )
-def test_what_lies_beneath_our_own_words_goes_nowhere(error: Exception, words: str, teller: Teller, hook: Hook) -> None:
+def test_what_lies_beneath_our_own_words_goes_nowhere(
+    error: Exception, words: str, teller: AlertTicks, hook: Hook
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise error from OSError("bob@example.com")
 
@@ -182,14 +161,14 @@ def test_what_lies_beneath_our_own_words_goes_nowhere(error: Exception, words: s
 
 
 def test_a_run_that_will_be_tried_again_is_not_told(
-    teller: Teller, failed: dg.ExecuteInProcessResult, hook: Hook
+    teller: AlertTicks, failed: dg.ExecuteInProcessResult, hook: Hook
 ) -> None:
     teller.instance.add_run_tags(failed.run_id, {"dagster/will_retry": "true"})
     assert teller.tick(hook.url) == "All is well."
     assert hook.taken == []
 
 
-def test_a_run_that_ended_without_a_word_is_told_too(teller: Teller, hook: Hook) -> None:
+def test_a_run_that_ended_without_a_word_is_told_too(teller: AlertTicks, hook: Hook) -> None:
     leave_a_run(teller.instance, dg.DagsterRunStatus.STARTED, {"dagster/partition": "7"})
     (run,) = teller.instance.get_runs()
     teller.instance.report_run_failed(run, "Its process is gone.")
@@ -199,14 +178,14 @@ def test_a_run_that_ended_without_a_word_is_told_too(teller: Teller, hook: Hook)
 
 @pytest.mark.usefixtures("failed")
 def test_without_a_receiver_it_says_which_setting_names_one_and_what_is_past_stays_untold(
-    teller: Teller, hook: Hook
+    teller: AlertTicks, hook: Hook
 ) -> None:
     assert teller.tick() == "KMDB_ALERT_URLS is not set."
     assert teller.tick(hook.url) == "All is well."
 
 
 @pytest.mark.usefixtures("failed")
-def test_a_receiver_that_refuses_is_tried_again_and_the_next_tick_too(teller: Teller, hook: Hook) -> None:
+def test_a_receiver_that_refuses_is_tried_again_and_the_next_tick_too(teller: AlertTicks, hook: Hook) -> None:
     hook.refusals = 2 * ATTEMPTS - 1
     with pytest.raises(PermanentError, match=r"^No alert channel \(KMDB_ALERT_URLS\) took a message"):
         teller.tick(hook.url)
@@ -217,7 +196,7 @@ def test_a_receiver_that_refuses_is_tried_again_and_the_next_tick_too(teller: Te
 @pytest.mark.usefixtures("failed")
 @pytest.mark.parametrize("wrong", ["json://user:hushhush@127.0.0.1:1/hook", "nosuchservice://hushhush"])
 def test_a_receiver_that_never_takes_it_keeps_it_from_no_other_and_its_secret_is_not_told(
-    wrong: str, teller: Teller, hook: Hook, caplog: pytest.LogCaptureFixture
+    wrong: str, teller: AlertTicks, hook: Hook, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = teller.tick(wrong, hook.url)
     assert words.endswith("failed. 1 of 2 alert channels (KMDB_ALERT_URLS) took no message.")
@@ -280,7 +259,7 @@ def test_an_import_that_stands_still_is_seen_and_the_reason_said(ticking: Tickin
 
 
 def test_objects_that_are_not_read_are_told_once_and_when_it_is_over(
-    teller: Teller, hook: Hook, monkeypatch: pytest.MonkeyPatch
+    teller: AlertTicks, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teller.later = 2 * AWAKE_SECONDS
     for cursor in ("{}", '{"unread": "2 objects were seen and are not read: a, b."}', '{"unread": ""}'):
@@ -296,7 +275,7 @@ def test_objects_that_are_not_read_are_told_once_and_when_it_is_over(
     assert "2 objects were seen and are not read: a, b." in hook.taken[0]["message"]
 
 
-def test_a_daemon_that_was_away_is_given_time(teller: Teller, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_that_was_away_is_given_time(teller: AlertTicks, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
     still = Ticking('{"left": 7, "moved_at": 10}', (50, "SKIPPED", None))
     for name in ("all_instigator_state", "get_ticks"):
         monkeypatch.setattr(teller.instance, name, getattr(still, name))

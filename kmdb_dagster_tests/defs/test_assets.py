@@ -14,9 +14,9 @@ from kmdb_dagster.sample import sample_bucket
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.loading.revision import load_revision
-from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event, line
-from kmdb_dagster_tests.defs.runs import failure_of, import_range
-from kmdb_dagster_tests.warehouse.revisions import wait_until
+from testing.buckets import FolderOfRevisions, alias, event, line
+from testing.revisions import wait_until
+from testing.runs import failure_of, import_range
 
 FIVE = ("raw_revisions", "parsed_events", "user_map", "events", "properties")
 CHECK = dg.AssetCheckKey(dg.AssetKey("events"), "lines_accounted_for")

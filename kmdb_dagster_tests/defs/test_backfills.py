@@ -26,9 +26,9 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import Settings, database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.schema.migrations import migrate
-from kmdb_dagster_tests.buckets import FolderOfRevisions, event
-from kmdb_dagster_tests.defs.conftest import another_database
-from kmdb_dagster_tests.defs.receivers import Hook, serving
+from testing.alert_receivers import Hook, serving
+from testing.buckets import FolderOfRevisions, event
+from testing.databases import named_database
 
 pytestmark = pytest.mark.xdist_group("daemon")  # one daemon is enough for all of them
 
@@ -60,7 +60,7 @@ def _environment(server_url: str, tmp_path_factory: pytest.TempPathFactory, hook
     bucket = FolderOfRevisions(folder / "bucket")
     for number in (1, 3, 4):
         bucket.put(number, event("visited site"))
-    with another_database(server_url, f"kmdb_test_daemon_{os.getpid()}") as url, pytest.MonkeyPatch.context() as patch:
+    with named_database(server_url, f"kmdb_test_daemon_{os.getpid()}") as url, pytest.MonkeyPatch.context() as patch:
         for field in Settings.model_fields.values():
             patch.delenv(str(field.alias), raising=False)
         patch.setenv("DATABASE_URL", url)

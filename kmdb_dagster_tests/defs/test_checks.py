@@ -7,9 +7,9 @@ from kmdb_dagster.dagster_ext.partition_registry import register
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
-from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event
-from kmdb_dagster_tests.defs.runs import import_range, run_job
-from kmdb_dagster_tests.warehouse.revisions import change, content, one
+from testing.buckets import FolderOfRevisions, alias, event
+from testing.revisions import change, content, one
+from testing.runs import import_range, run_job
 
 ALL = (
     "lines_accounted_for",

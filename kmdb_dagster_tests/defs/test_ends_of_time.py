@@ -10,9 +10,9 @@ from kmdb_dagster.analysis.views import create_event_view, create_people_view
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.maintenance.retention import apply_drop, read_drop
-from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event, property_set
-from kmdb_dagster_tests.defs.runs import failure_of, import_range, run_job
-from kmdb_dagster_tests.warehouse.revisions import misplaced, one, people, rows
+from testing.buckets import FolderOfRevisions, T, alias, event, property_set
+from testing.revisions import misplaced, one, people, rows
+from testing.runs import failure_of, import_range, run_job
 
 EARLIEST, LATEST = 1, 253402300799
 PARTITIONS = {"KMDB_MIN_DATE": "2014-04-01", "KMDB_MAX_DATE": "2014-05-01"}

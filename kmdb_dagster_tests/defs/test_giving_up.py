@@ -13,9 +13,9 @@ from kmdb_dagster.errors import KmdbError, PermanentError, TransientError
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.source import BucketUnusableError, FolderBucket, ObjectUnreadableError, StoredObject
 from kmdb_dagster.warehouse.ledger import ledger
-from kmdb_dagster_tests.buckets import FolderOfRevisions, event
-from kmdb_dagster_tests.defs.runs import failure_of, import_range
-from kmdb_dagster_tests.defs.watching import Watch
+from testing.buckets import FolderOfRevisions, event
+from testing.runs import failure_of, import_range
+from testing.sensor_ticks import Watch
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 

@@ -3,8 +3,8 @@ from sqlalchemy import text
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event, property_set
-from kmdb_dagster_tests.defs.runs import import_range
+from testing.buckets import FolderOfRevisions, T, alias, event, property_set
+from testing.runs import import_range
 
 
 def test_a_range_of_revisions_is_in_mysql_after_a_run(

@@ -8,19 +8,14 @@ import dagster as dg
 import pytest
 import yaml  # type: ignore[import-untyped]  # its types are a package of their own, for one call here
 
-import kmdb_dagster
 from kmdb_dagster.dagster_ext.instance import open_instance, require_daemon
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError, SettingsError
 from kmdb_dagster.settings import database_url
-from kmdb_dagster_tests.buckets import FolderOfRevisions, event
-from kmdb_dagster_tests.defs.conftest import another_database
-from kmdb_dagster_tests.defs.runs import import_range
-
-CHECKOUT = Path(kmdb_dagster.__file__).parent.parent
-SQLITE = CHECKOUT / "dagster.yaml"
-MYSQL = CHECKOUT / "deploy" / "mysql" / "dagster.yaml"
-CELERY = CHECKOUT / "deploy" / "celery" / "dagster.yaml"
+from testing.buckets import FolderOfRevisions, event
+from testing.databases import named_database
+from testing.instance_files import CELERY, MYSQL, SQLITE
+from testing.runs import import_range
 
 
 def test_the_two_files_are_the_same_but_for_their_storage() -> None:
@@ -60,7 +55,7 @@ def test_an_import_runs_with_the_history_on_mysql(
     home.mkdir()
     shutil.copy(MYSQL, home)
     bucket.put(1, event("visited site"))
-    with another_database(server_url, f"kmdb_test_dagster_{os.getpid()}") as url:
+    with named_database(server_url, f"kmdb_test_dagster_{os.getpid()}") as url:
         full = database_url(url).render_as_string(hide_password=False)
         monkeypatch.setenv("DAGSTER_MYSQL_URL", full)
         monkeypatch.setenv("DAGSTER_HOME", str(home))

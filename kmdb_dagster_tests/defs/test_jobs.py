@@ -16,8 +16,8 @@ from kmdb_dagster.defs.schedules import cover_the_future
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.maintenance.time_partitions import read_partitions
-from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event
-from kmdb_dagster_tests.defs.runs import failure_of, import_range, leave_a_run, run_job
+from testing.buckets import FolderOfRevisions, T, alias, event
+from testing.runs import failure_of, import_range, leave_a_run, run_job
 
 FIVE = ("raw_revisions", "parsed_events", "user_map", "events", "properties")
 

@@ -11,11 +11,11 @@ from kmdb_dagster.dagster_ext.partition_registry import registered
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.buckets import FolderOfRevisions, event
-from kmdb_dagster_tests.cli.terminal import Terminal
-from kmdb_dagster_tests.defs.runs import failure_of, import_range
-from kmdb_dagster_tests.defs.watching import Watch
-from kmdb_dagster_tests.warehouse.revisions import content, rows
+from testing.buckets import FolderOfRevisions, event
+from testing.revisions import content, rows
+from testing.runs import failure_of, import_range
+from testing.sensor_ticks import Watch
+from testing.terminal import Terminal
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from kmdb_dagster.cli import ui
 from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event, line
-from kmdb_dagster_tests.defs.receivers import Hook, serving
-from kmdb_dagster_tests.warehouse.revisions import change, one, rows
+from testing.alert_receivers import Hook, serving
+from testing.buckets import FolderOfRevisions, T, alias, event, line
+from testing.revisions import change, one, rows
 
 pytestmark = pytest.mark.xdist_group("daemon")  # slow enough for one at a time
 

@@ -8,9 +8,9 @@ import pytest
 from kmdb_dagster.definitions import definitions
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import SettingsError
-from kmdb_dagster_tests.buckets import T, event
-from kmdb_dagster_tests.defs.runs import failure_of, run_job
-from kmdb_dagster_tests.warehouse.revisions import Revisions
+from testing.buckets import T, event
+from testing.revisions import Revisions
+from testing.runs import failure_of, run_job
 
 FUNNEL = 'funnel "visited site" "signed up" --within 1h'
 

@@ -15,11 +15,11 @@ from kmdb_dagster.defs.record_loaded import unrecorded_revisions
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
-from kmdb_dagster_tests.buckets import FolderOfRevisions, event
-from kmdb_dagster_tests.defs.receivers import Hook, serving
-from kmdb_dagster_tests.defs.runs import import_range, leave_a_run, run_job
-from kmdb_dagster_tests.defs.test_alerts import Teller
-from kmdb_dagster_tests.warehouse.revisions import change
+from testing.alert_receivers import Hook, serving
+from testing.buckets import FolderOfRevisions, event
+from testing.revisions import change
+from testing.runs import import_range, leave_a_run, run_job
+from testing.sensor_ticks import AlertTicks
 
 EVENTS = dg.AssetKey("events")
 
@@ -144,7 +144,7 @@ def test_the_alert_of_a_run_that_was_killed_before_it_recorded_its_last_revision
 ) -> None:
     fill(bucket, [1, 2, 3])
     hook = Hook()
-    teller = Teller(instance, kmdb, monkeypatch)
+    teller = AlertTicks(instance, kmdb, monkeypatch)
     register(instance, warehouse, 1, 3)
     with serving(hook):
         leave_a_run(instance, dg.DagsterRunStatus.STARTED, {RANGE_START: "1", RANGE_END: "3"})

@@ -22,12 +22,12 @@ from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import confirm_bucket
 from kmdb_dagster.warehouse.ledger import status
 from kmdb_dagster.warehouse.maintenance import flush
-from kmdb_dagster_tests import databases
-from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event
-from kmdb_dagster_tests.cli.terminal import Terminal
-from kmdb_dagster_tests.defs.runs import failure_of, import_range, run_job
-from kmdb_dagster_tests.test_docs import section
-from kmdb_dagster_tests.warehouse.revisions import one, rows
+from testing import databases
+from testing.buckets import FolderOfRevisions, alias, event
+from testing.documents import section
+from testing.revisions import one, rows
+from testing.runs import failure_of, import_range, run_job
+from testing.terminal import Terminal
 
 USERS = ("kmdb_admin", "kmdb_analyst", "kmdb")
 PASSWORD = "'%40\"%25"  # noqa: S105 - opens nothing; it is '@"% in a URL

@@ -17,9 +17,9 @@ from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.maintenance.flush import flush
-from kmdb_dagster_tests.buckets import FolderOfRevisions, event
-from kmdb_dagster_tests.defs.runs import leave_a_run
-from kmdb_dagster_tests.defs.watching import CountingBucket, HugeBucket, Watch, range_of
+from testing.buckets import FolderOfRevisions, event
+from testing.runs import leave_a_run
+from testing.sensor_ticks import CountingBucket, HugeBucket, Watch, range_of
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from kmdb_dagster.settings import Settings
-from kmdb_dagster_tests.deploy.composed import COMPOSE, OURS, PROGRAMS, ROOT, SERVICES
+from testing.compose import COMPOSE, OURS, PROGRAMS, ROOT, SERVICES
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 IGNORED_BUT = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]

@@ -20,10 +20,10 @@ from kmdb_dagster.pipeline import fetch, load, parse, resolve
 from kmdb_dagster.sample import sample_revision
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.buckets import FolderOfRevisions
-from kmdb_dagster_tests.databases import empty_database
-from kmdb_dagster_tests.deploy.composed import Composed, composed
-from kmdb_dagster_tests.warehouse.revisions import content, misplaced
+from testing.buckets import FolderOfRevisions
+from testing.compose import Composed, composed
+from testing.databases import empty_database
+from testing.revisions import content, misplaced
 
 REVISIONS = range(1, 13)
 PATIENCE = 120.0

@@ -30,10 +30,10 @@ from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.data_folders import claim_folder, confirm_folder, remove_folder
 from kmdb_dagster.warehouse.interning.interning import intern_identities
 from kmdb_dagster.warehouse.ledger import ledger
-from kmdb_dagster_tests.buckets import FolderOfRevisions, T, alias, event, line, property_set
-from kmdb_dagster_tests.databases import new_warehouse
-from kmdb_dagster_tests.warehouse.revisions import change, content, emptied, misplaced, one, people, rows
-from kmdb_dagster_tests.warehouse.workers import Worker, at_once, count_moments, killed_at, workers
+from testing.buckets import FolderOfRevisions, T, alias, event, line, property_set
+from testing.databases import new_warehouse
+from testing.revisions import change, content, emptied, misplaced, one, people, rows
+from testing.workers import Worker, at_once, count_moments, killed_at, workers
 
 FOLDER = b"a data folder's "
 NAMES = ("bob", "bób", "7", "007", "anna", "carl")

@@ -12,7 +12,7 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.file_formats import CHUNK, decompressed, name_of_other_format
 from kmdb_dagster.km_export.reader import read_lines
 from kmdb_dagster.sample import sample_bucket
-from kmdb_dagster_tests.buckets import event
+from testing.buckets import event
 
 LINES = dict(sample_bucket(1, 200, seed=3))["revisions/1.json"]
 

@@ -19,8 +19,8 @@ from kmdb_dagster.lake.parquet_file import CRC_KEY, LAYOUT
 from kmdb_dagster.lake.parsed import SCHEMA
 from kmdb_dagster.pipeline import fetch, load, parse, resolve
 from kmdb_dagster.sample import sample_bucket
-from kmdb_dagster_tests.buckets import FolderOfRevisions, event
-from kmdb_dagster_tests.warehouse.revisions import content
+from testing.buckets import FolderOfRevisions, event
+from testing.revisions import content
 
 FLIPS = 400
 SEED = 20261128

@@ -12,8 +12,8 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.pipeline import fetch, load, parse, resolve
 from kmdb_dagster.pipeline.bucket_scan import list_bucket, probe_ahead
 from kmdb_dagster.source import Bucket
-from kmdb_dagster_tests.buckets import event
-from kmdb_dagster_tests.warehouse.revisions import content
+from testing.buckets import event
+from testing.revisions import content
 
 LINES = event("went", "bob")
 Put = Callable[[str, bytes], None]

@@ -8,7 +8,7 @@ import pytest
 from kmdb_dagster.digest import digest
 from kmdb_dagster.erasure.digests import Forgotten
 from kmdb_dagster.erasure.erase import _holds
-from kmdb_dagster_tests.buckets import event
+from testing.buckets import event
 
 BOB = Forgotten([digest("bob")])
 

@@ -11,8 +11,8 @@ from kmdb_dagster.pipeline.parquet_comparison import Comparison, compare_with_pa
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.interning.checks import WrongIds, wrong_ids
 from kmdb_dagster.warehouse.interning.interning import intern_identities, intern_keys
-from kmdb_dagster_tests.buckets import FolderOfRevisions, event, line, property_set
-from kmdb_dagster_tests.warehouse.revisions import change
+from testing.buckets import FolderOfRevisions, event, line, property_set
+from testing.revisions import change
 
 LINES = [
     b"\n",

@@ -10,9 +10,9 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake, ParsedFile
 from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, resolve
 from kmdb_dagster.pipeline.rejection_limit import SMALL
-from kmdb_dagster_tests.buckets import FolderOfRevisions, event
-from kmdb_dagster_tests.lakes import empty_lake, parse_into
-from kmdb_dagster_tests.warehouse.revisions import content
+from testing.buckets import FolderOfRevisions, event
+from testing.lakes import empty_lake, parse_into
+from testing.revisions import content
 
 CASES = Path(__file__).parent.parent / "cases"
 

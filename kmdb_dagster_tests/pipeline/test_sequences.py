@@ -13,8 +13,8 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, resolve
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.maintenance.flush import flush
-from kmdb_dagster_tests.buckets import FolderOfRevisions
-from kmdb_dagster_tests.warehouse.revisions import content, misplaced, people, rows
+from testing.buckets import FolderOfRevisions
+from testing.revisions import content, misplaced, people, rows
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "sequences.jsonl"
 SEQUENCES = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]

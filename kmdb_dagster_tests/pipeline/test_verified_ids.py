@@ -18,10 +18,10 @@ from kmdb_dagster.source import Bucket
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.maintenance.flush import EMPTIED, flush
-from kmdb_dagster_tests.buckets import FolderOfRevisions, alias, event, property_set
-from kmdb_dagster_tests.databases import new_warehouse
-from kmdb_dagster_tests.warehouse.revisions import change, content, misplaced, one, rows
-from kmdb_dagster_tests.warehouse.workers import parse as parse_lines
+from testing.buckets import FolderOfRevisions, alias, event, property_set
+from testing.databases import new_warehouse
+from testing.revisions import change, content, misplaced, one, rows
+from testing.workers import parse as parse_lines
 
 BEFORE = [event("came", "zoe", plan="free"), alias("zoe", "yves")]
 LINES = {

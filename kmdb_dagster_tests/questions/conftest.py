@@ -9,8 +9,8 @@ from kmdb_dagster.sample import sample_revision
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
-from kmdb_dagster_tests.databases import empty_database, make_tables
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change
+from testing.databases import empty_database, make_tables
+from testing.revisions import Revisions, change
 
 REVISIONS, LINES = 6, 1000
 

@@ -20,8 +20,8 @@ from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.server import server_of
 from kmdb_dagster_tests.questions import by_hand
 from kmdb_dagster_tests.questions.by_hand import Fact
-from kmdb_dagster_tests.warehouse.maintenance.test_indexes import tables_of
-from kmdb_dagster_tests.warehouse.revisions import rows
+from testing.query_plans import tables_of
+from testing.revisions import rows
 
 pytestmark = pytest.mark.xdist_group("sampled")  # one database is enough for all of them
 

@@ -10,9 +10,9 @@ from kmdb_dagster.questions.answer import Answer
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
-from kmdb_dagster_tests.buckets import event
-from kmdb_dagster_tests.databases import new_warehouse
-from kmdb_dagster_tests.warehouse.revisions import Revisions
+from testing.buckets import event
+from testing.databases import new_warehouse
+from testing.revisions import Revisions
 
 EARLIEST, LATEST = 1, 253402300799
 FIRST_DAYS = "--since 1970-01-01 --until 1970-01-03"

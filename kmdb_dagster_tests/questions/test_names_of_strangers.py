@@ -20,9 +20,9 @@ from kmdb_dagster.questions.answer import Answer
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.buckets import T, event
-from kmdb_dagster_tests.databases import empty_database, make_tables
-from kmdb_dagster_tests.warehouse.revisions import Revisions
+from testing.buckets import T, event
+from testing.databases import empty_database, make_tables
+from testing.revisions import Revisions
 
 LINES = (Path(__file__).parents[1] / "cases" / "names-in-pictures-and-tables.json").read_bytes()
 COUNTS = Counter(orjson.loads(line)["_n"] for line in LINES.splitlines())

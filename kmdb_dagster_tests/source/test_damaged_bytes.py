@@ -16,7 +16,7 @@ from kmdb_dagster.pipeline.steps import MAX_READS
 from kmdb_dagster.source import Bucket, ObjectDamagedError, StoredObject
 from kmdb_dagster.source.s3 import CHUNK
 from kmdb_dagster_tests.source.conftest import opened
-from kmdb_dagster_tests.source.faulty import Cut, Damaged, Fault, FaultyS3, serving
+from testing.faulty_s3 import Cut, Damaged, Fault, FaultyS3, serving
 
 CONTENT = bytes(range(256)) * 12_000
 KEY = "revisions/1.json"

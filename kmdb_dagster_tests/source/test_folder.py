@@ -11,7 +11,7 @@ from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.source import FolderBucket, StoredObject
 from kmdb_dagster.source.bucket import ObjectChangedError
 from kmdb_dagster.source.folder import CHUNK
-from kmdb_dagster_tests.buckets import FolderOfRevisions
+from testing.buckets import FolderOfRevisions
 
 KEY = "revisions/7.json"
 

@@ -14,7 +14,7 @@ from kmdb_dagster.pipeline.bucket_scan import probe_ahead
 from kmdb_dagster.source import Bucket, BucketUnusableError, ObjectUnreadableError
 from kmdb_dagster.source.s3_errors import BUCKET_CODES, OBJECT_CODES, TRANSIENT_CODES
 from kmdb_dagster_tests.source.conftest import SECRET, opened
-from kmdb_dagster_tests.source.faulty import FaultyS3, Refusal, serving
+from testing.faulty_s3 import FaultyS3, Refusal, serving
 
 KEY = "revisions/1.json"
 PLACE = f"s3://kmdb-refusing/{KEY}"

@@ -15,7 +15,7 @@ from kmdb_dagster.source import Bucket, StoredObject
 from kmdb_dagster.source.bucket import ObjectChangedError
 from kmdb_dagster.source.s3 import CHUNK, MOST_BREAKS
 from kmdb_dagster_tests.source.conftest import SECRET, opened
-from kmdb_dagster_tests.source.faulty import Cut, Fault, FaultyS3, Refusal, Replaced, Short, serving
+from testing.faulty_s3 import Cut, Fault, FaultyS3, Refusal, Replaced, Short, serving
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: three chunks, of which no two are alike in their place
 KEY = "revisions/1.json"

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.warehouse.revisions import Revisions
+from testing.revisions import Revisions
 
 
 @pytest.fixture

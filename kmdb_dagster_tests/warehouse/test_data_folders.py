@@ -14,7 +14,7 @@ from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import check_bucket, claim_bucket, confirm_bucket, database_id
 from kmdb_dagster.warehouse.connection.data_folders import claim_folder, confirm_folder, remove_folder
 from kmdb_dagster.warehouse.maintenance.flush import flush
-from kmdb_dagster_tests.warehouse.revisions import one
+from testing.revisions import one
 
 PLACES = ("s3://acme", "s3://acme/kissmetrics", "s3://acme at http://127.0.0.1:9000", "/srv/bucket")
 

@@ -14,7 +14,7 @@ from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse.connection.mysql_errors import NOT_PRIMARY, PERMANENT, TRANSIENT
 from kmdb_dagster.warehouse.connection.server import autocommit, connect, server_of, transaction
 from kmdb_dagster.warehouse.connection.streams import stream
-from kmdb_dagster_tests.warehouse.revisions import change, one
+from testing.revisions import change, one
 
 pytestmark = pytest.mark.xdist_group("infile")  # some change settings of the server, which the others meet
 

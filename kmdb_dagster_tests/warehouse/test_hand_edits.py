@@ -16,8 +16,8 @@ from kmdb_dagster.warehouse.ledger import ledger, reconciliation
 from kmdb_dagster.warehouse.ledger.consistency import MAX_COMMANDS, findings, import_commands
 from kmdb_dagster.warehouse.maintenance.retention import Drop, apply_drop
 from kmdb_dagster.warehouse.schema.migrations import migrate
-from kmdb_dagster_tests.buckets import T, alias, event, property_set
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content
+from testing.buckets import T, alias, event, property_set
+from testing.revisions import Revisions, change, content
 
 DAY = 86400
 LINES = {

@@ -4,8 +4,8 @@ from sqlalchemy import Engine
 
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.ledger.ledger import Status
-from kmdb_dagster_tests.buckets import T, alias, event, property_set
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, etag_of, one, rows
+from testing.buckets import T, alias, event, property_set
+from testing.revisions import Revisions, change, content, etag_of, one, rows
 
 LINES = [event("came", plan="pro"), property_set(sex="f", t=T + 9), alias("a", "b"), b"\n", b"nonsense\n"]
 

@@ -17,7 +17,7 @@ from kmdb_dagster.warehouse.schema import migrations, version
 from kmdb_dagster.warehouse.schema.migrations import migrate
 from kmdb_dagster.warehouse.schema.tables import Base
 from kmdb_dagster.warehouse.schema.version import Versions, versions
-from kmdb_dagster_tests.warehouse.revisions import change, one, rows
+from testing.revisions import change, one, rows
 
 HEAD = "0001"
 COLUMNS = """

@@ -20,8 +20,8 @@ from kmdb_dagster.warehouse.connection import server as connections
 from kmdb_dagster.warehouse.connection.server import change_schema, connect, transaction
 from kmdb_dagster.warehouse.loading.load_data import send
 from kmdb_dagster.warehouse.maintenance import indexes
-from kmdb_dagster_tests.databases import empty_database, make_tables
-from kmdb_dagster_tests.warehouse.revisions import one
+from testing.databases import empty_database, make_tables
+from testing.revisions import one
 
 TIMEOUT_SECONDS = 2
 PATIENCE_SECONDS = 30

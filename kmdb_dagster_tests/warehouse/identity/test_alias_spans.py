@@ -6,9 +6,9 @@ from typing import Any, cast
 from sqlalchemy import Engine, event
 
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
-from kmdb_dagster_tests.buckets import T, alias
-from kmdb_dagster_tests.warehouse.maintenance.test_indexes import explained
-from kmdb_dagster_tests.warehouse.revisions import Revisions, one, rows
+from testing.buckets import T, alias
+from testing.query_plans import explained
+from testing.revisions import Revisions, one, rows
 
 WEEK = 7 * 24 * 3600
 SPANS = "SELECT revision, t_min, t_max FROM resolved_revisions WHERE t_min IS NOT NULL ORDER BY revision"

@@ -10,8 +10,8 @@ from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.identity.resolution import rank
 from kmdb_dagster.warehouse.identity.user_map import move_facts
-from kmdb_dagster_tests.buckets import alias, event, property_set
-from kmdb_dagster_tests.warehouse.revisions import Revisions, content, emptied, misplaced, people
+from testing.buckets import alias, event, property_set
+from testing.revisions import Revisions, content, emptied, misplaced, people
 
 NAMES = ("7", "007", "12", "Bob", "bob", "bob ", "böb", "\U0001f600")
 REVISIONS = (1, 2, 3)

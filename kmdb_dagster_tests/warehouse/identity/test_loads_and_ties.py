@@ -16,8 +16,8 @@ from kmdb_dagster.warehouse.identity.map_lock import count_change, own_map
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.interning.interning import intern_identities
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
-from kmdb_dagster_tests.buckets import alias, event, property_set
-from kmdb_dagster_tests.warehouse.revisions import (
+from testing.buckets import alias, event, property_set
+from testing.revisions import (
     PATIENCE,
     Revisions,
     change,

@@ -18,8 +18,8 @@ from kmdb_dagster.warehouse.identity.revision import tie_revision
 from kmdb_dagster.warehouse.identity.rules import rule_waits
 from kmdb_dagster.warehouse.maintenance.flush import flush
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
-from kmdb_dagster_tests.buckets import T, alias, event, property_set
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, misplaced, one, people, rows
+from testing.buckets import T, alias, event, property_set
+from testing.revisions import Revisions, change, content, misplaced, one, people, rows
 
 LINES = [
     *(event("came", name, plan="pro") for name in "abcdxy"),

@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 from kmdb_dagster.warehouse.identity.spans import WEEK, spans_of, widen
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
-from kmdb_dagster_tests.buckets import T, alias, event, property_set
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, misplaced, one, rows
+from testing.buckets import T, alias, event, property_set
+from testing.revisions import Revisions, change, content, misplaced, one, rows
 
 SPANS = "SELECT u.name, s.first_week, s.last_week FROM identity_spans s JOIN users u ON u.id = s.identity_id ORDER BY 1"
 LATEST = 253402300799

@@ -14,10 +14,10 @@ from sqlalchemy import Engine, text
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.identity.resolution import rank
-from kmdb_dagster_tests.buckets import alias, event, property_set
-from kmdb_dagster_tests.databases import new_warehouse
-from kmdb_dagster_tests.warehouse.revisions import content, emptied, misplaced, people
-from kmdb_dagster_tests.warehouse.workers import Run, Worker, at_once, count_moments, killed_at, parse, workers
+from testing.buckets import alias, event, property_set
+from testing.databases import new_warehouse
+from testing.revisions import content, emptied, misplaced, people
+from testing.workers import Run, Worker, at_once, count_moments, killed_at, parse, workers
 
 pytestmark = pytest.mark.xdist_group("longest")  # groups go first: at the end, one process would wait for these
 

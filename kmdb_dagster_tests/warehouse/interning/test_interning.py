@@ -19,7 +19,7 @@ from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.interning.interning import intern_identities, intern_keys
 from kmdb_dagster.warehouse.interning.lookup import identity_ids, key_ids
-from kmdb_dagster_tests.warehouse.revisions import change, one, people, rows
+from testing.revisions import change, one, people, rows
 
 MANY = [f"user{number}@example.com" for number in range(5000)]
 DIFFERENT = [

@@ -8,7 +8,7 @@ from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.interning import lookup as module
 from kmdb_dagster.warehouse.interning.interning import intern_identities, intern_keys
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError, identity_ids, key_ids, persons_of
-from kmdb_dagster_tests.warehouse.revisions import change, rows
+from testing.revisions import change, rows
 
 NAMES = [f"user{number}@example.com" for number in range(25)]
 

@@ -9,8 +9,8 @@ from sqlalchemy import Engine, text
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.lake import ParsedFile
 from kmdb_dagster.warehouse.ledger import ledger
-from kmdb_dagster_tests.buckets import event
-from kmdb_dagster_tests.warehouse.revisions import Revisions, content, one, record, rows
+from testing.buckets import event
+from testing.revisions import Revisions, content, one, record, rows
 
 OLD = [event("old", plan="free"), b"nonsense\n"]
 NEW = [event(f"new{number}", f"user{number}", plan="pro") for number in range(5)]

@@ -5,8 +5,8 @@ from sqlalchemy import Engine, text
 
 from kmdb_dagster.warehouse.ledger.ledger import Entry
 from kmdb_dagster.warehouse.schema.tables import row_id
-from kmdb_dagster_tests.buckets import T, alias, event, line, property_set
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change, people, rows
+from testing.buckets import T, alias, event, line, property_set
+from testing.revisions import Revisions, change, people, rows
 
 
 def keep_out(engine: Engine, table: str, *names: str) -> None:

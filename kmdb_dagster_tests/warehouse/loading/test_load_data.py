@@ -21,8 +21,8 @@ from kmdb_dagster.warehouse.loading.leftovers import Leftovers, RowsInTheWayErro
 from kmdb_dagster.warehouse.loading.load_data import _file_of, send
 from kmdb_dagster.warehouse.loading.revision import load_revision
 from kmdb_dagster.warehouse.schema.tables import FACTS
-from kmdb_dagster_tests.buckets import T, event, line, property_set
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, one, rows
+from testing.buckets import T, event, line, property_set
+from testing.revisions import Revisions, change, content, one, rows
 
 pytestmark = pytest.mark.xdist_group("infile")  # some change settings of the server, which the others meet
 

@@ -17,8 +17,8 @@ from kmdb_dagster.warehouse.identity.checks import Misplaced, misplaced_facts
 from kmdb_dagster.warehouse.identity.rebuild import realias
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.maintenance import indexes
-from kmdb_dagster_tests.buckets import alias, event, property_set
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, emptied, rows
+from testing.buckets import alias, event, property_set
+from testing.revisions import Revisions, change, content, emptied, rows
 
 HISTORY = {
     1: [event("came", "cookie", plan="pro"), property_set("cookie", sex="f"), event("came", "bob")],

@@ -1,26 +1,22 @@
 """The queries of docs/reference/tables.md use an index or read few time partitions."""
 
-import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from kmdb_dagster.sample import sample_revision
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.connection.server import server_of
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
-from kmdb_dagster_tests.buckets import event
-from kmdb_dagster_tests.databases import empty_database, make_tables
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change
+from testing.buckets import event
+from testing.databases import empty_database, make_tables
+from testing.query_plans import explained
+from testing.revisions import Revisions, change
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "tables.md"
-FACTS = {"e", "p", "a", "b"}
-"""The names that the queries give to events and properties."""
 MOST_PARTITIONS = 4
 """Of the ten that there are: what a scan may read."""
 
@@ -59,26 +55,6 @@ def fill(warehouse: Warehouse, lake: Path) -> None:
         revisions.put(number, sample_revision(number, lines=2000))
     revisions.put(4, event("signed up", "bob@example.com", t=1388620800))
     change(warehouse.engine, "ANALYZE TABLE events, properties, users, user_map, `keys`")
-
-
-def tables_of(plan: object) -> Iterator[dict[str, Any]]:
-    """Every table that a plan reads, wherever it stands in it."""
-    if isinstance(plan, dict):
-        if "table_name" in plan:
-            yield plan
-        plan = list(plan.values())
-    if isinstance(plan, list):
-        for part in plan:
-            yield from tables_of(part)
-
-
-def explained(engine: Engine, statement: str, names: Collection[str] = FACTS) -> list[dict[str, Any]]:
-    """How the server would read events and properties for a query."""
-    with engine.connect() as connection:
-        if not server_of(connection).maria:
-            connection.exec_driver_sql("SET explain_json_format_version = 1")
-        plan = connection.execute(text(f"EXPLAIN FORMAT=JSON {statement}".replace(":", "\\:"))).scalar_one()
-    return [table for table in tables_of(json.loads(plan)) if table["table_name"] in names]
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

@@ -15,8 +15,8 @@ from kmdb_dagster.warehouse.maintenance.time_partitions import (
     plan_all,
     read_partitions,
 )
-from kmdb_dagster_tests.buckets import alias, event
-from kmdb_dagster_tests.warehouse.revisions import Revisions, change, content, one, wait_until
+from testing.buckets import alias, event
+from testing.revisions import Revisions, change, content, one, wait_until
 
 TODAY = date(2014, 3, 1)
 APRIL_15 = 1397577453

@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 from kmdb_dagster.warehouse.ledger.reconciliation import Counts, Wrong, wrong_among, wrong_anywhere
 from kmdb_dagster.warehouse.maintenance.retention import Drop, apply_drop, plan_drop, read_drop
 from kmdb_dagster.warehouse.maintenance.time_partitions import Partition, apply_plans, plan_all
-from kmdb_dagster_tests.buckets import alias, event, property_set
-from kmdb_dagster_tests.warehouse.revisions import (
+from testing.buckets import alias, event, property_set
+from testing.revisions import (
     Revisions,
     change,
     locks_waited_for,

@@ -34,6 +34,18 @@ def make_tables(url: str) -> None:
 
 
 @contextmanager
+def named_database(server_url: str, name: str) -> Iterator[str]:
+    """Create a database of this name, beside the one that a test has anyway, and yield its URL."""
+    admin = create_engine(database_url(f"{server_url}/mysql"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield f"{server_url}/{name}"
+        connection.exec_driver_sql(f"DROP DATABASE {name}")
+    admin.dispose()
+
+
+@contextmanager
 def new_warehouse(server_url: str) -> Iterator[Warehouse]:
     """A warehouse of its own, with its tables."""
     with empty_database(server_url) as url:

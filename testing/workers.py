@@ -23,7 +23,7 @@ from kmdb_dagster.pipeline import Pipeline, load, resolve
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster_tests.warehouse.revisions import etag_of
+from testing.revisions import etag_of
 
 LONGEST_PAUSE = 0.03
 """Seconds."""

@@ -1,18 +1,21 @@
 """The sensor, looked through tick by tick; and a bucket that counts what it is asked."""
 
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from kmdb_dagster.dagster_ext.cursors import ImportCursor, read_cursor
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
+from kmdb_dagster.defs.alerts import alerts
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.sensors import new_revisions
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.source.bucket import StoredObject
-from kmdb_dagster_tests.defs.runs import import_range
+from testing.runs import import_range
 
 
 class Watch:
@@ -103,3 +106,27 @@ class HugeBucket(CountingBucket):
         """In the order of S3, which is that of text."""
         names = sorted(f"revisions/{number}.json" for number in range(1, self._revisions + 1))
         return (StoredObject(name, "etag", 1) for name in names)
+
+
+class AlertTicks:
+    """Evaluates the sensor as the daemon does, cursor and all."""
+
+    def __init__(self, instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.instance, self._kmdb, self._patch = instance, kmdb, monkeypatch
+        self._cursor: str | None = None
+        self.later = 0.0
+        monkeypatch.setattr("kmdb_dagster.defs.alerts.time", SimpleNamespace(time=self._now))
+        self.tick()
+
+    def _now(self) -> float:
+        return time.time() + self.later
+
+    def tick(self, *urls: str) -> str:
+        """What it says. No alert is sent if no URLs are given."""
+        self._patch.setenv("KMDB_ALERT_URLS", " ".join(urls))
+        context = dg.build_sensor_context(
+            instance=self.instance, cursor=self._cursor, resources={"kmdb": self._kmdb}, sensor_name="alerts"
+        )
+        found: Any = alerts(context)
+        self._cursor = found.cursor
+        return str(found.skip_reason.skip_message)

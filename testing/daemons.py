@@ -8,7 +8,7 @@ from pathlib import Path
 from dev.processes import end, spawn
 from kmdb_dagster.cli.ui import configure
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 def make_home(home: Path) -> None:
