@@ -20,6 +20,7 @@ from dev.processes import alive, end, spawn, tail, wait_until
 from kmdb_dagster.cli import ui
 from kmdb_dagster.dagster_ext.backfills import outcome_of, request_range
 from kmdb_dagster.dagster_ext.instance import open_instance, require_daemon
+from kmdb_dagster.dagster_ext.run_ranges import waiting
 from kmdb_dagster.dagster_ext.sensor_state import standing_still
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
@@ -126,7 +127,8 @@ def kmdb(*arguments: str) -> subprocess.Popen[str]:
 
 def test_the_sensor_imports_what_is_new_by_itself(asked: Asked) -> None:
     assert wait_until(lambda: asked_by_the_sensor(asked.instance, dg.DagsterRunStatus.SUCCESS) == 2, PATIENCE)
-    assert asked.instance.get_materialized_partitions(dg.AssetKey("events")) == {"1", "3", "4"}
+    # Revision 2 is in the ledger, so the job `record_loaded` may have recorded it by now.
+    assert asked.instance.get_materialized_partitions(dg.AssetKey("events")) >= {"1", "3", "4"}
 
 
 def test_a_typed_range_becomes_a_backfill_in_which_one_revision_fails_and_the_others_come_in(asked: Asked) -> None:
@@ -159,6 +161,8 @@ def test_kmdb_import_ends_with_the_reason_of_each_revision_that_failed(asked: As
 
 
 def test_kmdb_import_without_a_range_asks_for_what_is_not_in_and_need_not_wait(asked: Asked) -> None:
+    # Revision 2 is not requested while a run over it is under way.
+    assert wait_until(lambda: not waiting(asked.instance).runs, PATIENCE)
     command = kmdb("import", "--no-wait")
     out, err = command.communicate(timeout=PATIENCE)
     assert command.returncode == 0, err
