@@ -29,6 +29,12 @@ def test_docs_link_to_existing_files(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_docs_name_only_existing_files_of_the_code(page: Path) -> None:
+    paths = re.findall(r"`((?:kmdb_dagster|kmdb_dagster_tests|dev|docs|faults|benchmarks)/[\w./-]*)", page.read_text())
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 @pytest.mark.usefixtures("bare_environment")
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial/first-answer.md"])
 def test_docs_commands_print_the_transcript_of_the_readme_and_the_tutorial(page: str) -> None:

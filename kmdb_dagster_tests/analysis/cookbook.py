@@ -1,4 +1,4 @@
-"""The answers on docs/how-to/query.md: made anew from the questions that stand there."""
+"""The answers on docs/how-to/query.md, computed from its queries."""
 
 import doctest
 import io
