@@ -1,8 +1,10 @@
-"""Whether the service that hands out credentials of an EC2 role is failing.
+"""Ask the EC2 metadata service for the state of a role.
 
-boto3 reports a failing metadata service and a machine without one alike, as "no credentials".
+boto3 reports "no credentials" both when the metadata service fails and when the machine has none.
+The first is transient, the second is not.
 """
 
+import os
 import urllib.error
 import urllib.request
 
@@ -14,7 +16,13 @@ TIMEOUT_SECONDS = 1.0
 
 
 def metadata_service_fails() -> bool:
-    """Ask the metadata service of EC2 for its role. True if it answers with a 5xx or 429, False if nothing answers."""
+    """Tell whether the EC2 metadata service answers with a 5xx or 429.
+
+    Returns:
+        False if nothing answers, or if AWS_EC2_METADATA_DISABLED is ``true``: then no request is made.
+    """
+    if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":  # as botocore reads it
+        return False
     endpoint = botocore.session.get_session().get_config_variable("ec2_metadata_service_endpoint") or DEFAULT_ENDPOINT
     if not endpoint.startswith("http"):
         return False

@@ -12,6 +12,7 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import KmdbError, PermanentError, TransientError
 from kmdb_dagster.pipeline.bucket_scan import probe_ahead
 from kmdb_dagster.source import Bucket, BucketUnusableError, ObjectUnreadableError
+from kmdb_dagster.source.roles import metadata_service_fails
 from kmdb_dagster.source.s3_errors import BUCKET_CODES, OBJECT_CODES, TRANSIENT_CODES
 from kmdb_dagster_tests.source.conftest import SECRET, opened
 from testing.faulty_s3 import FaultyS3, Refusal, serving
@@ -167,6 +168,20 @@ def test_a_role_whose_metadata_service_answers_503_is_transient(
     monkeypatch.setenv(name, url)
     with pytest.raises(TransientError, match=r"s3://kmdb-roles/.*credentials of the role cannot be fetched"):
         Kmdb().bucket().find(KEY)
+
+
+def test_a_disabled_metadata_service_gets_no_request(
+    metadata_service: tuple[str, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, statuses = metadata_service
+    statuses += [503, 503]
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", url)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "True")
+    assert not metadata_service_fails()
+    assert len(statuses) == 2
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
+    assert metadata_service_fails()
+    assert len(statuses) == 1
 
 
 @pytest.mark.usefixtures("without_keys")
