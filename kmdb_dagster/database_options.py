@@ -1,11 +1,14 @@
-"""The options of DATABASE_URL: those of Rails, JDBC, Prisma and hosting providers as the options of mysqlclient.
+"""Parse DATABASE_URL, and map the options of Rails, JDBC, Prisma and hosting providers to those of mysqlclient.
 
-An option is mapped if it means the same there, dropped if it does not matter here, and refused by its name otherwise.
-Names count without case, ``-`` and ``_``: ``ssl-mode``, ``sslMode`` and ``ssl_mode`` are one option.
+An option with the same meaning is mapped, one without effect is dropped, any other is refused by its name.
+Names are compared without case, ``-`` and ``_``: ``ssl-mode``, ``sslMode`` and ``ssl_mode`` are one option.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 RENAMED = {
     "compress": "compress",
@@ -22,7 +25,7 @@ RENAMED = {
     "sslmode": "ssl_mode",
     "unixsocket": "unix_socket",
 }
-"""Options of mysqlclient, by the names that are in use for them."""
+"""Options of mysqlclient, by the names that other programs give them."""
 
 WITHOUT_EFFECT = {
     *("encoding", "charset", "collation", "pool", "reconnect", "timeout", "checkouttimeout", "idletimeout"),
@@ -32,41 +35,62 @@ WITHOUT_EFFECT = {
     *("usejdbccomplianttimezoneshift", "allowmultiqueries", "tinyint1isbit", "cacheprepstmts", "useserverprepstmts"),
     *("connectionlimit", "pooltimeout", "parsetime", "loc", "useaffectedrows", "usecompression"),
 }
-"""Options of other programs' pools and types. Sessions are in UTC and utf8mb4 whatever they say."""
+"""Options for connection pools and types of other programs. A session always uses UTC and utf8mb4."""
 
 TLS_SWITCHES = {"usessl", "requiressl", "ssl", "tls", "sslverify", "verifyservercertificate", "sslaccept"}
 TLS_SWITCHES |= {"sslverifycert", "sslverifyidentity", "sslrejectunauthorized"}
 OFF = {"0", "false", "no", "off", "disable", "disabled", "none"}
-CHECKED = {
+VERIFYING_MODES = {
     "verifyca": "VERIFY_CA",
     "verifyidentity": "VERIFY_IDENTITY",
     "verifyfull": "VERIFY_IDENTITY",
 }
-TIMEOUTS = {"readtimeout", "writetimeout", "sockettimeout"}
+READ_TIMEOUTS = {"readtimeout", "writetimeout", "sockettimeout"}
 
 MIN_MILLISECONDS = 1000
 
-NAME_A_CA = (
+ADVICE_SSL_CA = (
     "checks no certificate. Write ssl_ca=/etc/ssl/certs/ca-certificates.crt in its place, or the file of your "
     "provider's CA certificate: this requires TLS and the right certificate"
 )
 
 
-def client_options(given: Mapping[str, str | tuple[str, ...]]) -> dict[str, str]:
-    """The options of mysqlclient that these options of a URL mean.
+def database_url(text: str) -> URL:
+    """Return SQLAlchemy's URL for a database URL of Rails, JDBC, a hosting provider or SQLAlchemy itself.
 
     Raises:
-        ValueError: one cannot be mapped. It names the option and what to write, and never its value.
+        ValueError: It is not the URL of a MySQL database. The message never quotes the URL.
+    """
+    expected = "expected mysql://USER:PASSWORD@HOST:PORT/DATABASE"
+    try:
+        url = make_url(text.removeprefix("jdbc:"))
+    except (ArgumentError, ValueError):  # SQLAlchemy's message may quote a password
+        raise ValueError(expected) from None
+    if url.drivername.partition("+")[0] not in {"mysql", "mysql2", "mariadb"} or not url.database:
+        raise ValueError(expected)
+    if "@" in text.partition("?")[2]:
+        raise ValueError(f"{expected}, the password URL-encoded (? is %3F)")
+    options = {**client_options(url.query), "charset": "utf8mb4"}
+    # mysqlclient connects to `localhost` through the socket, even if there is a port.
+    host = "127.0.0.1" if url.host == "localhost" and url.port else url.host
+    return url.set(drivername="mysql+mysqldb", host=host, query=options)
+
+
+def client_options(given: Mapping[str, str | tuple[str, ...]]) -> dict[str, str]:
+    """Return the options of mysqlclient for the options of a URL.
+
+    Raises:
+        ValueError: An option cannot be mapped. The message names it and what to write, and never its value.
     """
     plain = {name: _only(name, value) for name, value in given.items()}
     options = dict(_mapped(plain))
     mode = next((name for name in plain if _bare(name) == "sslmode"), None)
     if _names_authority(plain):
-        options["ssl_mode"] = CHECKED.get(_bare(options.get("ssl_mode", "")), "VERIFY_IDENTITY")
+        options["ssl_mode"] = VERIFYING_MODES.get(_bare(options.get("ssl_mode", "")), "VERIFY_IDENTITY")
     elif mode:
         options["ssl_mode"] = _mode(mode, options["ssl_mode"])
     elif own := next((name for name in plain if _bare(name) in {"sslcert", "sslkey", "sslcipher"}), None):
-        raise ValueError(f"its option {own} {NAME_A_CA}")
+        raise ValueError(f"its option {own} {ADVICE_SSL_CA}")
     return options
 
 
@@ -76,7 +100,7 @@ def _names_authority(given: Mapping[str, str]) -> bool:
 
 def _only(name: str, value: str | tuple[str, ...]) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"its option {name} is there twice")  # noqa: TRY004 - of the URL's text
+        raise ValueError(f"its option {name} is given twice")  # noqa: TRY004 - of the URL's text
     return value
 
 
@@ -88,7 +112,7 @@ def _mapped(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             continue
         if bare in TLS_SWITCHES:
             _check_switch(name, value, has_ca=has_ca)
-        elif bare in TIMEOUTS:
+        elif bare in READ_TIMEOUTS:
             raise ValueError(f"its option {name} is not known here. Remove it, and set KMDB_DATABASE_TIMEOUT_SECONDS")
         elif bare in RENAMED:
             yield RENAMED[bare], _seconds(name, value) if bare == "connecttimeout" else value
@@ -97,27 +121,27 @@ def _mapped(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _check_switch(name: str, value: str, *, has_ca: bool) -> None:
-    """Refuse a switch that would weaken or only seem to give TLS. With ssl_ca all is checked, without it nothing is."""
+    """Refuse a switch that weakens TLS or has no effect. Certificates are checked with ssl_ca, and only then."""
     off = value.lower() in OFF
     if has_ca and off:
-        raise ValueError(f"its option {name} turns off what ssl_ca asks for. Remove one of them")
+        raise ValueError(f"its option {name} contradicts ssl_ca. Remove one of them")
     if not has_ca and not off:
-        raise ValueError(f"its option {name} {NAME_A_CA}")
+        raise ValueError(f"its option {name} {ADVICE_SSL_CA}")
 
 
 def _mode(name: str, value: str) -> str:
     if value.lower() in OFF:
         return "DISABLED"
-    # MariaDB's client takes REQUIRED to mean: if the server has it.
-    if _bare(value) not in CHECKED:
-        raise ValueError(f"its option {name} {NAME_A_CA}")
-    return CHECKED[_bare(value)]
+    # For MariaDB's client REQUIRED means: only if the server supports TLS.
+    if _bare(value) not in VERIFYING_MODES:
+        raise ValueError(f"its option {name} {ADVICE_SSL_CA}")
+    return VERIFYING_MODES[_bare(value)]
 
 
 def _seconds(name: str, value: str) -> str:
-    """JDBC counts milliseconds: a connection is not waited for longer than a quarter of an hour."""
+    """Return a timeout in seconds. JDBC counts in milliseconds, and no timeout exceeds a quarter of an hour."""
     if not re.fullmatch(r"[1-9]\d{0,6}", value):
-        raise ValueError(f"its option {name} is no number of seconds")
+        raise ValueError(f"its option {name} is not a number of seconds")
     return value if int(value) < MIN_MILLISECONDS else str(-(-int(value) // 1000))
 
 

@@ -232,11 +232,11 @@ def test_options_as_providers_rails_and_jdbc_write_them_mean_the_same(options: s
         ("sslMode=PREFERRED", "its option sslMode checks no certificate. Write ssl_ca="),
         ("useSSL=true", "its option useSSL checks no certificate. Write ssl_ca="),
         ("sslaccept=strict", "its option sslaccept checks no certificate. Write ssl_ca="),
-        (f"ssl_ca={CA}&sslverify=false", "its option sslverify turns off what ssl_ca asks for"),
+        (f"ssl_ca={CA}&sslverify=false", "its option sslverify contradicts ssl_ca"),
         ("sslcert=/c&sslkey=/k", "its option sslcert checks no certificate. Write ssl_ca="),
-        ("connect_timeout=soon", "its option connect_timeout is no number of seconds"),
+        ("connect_timeout=soon", "its option connect_timeout is not a number of seconds"),
         ("socketTimeout=5000", "its option socketTimeout .* KMDB_DATABASE_TIMEOUT_SECONDS"),
-        ("sslca=a&sslca=b", "its option sslca is there twice"),
+        ("sslca=a&sslca=b", "its option sslca is given twice"),
         ("init_command=SET+x", "its option init_command is not known. Remove it"),
         ("application_name=x", "its option application_name is not known. Remove it"),
     ],
@@ -278,7 +278,7 @@ def expected_table() -> str:
 
 def expected_example() -> str:
     entries = [f"# {field.description}\n#{name}={plain(field.default)}\n" for name, (_, field) in FIELDS.items()]
-    return "\n".join(["# Copy this to .env and take away the # before what you set. The environment wins.\n", *entries])
+    return "\n".join(["# Copy this to .env and remove the # before what you set. The environment wins.\n", *entries])
 
 
 def test_docs_list_every_setting_as_it_is() -> None:

@@ -13,7 +13,7 @@ from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Pipeline
 from kmdb_dagster.pipeline.export_bucket import ExportBucket
 from kmdb_dagster.retries import retry_transient
-from kmdb_dagster.settings import Settings, load_settings, missing, revealed
+from kmdb_dagster.settings import Settings, load_settings, missing_setting, reveal
 from kmdb_dagster.source import Bucket, FolderBucket, S3Bucket
 from kmdb_dagster.source.s3_errors import translate_s3_errors
 from kmdb_dagster.warehouse import Warehouse
@@ -64,13 +64,13 @@ class Kmdb(dg.ConfigurableResource[None]):
         if settings.local_bucket is not None:
             return ExportBucket(FolderBucket(settings.local_bucket, settings.prefix))
         if settings.bucket is None:
-            raise missing("AWS_BUCKET")
+            raise missing_setting("AWS_BUCKET")
         s3 = PatientS3(
             region_name=settings.region,
             endpoint_url=settings.endpoint_url,
             aws_access_key_id=settings.access_key_id,
-            aws_secret_access_key=revealed(settings.secret_access_key),
-            aws_session_token=revealed(settings.session_token),
+            aws_secret_access_key=reveal(settings.secret_access_key),
+            aws_session_token=reveal(settings.session_token),
         )
         # boto3 fetches the credentials of a role here.
         with translate_s3_errors(f"s3://{settings.bucket}"):

@@ -10,7 +10,7 @@ from kmdb_dagster.dagster_ext.failures import plainly
 from kmdb_dagster.defs.confirmation import Confirmation, require_confirmation
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.settings import Settings, missing
+from kmdb_dagster.settings import Settings, missing_setting
 from kmdb_dagster.warehouse.maintenance.retention import apply_drop, read_drop
 from kmdb_dagster.warehouse.maintenance.time_partitions import TABLES, Partition, apply_plans, plan_all
 
@@ -142,5 +142,5 @@ def _day(words: str) -> date | None:
 
 def _oldest_kept(settings: Settings) -> date:
     if settings.keep_days is None:
-        raise missing("KMDB_KEEP_DAYS")
+        raise missing_setting("KMDB_KEEP_DAYS")
     return today() - timedelta(days=settings.keep_days)
