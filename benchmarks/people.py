@@ -18,6 +18,7 @@ import numpy as np
 from sqlalchemy import Engine, create_engine
 
 from dev.servers import MARIADB, running
+from kmdb_dagster.erasure.redaction import Redactor
 from kmdb_dagster.km_export.reader import read_lines
 from kmdb_dagster.lake import ParsedFile, RawFile, write_parsed
 from kmdb_dagster.settings import database_url
@@ -111,7 +112,7 @@ def tied(warehouse: Warehouse, folder: Path, revision: int, identities: int) -> 
     lines = list(new_aliases(revision, identities))
     write_parsed(path, revision, RawFile(None, f"etag-{revision}", 0), read_lines(lines))
     started = time.perf_counter()
-    tie_revision(warehouse, revision, ParsedFile(path, revision), batch_size=BATCH)
+    tie_revision(warehouse, revision, ParsedFile(path, revision), batch_size=BATCH, make_redactor=Redactor)
     between = time.perf_counter()
     move_facts(warehouse.engine)
     return between - started, time.perf_counter() - between

@@ -3,7 +3,6 @@
 from pathlib import Path
 from unittest.mock import Mock
 
-from kmdb_dagster.erasure.digests import NOBODY
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Figures, Pipeline, parse
 from kmdb_dagster.source import Bucket
@@ -21,7 +20,7 @@ def parse_into(lake: Lake, revision: int, content: bytes, *, most: float = 1.0) 
     """Parse a revision, of which so large a share may be rejected."""
     lake.store_raw(revision, "an-etag", [content])
     bucket, warehouse = Mock(spec=Bucket), Mock(spec=Warehouse)
-    warehouse.forgotten.return_value = NOBODY
+    warehouse.erased_digests.return_value = frozenset()
     opened = Pipeline(
         bucket, lake, warehouse, batch_size=100, keep_files=False, max_rejected_share=most, numeric_apart=False
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Engine, text
 
+from kmdb_dagster.erasure.redaction import Redactor
 from kmdb_dagster.km_export.reader import read_lines
 from kmdb_dagster.lake import ParsedFile, RawFile, write_parsed
 from kmdb_dagster.lake.parsed import SCHEMA
@@ -76,7 +77,7 @@ class Revisions:
 
     def tie_parsed(self, revision: int, parsed: ParsedFile) -> Tied:
         """Tie what is parsed."""
-        return tie_revision(self.warehouse, revision, parsed, batch_size=BATCH)
+        return tie_revision(self.warehouse, revision, parsed, batch_size=BATCH, make_redactor=Redactor)
 
     def load(self, revision: int, *lines: bytes) -> Entry:
         """Load them; as the pipeline does, resolve them first where they are not."""
@@ -89,7 +90,7 @@ class Revisions:
 
     def load_parsed(self, revision: int, parsed: ParsedFile) -> Entry:
         """Load what is parsed and resolved."""
-        return load_revision(self.warehouse.engine, revision, parsed, batch_size=BATCH)
+        return load_revision(self.warehouse.engine, revision, parsed, batch_size=BATCH, make_redactor=Redactor)
 
     def put(self, revision: int, *lines: bytes) -> Entry:
         """All steps."""

@@ -47,8 +47,9 @@ def forget(  # noqa: PLR0913 - a file and five options
         kmdb forget
         kmdb forget --dry-run people.txt
     """
+    from kmdb_dagster.erasure.erase import require_parquet
     from kmdb_dagster.erasure.requests import request_erasure
-    from kmdb_dagster.warehouse.connection.data_folders import claim_folder, require_parquet
+    from kmdb_dagster.warehouse.connection.data_folders import claim_folder
 
     settings = load_settings()
     settings.required_database()
@@ -83,10 +84,10 @@ def _named(file: BinaryIO | None) -> list[Named]:
 def _look_up(opened: Warehouse, named: Sequence[Named]) -> Asked:
     """The first form of each line that the database has; all forms of a line of which it has none."""
     from kmdb_dagster.digest import digest
-    from kmdb_dagster.erasure.requests import present
+    from kmdb_dagster.erasure.requests import find_digests
 
     forms = {item.line: [digest(form) for form in item.forms] for item in named}
-    there = present(opened.engine, {form for line in forms.values() for form in line})
+    there = find_digests(opened.engine, {form for line in forms.values() for form in line})
     found = {line: next((form for form in of if form in there), None) for line, of in forms.items()}
     not_found = [line for line, form in found.items() if form is None]
     return Asked(
@@ -117,12 +118,12 @@ def _lines(asked: Asked) -> str:
 
 
 def _say_how_much(opened: Warehouse, asked: set[bytes]) -> None:
-    from kmdb_dagster.erasure.digests import Forgotten
+    from kmdb_dagster.erasure.digests import ErasedIdentities
     from kmdb_dagster.erasure.tables import people_of, size_of
     from kmdb_dagster.warehouse.connection.server import transaction
 
     with transaction(opened.engine) as connection:
-        people = people_of(connection, Forgotten(asked))
+        people = people_of(connection, ErasedIdentities(asked))
     size = size_of(opened.engine, people)
     click.echo(
         f"{len(people)} people with {size.identities:,} identities, {size.events:,} events, {size.properties:,} "

@@ -1,1 +1,1 @@
-"""Erase people: requests, what to redact, tables and files. Everything about forgetting a person is here."""
+"""Erase people (GDPR, article 17): requests, redaction, tables and files. Everything about `kmdb forget` is here."""

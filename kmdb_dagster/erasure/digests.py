@@ -1,7 +1,7 @@
-"""Whether an identity is that of a forgotten person, and whether a refused line names one.
+"""Recognize erased identities by their digests, also on a rejected line.
 
-Forgotten identities are known by their digest only. So a line that cannot be read is looked through for whatever may
-be an identity: each string in quotes, and each word.
+The database keeps only digests of erased identities. A rejected line has no fields, so every part of it that may be
+an identity is hashed and compared: the whole line, each string in quotes, each word.
 """
 
 import re
@@ -11,31 +11,28 @@ from hashlib import sha256
 from kmdb_dagster.digest import digest
 from kmdb_dagster.km_export.scanner import unescaped
 
-# Possessive, as in `lenient`: a line costs its length, whatever stands on it.
+# Possessive quantifiers, as in `km_export`: the time is linear in the length of the line.
 _STRING = re.compile(rb'"((?:[^"\\]++|\\.)++)', re.DOTALL)
 _WORDS = (re.compile(rb'[^\s",:{}\[\]]++'), re.compile(rb"[\w.@+-]++"))
 
 
-class Forgotten:
-    """The identities of forgotten people."""
+class ErasedIdentities:
+    """A set of identities, known by their digests (SHA-256, 32 bytes each)."""
 
     def __init__(self, digests: Iterable[bytes] = ()) -> None:
         self.digests = frozenset(digests)
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Return whether the set has any identity."""
         return bool(self.digests)
 
     def __contains__(self, identity: object) -> bool:
-        """Whether this is one."""
+        """Return whether an identity is erased. Anything but a string is not."""
         return isinstance(identity, str) and digest(identity) in self.digests
 
     def named_in(self, raw: bytes) -> bool:
-        """Whether a line that cannot be read names one: whole, in quotes or as a word."""
+        """Return whether a rejected line names an erased identity: as a whole, in quotes or as a word."""
         return bool(self) and any(sha256(candidate).digest() in self.digests for candidate in _candidates(raw))
-
-
-NOBODY = Forgotten()
 
 
 def _candidates(raw: bytes) -> Iterator[bytes]:

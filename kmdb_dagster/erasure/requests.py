@@ -1,20 +1,16 @@
-"""``forgotten_identities``: who is to stay out, by digest. What is in of them is removed by ``forget``.
+"""The erasure list (`forgotten_identities`): add identities to it, and record which erasures are complete.
 
-A row without ``done_at`` is one whose removal has not come to its end. Rows only come to be: no run that holds ids can
-meet one that it must let in again.
+Imports redact every identity on the list. A row without ``done_at`` is an erasure that is not complete.
 """
 
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
 from kmdb_dagster.digest import digest
-from kmdb_dagster.erasure.digests import Forgotten
 from kmdb_dagster.warehouse.connection.bindings import KnownFolder, read_folders
 from kmdb_dagster.warehouse.connection.server import IDS_PER_STATEMENT, insert, transaction
 from kmdb_dagster.warehouse.identity.rules import rule_to_follow
-
-MEANWHILE = "Somebody was forgotten meanwhile. The revision will be taken anew."
 
 SEARCHED = "INSERT IGNORE INTO searched_folders (digest, folder_id) VALUES (%s, %s)"
 NOT_SEARCHED = (
@@ -23,7 +19,7 @@ NOT_SEARCHED = (
     "NOT EXISTS (SELECT 1 FROM searched_folders s WHERE s.digest = f.digest AND s.folder_id = d.id)) ORDER BY d.used_at"
 )
 COMPLETE = (
-    # Some folder was searched, after the tables, and none of the others is left.
+    # A row of `searched_folders` also says that the tables are done: they are searched before the first folder.
     (
         "UPDATE forgotten_identities f SET done_at = UTC_TIMESTAMP() WHERE f.done_at IS NULL "
         "AND EXISTS (SELECT 1 FROM searched_folders s WHERE s.digest = f.digest) AND NOT EXISTS (SELECT 1 FROM "
@@ -33,36 +29,38 @@ COMPLETE = (
     "DELETE s FROM searched_folders s JOIN forgotten_identities f ON f.digest = s.digest WHERE f.done_at IS NOT NULL",
 )
 
-ASK = "INSERT INTO forgotten_identities (digest) VALUES (%s) ON DUPLICATE KEY UPDATE done_at = NULL"
-NOTE = "INSERT INTO forgotten_identities (digest) VALUES (%s) ON DUPLICATE KEY UPDATE done_at = done_at"
-
-
-def read_forgotten(connection: Connection) -> Forgotten:
-    """All of them."""
-    return Forgotten(map(bytes, connection.execute(text("SELECT digest FROM forgotten_identities")).scalars()))
+REQUEST = "INSERT INTO forgotten_identities (digest) VALUES (%s) ON DUPLICATE KEY UPDATE done_at = NULL"
+EXTEND = "INSERT INTO forgotten_identities (digest) VALUES (%s) ON DUPLICATE KEY UPDATE done_at = done_at"
 
 
 def request_erasure(engine: Engine, digests: Collection[bytes]) -> None:
-    """Write identities down, from now on to be left out, and to be removed, again if they were before."""
+    """Add identities to the erasure list. Imports redact them from this commit on.
+
+    An erasure that was complete starts again.
+    """
     items = sorted(digests)
     with transaction(engine) as connection:
-        insert(connection, ASK, [(item,) for item in items])
+        insert(connection, REQUEST, [(item,) for item in items])
         for start in range(0, len(items), IDS_PER_STATEMENT):
             part = ", ".join(f"0x{item.hex()}" for item in items[start : start + IDS_PER_STATEMENT])
             connection.exec_driver_sql(f"DELETE FROM searched_folders WHERE digest IN ({part})")  # noqa: S608 - hexadecimal
 
 
-def note_searched(engine: Engine, digests: Collection[bytes], folder: bytes) -> None:
-    """Note that neither the tables nor this data folder hold anything of these identities."""
+def record_searched(engine: Engine, digests: Collection[bytes], folder: bytes) -> None:
+    """Record that neither the tables nor this data folder hold data of these identities."""
     with transaction(engine) as connection:
         insert(connection, SEARCHED, [(item, folder) for item in sorted(digests)])
 
 
 def complete_erasures(engine: Engine, folder: bytes) -> list[KnownFolder]:
-    """End the erasures for which every data folder of this database was searched.
+    """Complete the erasures for which every data folder of this database was searched.
+
+    Args:
+        engine: the warehouse.
+        folder: the id of a data folder that was searched.
 
     Returns:
-        The data folders that are still to be searched for what was done in this one.
+        The other data folders that must still be searched for the same identities.
     """
     with transaction(engine) as connection:
         for statement in COMPLETE:
@@ -70,8 +68,8 @@ def complete_erasures(engine: Engine, folder: bytes) -> list[KnownFolder]:
         return read_folders(connection, NOT_SEARCHED, folder=folder)
 
 
-def present(engine: Engine, digests: Collection[bytes]) -> set[bytes]:
-    """The digests of identities that the database has."""
+def find_digests(engine: Engine, digests: Collection[bytes]) -> set[bytes]:
+    """Return those of the digests whose identity is in `users`."""
     found: set[bytes] = set()
     literals = [f"0x{item.hex()}" for item in sorted(digests)]
     with transaction(engine) as connection:
@@ -82,24 +80,23 @@ def present(engine: Engine, digests: Collection[bytes]) -> set[bytes]:
     return found
 
 
-def being_forgotten(connection: Connection) -> int:
-    """How many identities are still to be removed."""
-    found = connection.execute(text("SELECT COUNT(*) FROM forgotten_identities WHERE done_at IS NULL"))
-    return int(found.scalar_one())
+def extend_erasures(engine: Engine, edges: Iterable[tuple[str, str]], *, numeric_apart: bool) -> None:
+    """Add identities to the list that an alias line connects with an erased one: they are the same person.
 
+    Some alias lines do not make one person, so they add nothing: those of a placeholder or an ignored identity, and
+    all of them while numeric identities are kept apart.
 
-def forget_tied(engine: Engine, ties: Iterable[tuple[str, str]], *, numeric_apart: bool) -> None:
-    """Alias lines tie identities to forgotten ones: had they come in before, they would be forgotten too.
-
-    Not where aliases do not simply make one person: by a placeholder or an ignored user, or where numeric identities
-    stay apart.
+    Args:
+        engine: the warehouse.
+        edges: the alias edges, each an erased identity and another one.
+        numeric_apart: KMDB_NUMERIC_APART.
     """
-    pairs = list(ties)
+    pairs = list(edges)
     if not pairs:
         return
     with transaction(engine) as connection:
         rule = rule_to_follow(connection, numeric_apart=numeric_apart)
         if rule.apart:
             return
-        others = {other for one, other in pairs if rule.ties(one, other)}
-        insert(connection, NOTE, sorted((digest(other),) for other in others))
+        others = {other for erased, other in pairs if rule.ties(erased, other)}
+        insert(connection, EXTEND, sorted((digest(other),) for other in others))

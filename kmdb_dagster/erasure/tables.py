@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
-from kmdb_dagster.erasure.digests import Forgotten
-from kmdb_dagster.erasure.requests import read_forgotten
+from kmdb_dagster.erasure.digests import ErasedIdentities
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse.connection.mysql_errors import translated
 from kmdb_dagster.warehouse.connection.server import in_parts, named_lock, transaction
+from kmdb_dagster.warehouse.identity.erasure_list import read_erased_digests
 from kmdb_dagster.warehouse.identity.map_lock import hold_generation, own_generation, own_map
 from kmdb_dagster.warehouse.interning.interning import LOCK_SECONDS, USERS
 from kmdb_dagster.warehouse.ledger import ledger
@@ -81,7 +81,7 @@ class Removed(NamedTuple):
     rejected_lines: int = 0
 
 
-def people_of(connection: Connection, forgotten: Forgotten) -> list[Person]:
+def people_of(connection: Connection, forgotten: ErasedIdentities) -> list[Person]:
     """The people that have one of these identities and are in, as the map has them."""
     digests = [f"0x{item.hex()}" for item in forgotten.digests]
     found: set[int] = set()
@@ -124,7 +124,7 @@ def mark_people(engine: Engine, generation: str, most_identities: int | None, fo
         own_generation(connection, generation)
         # Let go after the commit: who adds identities looks, when it holds this lock, whether they are forgotten.
         with named_lock(engine, USERS.kind, LOCK_SECONDS):
-            people = people_of(connection, read_forgotten(connection))
+            people = people_of(connection, ErasedIdentities(read_erased_digests(connection)))
             large = [
                 person for person in people if len(person.identities) > (most_identities or len(person.identities))
             ]
@@ -250,7 +250,7 @@ def _narrow(connection: Connection, revision: int, span: ledger.Span) -> None:
     ledger.set_span(connection, revision, ledger.Span(*found))
 
 
-def remove_rejected(engine: Engine, forgotten: Forgotten, report: Report = lambda *_: None) -> int:
+def remove_rejected(engine: Engine, forgotten: ErasedIdentities, report: Report = lambda *_: None) -> int:
     """Remove the refused lines that name a forgotten person. Looks at all of them."""
     with transaction(engine) as connection:
         revisions = list(connection.execute(text("SELECT revision FROM revisions WHERE rejected > 0")).scalars())
@@ -264,7 +264,7 @@ def remove_rejected(engine: Engine, forgotten: Forgotten, report: Report = lambd
     return removed
 
 
-def _naming(connection: Connection, revision: int, forgotten: Forgotten) -> list[int]:
+def _naming(connection: Connection, revision: int, forgotten: ErasedIdentities) -> list[int]:
     # A line may have 16 MiB: few are held at a time.
     found = connection.execution_options(stream_results=True, max_row_buffer=8).execute(
         text("SELECT line, raw FROM rejected_lines WHERE revision = :revision"), {"revision": revision}
@@ -278,7 +278,7 @@ def _remove_lines(connection: Connection, revision: int, lines: Collection[int])
     return len(lines)
 
 
-def remove_from_filters(engine: Engine, forgotten: Forgotten) -> None:
+def remove_from_filters(engine: Engine, forgotten: ErasedIdentities) -> None:
     """Nobody needs to be ignored by name who is forgotten."""
     with transaction(engine) as connection:
         found = connection.execute(text("SELECT id, name FROM ignored_users")).all()

@@ -113,7 +113,7 @@ class Lake:
         """Whether there is neither a raw copy nor a Parquet, not even a temporary one."""
         return not any(True for folder in (self._raw, self._parsed) for _ in folder.glob("*"))
 
-    def drop_left_over(self) -> int:
+    def drop_leftovers(self) -> int:
         """Remove temporary files. Nothing may be written meanwhile: see `locks.exclusive`.
 
         Returns:

@@ -101,7 +101,7 @@ def write_parsed(  # noqa: PLR0913 - the last two are for the pipeline alone
     told: Iterable[Columns | Record],
     *,
     check: Check | None = None,
-    blot: Change = lambda batch: batch,
+    redact: Change = lambda batch: batch,
 ) -> LineCounts:
     """Write what the lines of a revision say, as a whole or not at all."""
     origin = {
@@ -114,7 +114,7 @@ def write_parsed(  # noqa: PLR0913 - the last two are for the pipeline alone
     with atomic_write(path) as temporary:
         with parquet_writer(temporary, SCHEMA.with_metadata(origin)) as writer:
             for group in _groups(told, revision):
-                batch = blot(group.batch())
+                batch = redact(group.batch())
                 counts.update(_counted(batch))
                 writer.write_batch(batch)
         tally = LineCounts(**{name: counts[name] for name in LineCounts._fields})

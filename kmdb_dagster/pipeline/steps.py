@@ -4,11 +4,12 @@ import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from kmdb_dagster.erasure.redaction import Redactor
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.file_formats import decompressed
 from kmdb_dagster.km_export.layout import revision_key
 from kmdb_dagster.km_export.reader import read_columns
-from kmdb_dagster.lake import Lake, ParsedFile, RawFile, Redactor, write_parsed
+from kmdb_dagster.lake import Lake, ParsedFile, RawFile, write_parsed
 from kmdb_dagster.lake.files import translate_os_errors
 from kmdb_dagster.lake.locks import writing
 from kmdb_dagster.pipeline.rejection_limit import RejectionLimit
@@ -60,14 +61,13 @@ def parse(pipeline: Pipeline, revision: int) -> Figures:
     # Held until the forgotten identities were read again: an erasure waits for it before it searches the files.
     with writing(pipeline.lake.root):
         while True:
-            forgotten = pipeline.warehouse.forgotten()
-            blot = Redactor(forgotten)
+            redact = Redactor(pipeline.warehouse.erased_digests())
             path, told = pipeline.lake.parsed(revision), guard.numbered(read_columns(decompressed(_chunks(raw))))
-            tally = write_parsed(path, revision, raw, told, check=guard, blot=blot)
-            pipeline.warehouse.forget_tied(blot.tied, numeric_apart=pipeline.numeric_apart)
-            if pipeline.warehouse.forgotten().digests == forgotten.digests:
+            tally = write_parsed(path, revision, raw, told, check=guard, redact=redact)
+            redact.extend_erasures(pipeline.warehouse.engine, numeric_apart=pipeline.numeric_apart)
+            if pipeline.warehouse.erased_digests() == redact.erased.digests:
                 break
-    if blot.found or not pipeline.keep_files:
+    if redact.has_redacted or not pipeline.keep_files:
         pipeline.lake.drop_raw(revision)
     return {"bytes": raw.size, **tally._asdict()}
 
@@ -94,6 +94,7 @@ def load(pipeline: Pipeline, revision: int) -> Figures:
                 revision,
                 parsed,
                 batch_size=pipeline.batch_size,
+                make_redactor=Redactor,
                 leftovers=pipeline.warehouse.leftover_facts,
             )
         except UnresolvedError as error:
@@ -112,7 +113,12 @@ def load(pipeline: Pipeline, revision: int) -> Figures:
 def _resolve(pipeline: Pipeline, revision: int) -> Tied:
     parsed = ParsedFile(pipeline.lake.parsed(revision), revision)
     tied = tie_revision(
-        pipeline.warehouse, revision, parsed, batch_size=pipeline.batch_size, numeric_apart=pipeline.numeric_apart
+        pipeline.warehouse,
+        revision,
+        parsed,
+        batch_size=pipeline.batch_size,
+        make_redactor=Redactor,
+        numeric_apart=pipeline.numeric_apart,
     )
     move_facts(pipeline.warehouse.engine)
     return tied

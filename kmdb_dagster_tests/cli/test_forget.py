@@ -69,7 +69,7 @@ def test_it_can_be_left_to_the_job(
 def test_a_person_of_too_many_identities_needs_an_option(here: Terminal, database: str, warehouse: Warehouse) -> None:
     code, _, err = forget(here, database, "--yes", told="bob\n", KMDB_MOST_IDENTITIES="1")
     assert code == 1
-    assert "kmdb: 1 people that are to be forgotten have more than 1 identities (KMDB_MOST_IDENTITIES)" in err
+    assert "kmdb: Not erased: 1 people with more than 1 identities (KMDB_MOST_IDENTITIES)" in err
     assert "bob" in people(warehouse.engine)
     assert forget(here, database, "--finish", "--large", KMDB_MOST_IDENTITIES="1")[0] == 0
     assert people(warehouse.engine) == {"anna": "anna"}
@@ -88,7 +88,7 @@ def test_a_list_from_a_spreadsheet_names_each_identity_or_says_which_line_it_doe
     assert not any(name in out + err for name in names)
     assert set(people(warehouse.engine)) == {"anna", "bob", "b2"}
     # Whichever way it will be written: it stays out.
-    assert {digest("cy@example.com"), digest('"cy@example.com"')} <= warehouse.forgotten().digests
+    assert {digest("cy@example.com"), digest('"cy@example.com"')} <= warehouse.erased_digests()
 
 
 def test_an_identity_with_blanks_and_quotes_is_found_as_it_stands_first(
@@ -112,7 +112,7 @@ def test_in_another_working_directory_nothing_is_removed_and_the_right_data_fold
     assert f"Data folder {elsewhere.folder / 'var' / 'data'} is new to database" in err
     assert f":{here.folder / 'lake'}: set KMDB_DATA_DIR to that folder" in err
     assert "bob" in people(warehouse.engine)
-    assert not warehouse.forgotten()
+    assert not warehouse.erased_digests()
 
 
 def test_an_erasure_fails_until_it_was_finished_in_each_data_folder(here: Terminal, database: str) -> None:

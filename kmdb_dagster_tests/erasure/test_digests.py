@@ -3,7 +3,7 @@
 import pytest
 
 from kmdb_dagster.digest import digest
-from kmdb_dagster.erasure.digests import Forgotten
+from kmdb_dagster.erasure.digests import ErasedIdentities
 
 
 @pytest.mark.parametrize(
@@ -23,5 +23,5 @@ from kmdb_dagster.erasure.digests import Forgotten
     ],
 )
 def test_a_line_that_cannot_be_read_names_somebody_whole_in_quotes_or_as_a_word(raw: bytes, *, named: bool) -> None:
-    assert Forgotten([digest("bób x"), digest("7")]).named_in(raw) is named
-    assert not Forgotten().named_in(raw)
+    assert ErasedIdentities([digest("bób x"), digest("7")]).named_in(raw) is named
+    assert not ErasedIdentities().named_in(raw)

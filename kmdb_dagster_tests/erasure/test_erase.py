@@ -19,7 +19,7 @@ from sqlalchemy import Engine, text
 
 from kmdb_dagster.digest import digest
 from kmdb_dagster.erasure import tables
-from kmdb_dagster.erasure.erase import Done, erase_people
+from kmdb_dagster.erasure.erase import ErasureCounts, erase_people
 from kmdb_dagster.erasure.requests import request_erasure
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.lake import Lake
@@ -57,7 +57,7 @@ class Forget(NamedTuple):
 
     lake: Path
 
-    def __call__(self, warehouse: Warehouse) -> Done:
+    def __call__(self, warehouse: Warehouse) -> ErasureCounts:
         """Do it."""
         return erase_people(warehouse, Lake(self.lake), numeric_apart=False, most_identities=1000)
 
@@ -108,7 +108,7 @@ class Place:
         """The import of these revisions, or of all."""
         return Import(self.bucket.folder, self.lake, revisions or self.revisions, apart)
 
-    def forget(self, *names: str) -> Done:
+    def forget(self, *names: str) -> ErasureCounts:
         """Forget people, and whom somebody asked to forget before."""
         request_erasure(self.warehouse.engine, [digest(name) for name in names])
         return Forget(self.lake)(self.warehouse)
@@ -160,7 +160,7 @@ def test_nothing_is_left_of_a_forgotten_person_and_nothing_comes_back(warehouse:
     place.bring_in(1, 2, 3)
     assert set(people(warehouse.engine)) == {"bob", "x1", "x2", "anna", "carl"}
     done = place.forget("x1")
-    assert done == Done(3, 2, 2, 2, 2, 3, 3)
+    assert done == ErasureCounts(3, 2, 2, 2, 2, 3, 3)
     for _ in range(2):
         assert people(warehouse.engine) == {"anna": "anna", "carl": "anna"}
         assert rows(warehouse.engine, "SELECT revision, raw FROM rejected_lines") == [(2, b"no json")]
@@ -170,7 +170,7 @@ def test_nothing_is_left_of_a_forgotten_person_and_nothing_comes_back(warehouse:
         found = place.content()
         place.bring_in(3, 2, 1)
     assert found == place.content()
-    assert place.forget("x1") == Done()
+    assert place.forget("x1") == ErasureCounts()
 
 
 def test_it_is_asked_for_before_anything_was_imported(warehouse: Warehouse, plain: Warehouse, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_person_of_very_many_identities_waits_for_a_decision(warehouse: Wareho
     place = Place(warehouse, tmp_path, [[alias("a", f"b{number}") for number in range(5)], [event("came", "carl")]])
     place.bring_in(1, 2)
     request_erasure(warehouse.engine, [digest("a"), digest("carl")])
-    with pytest.raises(PermanentError, match="1 people that are to be forgotten have more than 5 identities"):
+    with pytest.raises(PermanentError, match="Not erased: 1 people with more than 5 identities"):
         erase_people(warehouse, Lake(place.lake), numeric_apart=False, most_identities=5)
     assert len(people(warehouse.engine)) == 6
     assert erase_people(warehouse, Lake(place.lake), numeric_apart=False, most_identities=None).identities == 6
@@ -328,12 +328,12 @@ def test_a_person_stays_out_although_the_server_lost_the_commit_that_said_so(
     (bob,) = tables.mark_people(engine, generation, None, FOLDER).people
     change(engine, "DELETE FROM forgotten_identities")
     tables.remove_person(engine, generation, bob)
-    assert warehouse.forgotten().digests == {digest("bob"), digest("b2")}
+    assert warehouse.erased_digests() == {digest("bob"), digest("b2")}
 
 
 def test_whoever_was_forgotten_since_a_run_looked_is_not_interned(warehouse: Warehouse) -> None:
     request_erasure(warehouse.engine, [digest("bob")])
-    with pytest.raises(TransientError, match="forgotten meanwhile"):
+    with pytest.raises(TransientError, match="An identity was erased"):
         intern_identities(warehouse.engine, ["bob"])
     assert people(warehouse.engine) == {}
 
@@ -411,7 +411,7 @@ def test_an_erasure_is_complete_when_every_data_folder_was_searched(warehouse: W
     assert waiting(warehouse) == 0
     for place in (here, there):
         assert not any(name in everything_in(place.lake) for name in (b"bob", b"x1", b"x2"))
-        assert Forget(place.lake)(warehouse) == Done()
+        assert Forget(place.lake)(warehouse) == ErasureCounts()
 
 
 def test_an_erasure_waits_for_no_data_folder_that_a_person_says_is_gone(warehouse: Warehouse, tmp_path: Path) -> None:
@@ -424,7 +424,7 @@ def test_an_erasure_waits_for_no_data_folder_that_a_person_says_is_gone(warehous
     gone = claim_folder(warehouse.engine, Lake(there.lake))
     assert gone.hex() in str(caught.value)
     remove_folder(warehouse.engine, gone)
-    assert Forget(here.lake)(warehouse) == Done()
+    assert Forget(here.lake)(warehouse) == ErasureCounts()
     assert waiting(warehouse) == 0
 
 

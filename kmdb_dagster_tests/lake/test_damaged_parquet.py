@@ -10,11 +10,10 @@ import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.digest import digest
-from kmdb_dagster.erasure.digests import Forgotten
-from kmdb_dagster.erasure.redaction import rewrite
+from kmdb_dagster.erasure.redaction import Redactor, rewrite_parquet
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.reader import read_columns
-from kmdb_dagster.lake import ParsedFile, RawFile, Redactor, write_parsed
+from kmdb_dagster.lake import ParsedFile, RawFile, write_parsed
 from kmdb_dagster.lake.parquet_file import CRC_KEY, LAYOUT
 from kmdb_dagster.lake.parsed import SCHEMA
 from kmdb_dagster.pipeline import fetch, load, parse, resolve
@@ -98,12 +97,12 @@ def test_what_erasure_rewrites_has_its_checksums_and_is_not_made_of_a_damaged_fi
     path = tmp_path / "57.parquet"
     path.write_bytes(written)
     person = next(str(row["identity"]) for row in rows(path) if row["kind"] == "event")
-    redactor = Redactor(Forgotten(frozenset({digest(person)})))
+    redactor = Redactor([digest(person)])
     path.write_bytes(flipped(written, 8 * 200))
     with pytest.raises(PermanentError, match="is damaged"):
-        rewrite(path, redactor)
+        rewrite_parquet(path, redactor)
     path.write_bytes(written)
-    assert rewrite(path, redactor)
+    assert rewrite_parquet(path, redactor)
     rewritten = path.read_bytes()
     assert sum(row["kind"] == "forgotten" for row in rows(path)) > 0
     for bit in random.Random(SEED).sample(range(len(rewritten) * 8), FLIPS // 4):

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from kmdb_dagster.digest import digest
-from kmdb_dagster.erasure.digests import Forgotten
-from kmdb_dagster.erasure.erase import _holds
+from kmdb_dagster.erasure.digests import ErasedIdentities
+from kmdb_dagster.erasure.files import must_delete
 from testing.buckets import event
 
-BOB = Forgotten([digest("bob")])
+BOB = ErasedIdentities([digest("bob")])
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,4 @@ def test_a_raw_copy_in_gzip_is_removed_unless_it_is_sure_to_name_no_forgotten_pe
 ) -> None:
     path = tmp_path / "e.json"
     path.write_bytes(content)
-    assert _holds(path, BOB) == holds
+    assert must_delete(path, BOB) == holds

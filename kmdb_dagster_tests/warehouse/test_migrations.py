@@ -90,7 +90,7 @@ def test_a_schema_of_a_newer_program_is_refused_in_words_by_every_use_and_by_mig
     change(opened.engine, "UPDATE alembic_version SET version_num = '9999'")
     opened.close()
     refused = rf"schema version 9999; this kmdb_dagster knows up to {HEAD}\. .*Upgrade this installation"
-    for use in (opened.generation, lambda: ledger.statuses(opened.engine), opened.forgotten):
+    for use in (opened.generation, lambda: ledger.statuses(opened.engine), opened.erased_digests):
         with pytest.raises(PermanentError, match=refused):
             use()
     with pytest.raises(PermanentError, match=refused):

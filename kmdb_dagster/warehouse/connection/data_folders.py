@@ -9,7 +9,6 @@ import uuid
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.km_export.layout import ranges_in_words
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.lake.mark import Mark, read_mark, write_mark
 from kmdb_dagster.warehouse.connection import bindings
@@ -109,23 +108,6 @@ def _require_no_other(connection: Connection, lake: Lake) -> None:
             f"Data folder {lake.root} is new to database {database!r}. Nothing was changed. The database has its files "
             f"in {places(known)}: set KMDB_DATA_DIR to that folder, or mount it. To use this folder as well, run "
             "`kmdb confirm data-dir` on this machine."
-        )
-
-
-def require_parquet(engine: Engine, lake: Lake) -> None:
-    """Refuse an erasure that does not reach the Parquet of all imported revisions.
-
-    Raises:
-        PermanentError: some were imported before data folders were noted, and their Parquet is not here.
-    """
-    with transaction(engine) as connection:
-        missing = bindings.revisions_of_unknown_folders(connection) - lake.parsed_revisions()
-    if missing:
-        raise PermanentError(
-            f"Data folder {lake.root} lacks the Parquet of {len(missing):,} imported revisions. Nothing was removed. "
-            f"They are: {ranges_in_words(missing)}. If their Parquet is in other folders, run `kmdb confirm data-dir` "
-            "on each machine that has one, with KMDB_DATA_DIR set to it. If it was deleted, run it here. "
-            "Then try again."
         )
 
 

@@ -1,14 +1,11 @@
 """The warehouse as one object to hand around."""
 
-from collections.abc import Iterable
-
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from kmdb_dagster.erasure.digests import Forgotten
-from kmdb_dagster.erasure.requests import forget_tied, read_forgotten
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse.connection.server import WHOLE_TABLES_TIMEOUT_SECONDS, connect, transaction
+from kmdb_dagster.warehouse.identity.erasure_list import read_erased_digests
 from kmdb_dagster.warehouse.loading.leftovers import Leftovers
 from kmdb_dagster.warehouse.maintenance.flush import FLUSHING
 from kmdb_dagster.warehouse.schema.state_rows import required
@@ -49,14 +46,10 @@ class Warehouse:
             raise TransientError(f"{self.name} is being flushed. If nobody does, run `kmdb flush` to its end.")
         return str(found)
 
-    def forgotten(self) -> Forgotten:
-        """Who is to stay out."""
+    def erased_digests(self) -> frozenset[bytes]:
+        """Return the digests of erased identities, which imports redact."""
         with transaction(self.engine) as connection:
-            return read_forgotten(connection)
-
-    def forget_tied(self, ties: Iterable[tuple[str, str]], *, numeric_apart: bool) -> None:
-        """Leave out, too, whoever an alias ties to a forgotten person."""
-        forget_tied(self.engine, ties, numeric_apart=numeric_apart)
+            return read_erased_digests(connection)
 
     def close(self) -> None:
         """Give the connections back."""

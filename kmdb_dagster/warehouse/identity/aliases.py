@@ -12,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, Engine, text
 
-from kmdb_dagster.erasure.digests import NOBODY, Forgotten
-from kmdb_dagster.erasure.requests import MEANWHILE, read_forgotten
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse.connection.server import in_parts, insert, transaction
 from kmdb_dagster.warehouse.identity.components import UnnamedError, people_of
+from kmdb_dagster.warehouse.identity.erasure_list import ERASED_MEANWHILE, read_erased_digests
 from kmdb_dagster.warehouse.identity.map_lock import own_map
 from kmdb_dagster.warehouse.identity.resolution import Numbers, Rank, Ties, components, rank, stands_for
 from kmdb_dagster.warehouse.identity.rules import Rule, settled_rule, untied_ids
@@ -63,7 +62,7 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
     lines: list[AliasLine],
     *,
     numeric_apart: bool = False,
-    forgotten: Forgotten = NOBODY,
+    erased: frozenset[bytes] = frozenset(),
     leftovers: Leftovers | None = None,
 ) -> int:
     """Store the alias lines of a revision in place of those it had, and bring the map up to date with them.
@@ -78,14 +77,14 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
         lines: all of its alias lines, in order. Their identities are interned.
         numeric_apart: what KMDB_NUMERIC_APART says; it applies only while no alias is stored
             (`warehouse.identity.rules`).
-        forgotten: whose aliases were left out of ``lines``.
+        erased: the digests of the identities that were redacted from ``lines``.
         leftovers: what is known of rows that ``resolved_revisions`` does not know; None: nothing.
 
     Returns:
         How many identities got another person.
 
     Raises:
-        TransientError: somebody else was forgotten meanwhile.
+        TransientError: another identity was erased since ``erased`` was read.
         UnresolvedError: an identity is no longer in: intern it again.
         RowsInTheWayError: there are rows that are not known, since a moment ago: try again.
     """
@@ -95,8 +94,8 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
     leftovers = leftovers or Leftovers("aliases")
     with transaction(engine) as connection, leftovers.retried():
         own_map(connection)
-        if read_forgotten(connection).digests != forgotten.digests:
-            raise TransientError(MEANWHILE)
+        if read_erased_digests(connection) != erased:
+            raise TransientError(ERASED_MEANWHILE)
         rule = settled_rule(connection, numeric_apart=numeric_apart)
         known = read_resolved(connection, revision) or leftovers.may_be_there(connection, revision)
         before, ties = _stored(connection, revision) if known else [], _with_ids(connection, lines)

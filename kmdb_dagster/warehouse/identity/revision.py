@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kmdb_dagster.lake import ParsedFile, Redactor
+from kmdb_dagster.lake import ParsedFile
 from kmdb_dagster.warehouse.connection.warehouse import Warehouse
 from kmdb_dagster.warehouse.identity.aliases import AliasLine, replace_aliases
+from kmdb_dagster.warehouse.identity.erasure_list import MakeRedactor
 from kmdb_dagster.warehouse.interning.interning import intern_identities, intern_keys
 from kmdb_dagster.warehouse.schema.tables import row_id
 
@@ -22,24 +23,30 @@ class Tied(NamedTuple):
     changed: int
 
 
-def tie_revision(
-    warehouse: Warehouse, revision: int, parsed: ParsedFile, *, batch_size: int, numeric_apart: bool = False
+def tie_revision(  # noqa: PLR0913 - what a resolution depends on
+    warehouse: Warehouse,
+    revision: int,
+    parsed: ParsedFile,
+    *,
+    batch_size: int,
+    make_redactor: MakeRedactor,
+    numeric_apart: bool = False,
 ) -> Tied:
     """Bring the user map up to date with a revision. Doing it again changes nothing."""
-    forgotten = warehouse.forgotten()
-    blot = Redactor(forgotten)
+    erased = warehouse.erased_digests()
+    redact = make_redactor(erased)
     lines: list[AliasLine] = []
-    for batch in map(blot, parsed.batches(batch_size, columns=COLUMNS)):
+    for batch in map(redact, parsed.batches(batch_size, columns=COLUMNS)):
         _intern(warehouse, batch)
         lines.extend(_alias_lines(batch, revision))
-    warehouse.forget_tied(blot.tied, numeric_apart=numeric_apart)
+    redact.extend_erasures(warehouse.engine, numeric_apart=numeric_apart)
     changed = replace_aliases(
         warehouse.engine,
         revision,
         parsed.etag,
         lines,
         numeric_apart=numeric_apart,
-        forgotten=forgotten,
+        erased=erased,
         leftovers=warehouse.leftover_aliases,
     )
     return Tied(len(lines), changed)

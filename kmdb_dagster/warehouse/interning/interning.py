@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.digest import digest
-from kmdb_dagster.erasure.requests import MEANWHILE, read_forgotten
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse.connection.server import insert, named_lock, transaction
+from kmdb_dagster.warehouse.identity.erasure_list import ERASED_MEANWHILE, read_erased_digests
 from kmdb_dagster.warehouse.interning.lookup import IDENTITIES, NAMES_PER_STATEMENT, select_by_digest
 from kmdb_dagster.warehouse.interning.lookup import KEYS as SELECT_KEYS
 
@@ -61,17 +61,17 @@ def _add(engine: Engine, table: _Table, names: dict[bytes, str]) -> None:
         known = _ids(connection, table, names)
         new = [(key, name) for key, name in names.items() if key not in known]
         if table is USERS:
-            _check_remembered(connection, [key for key, _ in new])
+            _check_not_erased(connection, [key for key, _ in new])
         if new:
             insert(connection, f"INSERT INTO `{table.kind}` (digest, `{table.column}`) VALUES (%s, %s)", new)  # noqa: S608
         if new and table is USERS:
             _map_to_themselves(connection, _ids(connection, table, [key for key, _ in new]).values())
 
 
-def _check_remembered(connection: Connection, digests: Collection[bytes]) -> None:
-    """Refuse to add somebody who was forgotten since the caller looked. Who forgets holds the lock too."""
-    if digests and not read_forgotten(connection).digests.isdisjoint(digests):
-        raise TransientError(MEANWHILE)
+def _check_not_erased(connection: Connection, digests: Collection[bytes]) -> None:
+    """Refuse identities that were erased since the caller read the list. Erasure writes it under the same lock."""
+    if digests and not read_erased_digests(connection).isdisjoint(digests):
+        raise TransientError(ERASED_MEANWHILE)
 
 
 def _map_to_themselves(connection: Connection, identities: Collection[int]) -> None:

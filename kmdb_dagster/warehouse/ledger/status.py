@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine, text
 
-from kmdb_dagster.erasure.requests import being_forgotten
 from kmdb_dagster.warehouse.connection.bindings import bucket_of, known_folders
 from kmdb_dagster.warehouse.connection.server import server_of, transaction
+from kmdb_dagster.warehouse.identity.erasure_list import count_pending_erasures
 from kmdb_dagster.warehouse.identity.rules import RULE_WAITS, rule_waits
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.maintenance.indexes import INDEXES_WAIT, missing
@@ -89,7 +89,7 @@ def read(engine: Engine, *, numeric_apart: bool) -> Overview:
             text("SELECT (SELECT COUNT(*) FROM pending_moves), (SELECT COUNT(*) FROM pending_spans)")
         ).one()
         bucket, folders = bucket_of(connection), [str(folder) for folder in known_folders(connection)]
-        forgetting, indexes = being_forgotten(connection), bool(missing(connection))
+        forgetting, indexes = count_pending_erasures(connection), bool(missing(connection))
     rule = rule_waits(engine, numeric_apart=numeric_apart)
     totals, failures, future = ledger.totals(engine), ledger.failures(engine), ledger.in_the_future(engine)
     return Overview(

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, text
 
-from kmdb_dagster.erasure.requests import being_forgotten, read_forgotten
 from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.lake import ParsedFile, Redactor
+from kmdb_dagster.lake import ParsedFile
 from kmdb_dagster.warehouse.connection.server import insert, transaction
 from kmdb_dagster.warehouse.identity import user_map
 from kmdb_dagster.warehouse.identity.aliases import count_aliases, read_resolved
+from kmdb_dagster.warehouse.identity.erasure_list import MakeRedactor, count_pending_erasures, read_erased_digests
 from kmdb_dagster.warehouse.identity.map_lock import hold_generation, map_version
 from kmdb_dagster.warehouse.identity.spans import widen
 from kmdb_dagster.warehouse.interning.lookup import PersonOf, UnresolvedError, key_ids, persons_of
@@ -47,8 +47,14 @@ FATES = np.array(["ignored", "blank", "rejected", "imported"])
 """Of a line. If its records end in different ways, the last of these counts."""
 
 
-def load_revision(
-    engine: Engine, revision: int, parsed: ParsedFile, *, batch_size: int, leftovers: Leftovers | None = None
+def load_revision(  # noqa: PLR0913 - what a load depends on
+    engine: Engine,
+    revision: int,
+    parsed: ParsedFile,
+    *,
+    batch_size: int,
+    make_redactor: MakeRedactor,
+    leftovers: Leftovers | None = None,
 ) -> ledger.Entry:
     """Put the facts of a revision in place of those it had.
 
@@ -59,6 +65,7 @@ def load_revision(
         revision: its number.
         parsed: its Parquet.
         batch_size: how many records are held in memory.
+        make_redactor: makes what removes erased people, from the list as this transaction reads it.
         leftovers: what is known of rows that the ledger does not know; None: nothing.
 
     Raises:
@@ -76,8 +83,8 @@ def load_revision(
             _delete(connection, revision)
         connection.execute(text("DELETE FROM rejected_lines WHERE revision = :revision"), {"revision": revision})
         loading = _Loading(connection, revision, read_filters(connection))
-        forgotten = read_forgotten(connection)
-        for piece in pieces(map(Redactor(forgotten), parsed.batches(batch_size))):
+        redact = make_redactor(read_erased_digests(connection))
+        for piece in pieces(map(redact, parsed.batches(batch_size))):
             loading.load(piece)
         entry = loading.account.entry(parsed)
         ledger.record(connection, revision, entry)
@@ -97,7 +104,7 @@ def _check_resolved(connection: Connection, revision: int, etag: str | None) -> 
 def _check_aliases(connection: Connection, revision: int, aliases: int) -> None:
     """Check that each alias line is stored. Only its owner changes the map now, so none goes meanwhile."""
     # Asked first: were it over by the time that is looked at afterwards, the lines that it took would be missed.
-    forgetting = being_forgotten(connection)
+    forgetting = count_pending_erasures(connection)
     stored = count_aliases(connection, revision)
     if forgetting and stored > aliases:
         raise TransientError(f"Aliases of revision {revision} are being forgotten. Tie it, or wait for that.")
