@@ -1,6 +1,6 @@
-"""The files on their way: raw copies of revisions, and the Parquet made of them.
+"""The lake: raw copies of revisions and their Parquet, below KMDB_DATA_DIR. Redaction is an argument.
 
-Everything here is made from the bucket and can be made again. It is personal data all the same.
+All files can be rebuilt from the bucket. They are personal data.
 """
 
 from kmdb_dagster.lake.files import Lake, RawFile

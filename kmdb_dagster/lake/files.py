@@ -1,8 +1,8 @@
-"""Which file of the lake is where, and how one is put there as a whole. What stands in them is not known here.
+"""Where each file of the lake is, and how it is written atomically. What is inside is for `lake.parsed`.
 
-raw/57/d41d8cd9+1c291ca3.json    revision 57 as KM wrote it; its name is the ETag that it had, and its CRC32
-raw/57/absent                    revision 57 was looked for, and is not in the bucket
-parsed/57.parquet                its lines as records
+raw/57/d41d8cd9+1c291ca3.json    revision 57 as KM wrote it; the name is its ETag and its CRC32
+raw/57/absent                    revision 57 is not in the bucket
+parsed/57.parquet                the records of revision 57
 """
 
 import errno
@@ -24,16 +24,16 @@ FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR
 
 
 class RawFile(NamedTuple):
-    """The raw copy of a revision. ``path`` and ``etag`` are None for one that is not in the bucket."""
+    """The raw copy of a revision. ``path`` and ``etag`` are None if the revision is not in the bucket."""
 
     path: Path | None
     etag: str | None
     size: int
     crc32: str | None = None
-    """Eight hexadecimal digits; None for a copy of an older version of this program."""
+    """Eight hexadecimal digits. None: the copy was made by an older version of this program."""
 
     def is_intact(self) -> bool:
-        """Whether the copy still has the bytes that were written."""
+        """Return whether the copy still has the bytes that were written."""
         if self.path is None or self.crc32 is None:
             return True
         with translate_os_errors(self.path), self.path.open("rb") as file:
@@ -41,7 +41,7 @@ class RawFile(NamedTuple):
 
 
 class Lake:
-    """The folder that KMDB_DATA_DIR names."""
+    """The data folder, KMDB_DATA_DIR."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -49,17 +49,17 @@ class Lake:
         self._parsed = root / "parsed"
 
     def prepare(self) -> None:
-        """Make the folders, for this user only.
+        """Create the folders, with access for this user only.
 
         Raises:
-            PermanentError: they cannot be made here.
+            PermanentError: the folders cannot be created here.
         """
         for folder in (self.root, self._raw, self._parsed):
             with translate_os_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def raw(self, revision: int) -> RawFile | None:
-        """The raw copy of a revision, if there is one: the newest, should an older one not have been removed yet."""
+        """Return the raw copy of a revision, the newest if there are several. None: there is no copy."""
         with translate_os_errors(self._raw):
             copies = [(path, path.stat()) for path in self._copies(revision)]
         if not copies:
@@ -67,12 +67,18 @@ class Lake:
         path, stat = max(copies, key=lambda copy: copy[1].st_mtime_ns)
         if path.name == "absent":
             return RawFile(None, None, 0)
-        # A "+" of an ETag is escaped.
+        # A "+" in an ETag is quoted, so the first one ends it.
         etag, _, crc32 = path.stem.partition("+")
         return RawFile(path, unquote(etag), stat.st_size, crc32 or None)
 
     def store_raw(self, revision: int, etag: str, chunks: Iterable[bytes]) -> RawFile:
-        """Put a raw copy there, in place of any older one."""
+        """Write a raw copy atomically, and delete older ones.
+
+        Args:
+            revision: its number.
+            etag: the ETag that the object had when it was read.
+            chunks: the bytes of the object.
+        """
         name = quote(etag, safe="")
         with _temporary_file(self._folder(revision) / name) as temporary:
             with temporary.open("wb") as file:
@@ -83,7 +89,7 @@ class Lake:
         return RawFile(path, etag, path.stat().st_size, crc32)
 
     def mark_absent(self, revision: int) -> RawFile:
-        """Note that a revision is not in the bucket."""
+        """Record that a revision is not in the bucket, and delete its raw copies."""
         path = self._folder(revision) / "absent"
         with translate_os_errors(path):
             path.touch()
@@ -91,33 +97,33 @@ class Lake:
         return RawFile(None, None, 0)
 
     def drop_raw(self, revision: int, *, keep: Path | None = None) -> None:
-        """Remove the raw copies of a revision, all but one."""
+        """Delete the raw copies of a revision, except ``keep``."""
         for path in self._copies(revision):
             if path != keep:
                 with translate_os_errors(path):
                     path.unlink(missing_ok=True)
 
     def all_raw(self) -> Iterator[Path]:
-        """Every raw copy."""
+        """Yield the path of every raw copy."""
         yield from sorted(self._raw.glob("*/*.json"))
 
     def all_parsed(self) -> Iterator[Path]:
-        """Every Parquet."""
+        """Yield the path of every Parquet file."""
         yield from sorted(self._parsed.glob("[0-9]*.parquet"))
 
     def parsed_revisions(self) -> set[int]:
-        """The revisions that have a Parquet."""
+        """Return the revisions that have a Parquet file."""
         return {int(path.stem) for path in self.all_parsed() if path.stem.isdecimal()}
 
     def is_empty(self) -> bool:
-        """Whether there is neither a raw copy nor a Parquet, not even a temporary one."""
+        """Return whether there is no raw copy and no Parquet file, not even a temporary one."""
         return not any(True for folder in (self._raw, self._parsed) for _ in folder.glob("*"))
 
     def drop_leftovers(self) -> int:
-        """Remove temporary files. Nothing may be written meanwhile: see `locks.exclusive`.
+        """Delete leftover temporary files of killed processes. The caller holds `locks.exclusive`.
 
         Returns:
-            How many there were, all left by processes that were killed.
+            The number of files deleted.
         """
         found = [*self.root.glob(".kmdb-*"), *self._raw.glob("*/.*"), *self._parsed.glob(".*")]
         for path in found:
@@ -132,17 +138,17 @@ class Lake:
         return folder
 
     def _copies(self, revision: int) -> list[Path]:
-        # One folder a revision: to find a copy costs the same however many there are.
+        # One folder per revision, so that finding a copy takes the same time in a lake of any size.
         return [path for path in (self._raw / str(revision)).glob("*") if not path.name.startswith(".")]
 
     def parsed(self, revision: int) -> Path:
-        """Where the Parquet of a revision is, or is to be."""
+        """Return the path of the Parquet of a revision, which may not exist yet."""
         return self._parsed / f"{revision}.parquet"
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary file that takes the place of ``path`` in one step when all went well, and goes away if not."""
+    """Yield a temporary file that replaces ``path`` atomically at the end. After an error it is deleted instead."""
     with _temporary_file(path) as temporary:
         yield temporary
         temporary.replace(path)
@@ -150,7 +156,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _temporary_file(path: Path) -> Iterator[Path]:
-    """An empty hidden file beside ``path``, which is removed at the end if it is still there."""
+    """Yield an empty hidden file beside ``path``, and delete it at the end if it is still there."""
     with translate_os_errors(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
@@ -162,7 +168,7 @@ def _temporary_file(path: Path) -> Iterator[Path]:
 
 
 def _written(chunks: Iterable[bytes], file: BinaryIO) -> Iterator[bytes]:
-    """Pass chunks on after they are written to a file."""
+    """Write chunks to a file, and yield them for the checksum."""
     for chunk in chunks:
         file.write(chunk)
         yield chunk
@@ -177,14 +183,19 @@ def _crc32(chunks: Iterable[bytes]) -> str:
 
 @contextmanager
 def translate_os_errors(path: Path, setting: str = "KMDB_DATA_DIR") -> Iterator[None]:
-    """Failures of the disk as our own: what a person must mend, or what passes. ``setting`` names the folder."""
+    """Raise errors of the operating system as `PermanentError` or `TransientError`.
+
+    Args:
+        path: the file, for the message.
+        setting: the environment variable that names the folder, for the message.
+    """
     try:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
-        words = f"{path}: {reason}."
+        message = f"{path}: {reason}."
         if error.errno in FULL:
-            raise PermanentError(f"{words} Make room there, or set {setting} to a folder with more.") from error
+            raise PermanentError(f"{message} Make room there, or set {setting} to a folder with more.") from error
         if error.errno in FORBIDDEN:
-            raise PermanentError(f"{words} Let this user write there, or set {setting} elsewhere.") from error
-        raise TransientError(words) from error
+            raise PermanentError(f"{message} Let this user write there, or set {setting} elsewhere.") from error
+        raise TransientError(message) from error

@@ -1,6 +1,6 @@
-"""Locks on a data folder: many processes write to it at a time, or one has it for itself.
+"""Locks on a data folder: shared by the processes that write files, exclusive for one.
 
-They are `flock` locks, which the kernel releases when a process ends in any way. Linux carries them over NFS, too.
+They are `flock` locks. The kernel releases them when a process ends in any way. On Linux they work over NFS.
 """
 
 import errno
@@ -16,7 +16,7 @@ from kmdb_dagster.lake.files import translate_os_errors
 
 WRITERS = ".writers.lock"
 GATE = ".gate.lock"
-"""Writers pass it one after the other; who waits for all writers to end keeps it closed, so that no more come."""
+"""Each writer passes it. A process that waits for the exclusive lock holds it, so no new writer starts."""
 
 POLL_SECONDS = 0.05
 NOT_SUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -24,7 +24,10 @@ NOT_SUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 @contextmanager
 def writing(root: Path) -> Iterator[None]:
-    """Write files into a data folder. Others may write at the same time. Do not nest."""
+    """Hold the shared lock while writing files into a data folder. Do not nest.
+
+    Without support for locks in the file system, the body runs without one.
+    """
     with translate_os_errors(root), _opened(root / GATE) as gate, _opened(root / WRITERS) as writers:
         _lock_shared(gate)
         _lock_shared(writers)
@@ -34,16 +37,20 @@ def writing(root: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive(root: Path, seconds: float) -> Iterator[None]:
-    """Have a data folder for yourself: all that others were writing is in its place, or was left by a killed process.
+    """Hold the exclusive lock: no other process writes, so any temporary file is a leftover.
+
+    Args:
+        root: the data folder.
+        seconds: how long to wait for writers.
 
     Raises:
-        TransientError: others were writing for so many seconds.
+        TransientError: others were still writing after ``seconds``, or the file system supports no locks.
     """
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     with translate_os_errors(root), _opened(root / GATE) as gate, _opened(root / WRITERS) as writers:
         for file in (gate, writers):
             while not _lock_exclusive(file):
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     raise TransientError(f"Imports have been writing to {root} for {seconds:.0f} seconds.")
                 time.sleep(POLL_SECONDS)
         yield
@@ -60,7 +67,7 @@ def _lock_shared(file: IO[bytes]) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_SH)
     except OSError as error:
-        # An import goes on without; an erasure then fails in words, since it cannot be complete.
+        # An import continues without the lock. An erasure fails, because it cannot be complete.
         if error.errno not in NOT_SUPPORTED:
             raise
 

@@ -1,4 +1,4 @@
-"""The mark of a data folder: a small file that names the folder and the database that it belongs to."""
+"""The mark of a data folder: a small JSON file with the ids of the folder and of its database."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ class Mark(NamedTuple):
 
 
 def read_mark(root: Path) -> Mark | None:
-    """The mark of a data folder. None: it has none.
+    """Read the mark of a data folder. None: the folder has no mark.
 
     Raises:
         PermanentError: the file is damaged.
@@ -33,12 +33,12 @@ def read_mark(root: Path) -> Mark | None:
         return Mark(bytes.fromhex(fields["folder"]), bytes.fromhex(fields["database"]))
     except (ValueError, TypeError, KeyError):
         raise PermanentError(
-            f"{path} is damaged, so the database of this data folder is unknown. Delete the file. If the folder "
-            "belongs to the database in DATABASE_URL, run `kmdb confirm data-dir` then."
+            f"{path} is damaged, so the database of this data folder is unknown. Delete the file. Then, if the folder "
+            "belongs to the database in DATABASE_URL, run `kmdb confirm data-dir`."
         ) from None
 
 
 def write_mark(root: Path, mark: Mark) -> None:
-    """Mark a data folder, for this user only."""
+    """Write the mark of a data folder, readable for this user only."""
     with atomic_write(root / MARK) as temporary:
         temporary.write_text(json.dumps({"folder": mark.folder.hex(), "database": mark.database.hex()}) + "\n")

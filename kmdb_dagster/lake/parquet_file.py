@@ -1,7 +1,7 @@
-"""Parquet files in which one flipped bit is found: written with checksums, verified at every read.
+"""Parquet files with checksums of every byte: written with them, verified at every read.
 
-Each page has a checksum of Parquet's own. It covers neither page headers nor the footer, so the footer has a CRC32
-of the whole file besides, computed as if its own eight digits were zeros (docs/decisions/0024-damaged-bytes.md).
+Parquet's own page checksums cover neither page headers nor the footer. So the footer also has a CRC32 of the whole
+file, computed as if its own eight digits were zeros (docs/decisions/0024-damaged-bytes.md).
 """
 
 import os
@@ -26,7 +26,7 @@ TAIL_BYTES = 8
 LAYOUT: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 1,
-    # Where the same few values come again; in the other columns a dictionary would be filled and then given up.
+    # Only columns with few distinct values: in the others, a dictionary would overflow and be dropped.
     "use_dictionary": ["revision", "kind", "name", "properties.key_value.key", "reason"],
     "write_statistics": ["line", "t"],
     "write_page_checksum": True,
@@ -38,12 +38,12 @@ Readable: TypeAlias = BinaryIO | pa.NativeFile
 
 
 class DamagedParquetError(Exception):
-    """The file is not what was written, or no Parquet."""
+    """The file differs from what was written, or is no Parquet file."""
 
 
 @contextmanager
 def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """Write a Parquet file with its checksums."""
+    """Yield a writer for a Parquet file, and add the checksum of the whole file at the end."""
     metadata = {name: value for name, value in (schema.metadata or {}).items() if name != CRC_KEY}
     with pq.ParquetWriter(path, schema.with_metadata(metadata), **LAYOUT) as writer:
         yield writer
@@ -58,15 +58,15 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file and verify all of its bytes. Read it within `damage_is_found`.
+    """Open a Parquet file and verify all of its bytes. Read from it within `damage_is_found`.
 
     Files of schema version 1 have no checksum of the whole.
 
     Raises:
-        DamagedParquetError: it is not what was written.
+        DamagedParquetError: the file differs from what was written.
         OSError: the disk fails.
     """
-    # One descriptor: a file that takes its place meanwhile is not mixed with it.
+    # One descriptor, so that a file that replaces this one is not mixed with it.
     file = pa.OSFile(str(path), "r")
     with damage_is_found():
         place = _place_of_crc(file)
@@ -80,11 +80,11 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 @contextmanager
 def damage_is_found() -> Iterator[None]:
-    """Raise what Arrow says of a damaged file as `DamagedParquetError`. Errors of the disk stay `OSError`."""
+    """Raise Arrow's errors as `DamagedParquetError`. Errors of the disk stay `OSError`."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        # Arrow's own errors have no number, those of the disk do.
+        # Arrow's own OSError has no errno, one of the disk has.
         if isinstance(error, OSError) and error.errno:
             raise
         raise DamagedParquetError from error
@@ -95,7 +95,7 @@ def _version(file: pq.ParquetFile) -> str:
 
 
 def _place_of_crc(file: Readable) -> int | None:
-    """Where the eight digits begin: within the footer, after their key and their length."""
+    """Return the offset of the CRC32's digits: in the footer, after the key and the length. None: there is no CRC32."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - TAIL_BYTES))
     footer_bytes = int.from_bytes(file.read(4), "little") + TAIL_BYTES
@@ -112,7 +112,7 @@ def _matches(file: Readable, place: int) -> bool:
 
 
 def _crc_of(file: Readable, place: int) -> bytes:
-    """CRC32 of the file with zeros at ``place``, as hexadecimal digits."""
+    """Return the CRC32 of the file, with zeros at ``place``, as eight hexadecimal digits."""
     file.seek(0)
     crc, at = 0, 0
     while chunk := file.read(min(CHUNK, place - at) if at < place else CHUNK):

@@ -1,7 +1,7 @@
-"""The Parquet of a revision: its schema, how it is written, how it is read back.
+"""The Parquet of a revision: its schema, and how it is written and read.
 
-One row a record; a line that is an alias and an event has two. The schema is documented in
-docs/reference/parquet.md and has a number, which stands in every file: change one, change the other.
+One row for each record; a line that is an alias and an event has two. The schema is documented in
+docs/reference/parquet.md. Its version is in every file: change the schema, the version and the page together.
 """
 
 from array import array
@@ -45,10 +45,10 @@ SCHEMA = pa.schema(
 
 GROUP_RECORDS = 50_000
 GROUP_BYTES = 16 * 1024 * 1024
-"""A row group ends at the first of these: what is held in memory while writing is bounded by bytes."""
+"""A row group ends at whichever of the two limits comes first. So the memory while writing is bounded in bytes."""
 
 NO_TIME = 0
-"""Stands for the time of a line that has none; of those that have one the first second is 1."""
+"""In place of a time, for a line without one. The earliest time of a line is second 1."""
 
 KINDS: dict[type[Record], str] = {
     Event: "event",
@@ -59,7 +59,7 @@ KINDS: dict[type[Record], str] = {
 }
 
 FORGOTTEN = "forgotten"
-"""The kind of a record that was taken out: see ``blotting``."""
+"""The kind of a redacted record: see `erasure.redaction`."""
 
 KIND_CODES = {kind: code for code, kind in enumerate([*KINDS.values(), FORGOTTEN])}
 
@@ -71,11 +71,11 @@ COUNTED_AS = {
     "blank": "blank",
     FORGOTTEN: FORGOTTEN,
 }
-"""The kinds, as LineCounts names them."""
+"""The field of `LineCounts` for each kind."""
 
 
 class LineCounts(NamedTuple):
-    """What became of the lines of a revision. ``properties`` counts values, the others count lines or records."""
+    """Counts of a revision by outcome. ``properties`` counts values, the others count lines or records."""
 
     lines: int = 0
     events: int = 0
@@ -87,23 +87,35 @@ class LineCounts(NamedTuple):
 
 
 Check = Callable[[Path, LineCounts], None]
-"""Looks at a Parquet, which is written but not in its place yet. What it raises keeps it from going there."""
+"""Checks a Parquet file that is written and not yet in its place. If it raises, the file is deleted."""
 
 
-Change = Callable[[pa.RecordBatch], pa.RecordBatch]
-"""Changes records on their way into a Parquet."""
+Redact = Callable[[pa.RecordBatch], pa.RecordBatch]
+"""Removes erased people from a batch before it is written."""
 
 
 def write_parsed(  # noqa: PLR0913 - the last two are for the pipeline alone
     path: Path,
     revision: int,
     raw: RawFile,
-    told: Iterable[Columns | Record],
+    records: Iterable[Columns | Record],
     *,
     check: Check | None = None,
-    redact: Change = lambda batch: batch,
+    redact: Redact = lambda batch: batch,
 ) -> LineCounts:
-    """Write what the lines of a revision say, as a whole or not at all."""
+    """Write the records of a revision as Parquet, atomically.
+
+    Args:
+        path: where the file goes.
+        revision: its number.
+        raw: the raw copy, whose ETag and size go into the file's metadata.
+        records: the records of all lines, in order.
+        check: called before the file takes its place.
+        redact: removes erased people from each row group.
+
+    Returns:
+        The counts of lines and records.
+    """
     origin = {
         "kmdb.schema_version": SCHEMA_VERSION,
         "kmdb.revision": str(revision),
@@ -113,29 +125,37 @@ def write_parsed(  # noqa: PLR0913 - the last two are for the pipeline alone
     counts: Counter[str] = Counter()
     with atomic_write(path) as temporary:
         with parquet_writer(temporary, SCHEMA.with_metadata(origin)) as writer:
-            for group in _groups(told, revision):
+            for group in _groups(records, revision):
                 batch = redact(group.batch())
                 counts.update(_counted(batch))
                 writer.write_batch(batch)
-        tally = LineCounts(**{name: counts[name] for name in LineCounts._fields})
+        line_counts = LineCounts(**{name: counts[name] for name in LineCounts._fields})
         if check is not None:
-            check(temporary, tally)
-    return tally
+            check(temporary, line_counts)
+    return line_counts
 
 
 class ParsedFile:
-    """The Parquet of a revision, to be read."""
+    """Reads the Parquet of a revision.
+
+    Attributes:
+        etag: the ETag of the file that was parsed. None: the revision is absent.
+        size: the size of that file in bytes.
+
+    Raises:
+        PermanentError: the file is missing, damaged or of an unknown schema version.
+    """
 
     def __init__(self, path: Path, revision: int) -> None:
         if not path.exists():
             raise PermanentError(
-                f"Revision {revision} is not parsed: {path.name} is not there. Materialize parsed_events first."
+                f"Revision {revision} is not parsed: {path.name} is missing. Materialize parsed_events of it first."
             )
         self._path = path
         self._damaged = (
             f"The Parquet of revision {revision} is damaged. Materialize parsed_events of revision {revision} again."
         )
-        with translate_os_errors(path), self._damage_in_words():
+        with translate_os_errors(path), self._damage_reported():
             self._file = open_parquet(path)
         origin = self._file.schema_arrow.metadata or {}
         version = origin.get(b"kmdb.schema_version", b"none").decode()
@@ -148,13 +168,21 @@ class ParsedFile:
         self.size = int(origin[b"kmdb.bytes"])
 
     def batches(self, size: int, *, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The records in order, at most ``size`` at a time and not beyond a row group, which is bounded by bytes."""
-        with translate_os_errors(self._path), self._damage_in_words():
+        """Yield the records in order.
+
+        Args:
+            size: the maximum number of records in a batch. A batch also ends with its row group.
+            columns: the columns to read. None: all.
+
+        Raises:
+            PermanentError: the file is damaged.
+        """
+        with translate_os_errors(self._path), self._damage_reported():
             for group in range(self._file.num_row_groups):
                 yield from self._file.iter_batches(batch_size=size, row_groups=[group], columns=columns)
 
     @contextmanager
-    def _damage_in_words(self) -> Iterator[None]:
+    def _damage_reported(self) -> Iterator[None]:
         try:
             with damage_is_found():
                 yield
@@ -163,7 +191,7 @@ class ParsedFile:
 
 
 class _Group:
-    """The columns of a row group in the making. A row is what its texts make it: see `_kinds`."""
+    """Collects the columns of a row group. The kind of a row follows from which of its texts are set: see `_kinds`."""
 
     def __init__(self, revision: int) -> None:
         self._revision = revision
@@ -226,22 +254,22 @@ class _Group:
         return pa.RecordBatch.from_arrays([arrays[name] for name in SCHEMA.names], schema=SCHEMA)
 
     def _kinds(self) -> "pa.DictionaryArray[Any, Any]":
-        """A rejected line has a reason, a blank one no identity, an alias another identity, and an event a name."""
-        rejected, named, tied, happened = (
+        """Return the kind of each row: rejected has a reason, blank no identity, alias an alias, event a name."""
+        has_reason, has_identity, has_alias, has_name = (
             _there(self._texts[name]) for name in ("reason", "identity", "alias", "name")
         )
         kinds = [KIND_CODES[kind] for kind in ("rejected", "blank", "alias", "event")]
-        codes = np.select([rejected, ~named, tied, happened], kinds, KIND_CODES["property_set"])
+        codes = np.select([has_reason, ~has_identity, has_alias, has_name], kinds, KIND_CODES["property_set"])
         return pa.DictionaryArray.from_arrays(codes.astype(np.int8), list(KIND_CODES))
 
 
 def _strings(texts: Texts, kind: pa.DataType) -> "pa.Array[Any]":
-    """Texts as Arrow has them. Their bytes are not copied, so that they must be as many as their lengths say."""
+    """Return texts as an Arrow array. Their bytes are not copied."""
     there = np.packbits(_there(texts), bitorder="little")
     offsets = _offsets(np.maximum(np.asarray(texts.lengths), 0))
     buffers = [pa.py_buffer(there.data), pa.py_buffer(offsets.data), pa.py_buffer(texts.data)]
     strings = pa.Array.from_buffers(kind, len(texts.lengths), [*buffers])
-    strings.validate()
+    strings.validate()  # the lengths must add up to the bytes
     return strings
 
 
@@ -250,14 +278,14 @@ def _there(texts: Texts) -> "np.ndarray[Any, np.dtype[np.bool_]]":
 
 
 def _offsets(lengths: "np.ndarray[Any, np.dtype[np.int32]]") -> "np.ndarray[Any, np.dtype[np.int32]]":
-    """Where each of some things that follow one another begins, and where the last one ends."""
+    """Return the start of each item, and the end of the last one. Shape: (items + 1,)."""
     return np.concatenate(([0], lengths)).cumsum(dtype=np.int32)
 
 
-def _groups(told: Iterable[Columns | Record], revision: int) -> Iterator[_Group]:
-    """What lines say, in row groups. The two records of one line stay together."""
+def _groups(records: Iterable[Columns | Record], revision: int) -> Iterator[_Group]:
+    """Yield records in row groups. The two records of one line stay in the same group."""
     group, last = _Group(revision), 0
-    for found in told:
+    for found in records:
         line = found.first if isinstance(found, Columns) else found.line
         if group.full and line != last:
             yield group
@@ -269,7 +297,7 @@ def _groups(told: Iterable[Columns | Record], revision: int) -> Iterator[_Group]
 
 
 def _counted(batch: pa.RecordBatch) -> dict[str, int]:
-    """What becomes of the lines of a group, as `LineCounts` names it."""
+    """Return the counts of a row group, with the field names of `LineCounts`."""
     kinds: Any = batch.column("kind")
     properties: Any = batch.column("properties")
     rows = np.bincount(kinds.indices, minlength=len(KIND_CODES)).tolist()

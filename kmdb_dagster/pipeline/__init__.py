@@ -1,7 +1,6 @@
-"""One plain function for each step of a revision: fetch, parse, resolve, load. What Dagster calls, without Dagster.
+"""One plain function for each step of a revision: fetch, parse, resolve, load. They know no Dagster.
 
-Each step can be run again at any time and gives the same; each raises `PermanentError` or, after it has tried for a
-while, `TransientError`.
+Each step is idempotent. Each raises `PermanentError`, or `TransientError` after its retries.
 """
 
 from kmdb_dagster.pipeline.steps import Figures, Pipeline, fetch, load, parse, resolve

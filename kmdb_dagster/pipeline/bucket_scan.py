@@ -1,4 +1,4 @@
-"""What is new in a bucket, and what is to be asked for. Knows the bucket and the ledger, no Dagster."""
+"""Find what is new in a bucket and decide which revisions to request. Knows the bucket and the ledger, no Dagster."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
@@ -11,21 +11,28 @@ from kmdb_dagster.warehouse.ledger.ledger import Status
 STATUS_CSV = "status.csv"
 MAX_STATUS_BYTES = 64 * 1024
 MAX_PROBES = 1000
-"""In one look ahead: they must fit into a tick of the sensor, for which Dagster allows 60 seconds."""
+"""In one call of `probe_ahead`: a tick of the sensor must end within 60 seconds, Dagster's limit."""
 
 
 class BucketScan(NamedTuple):
-    """What a look at the bucket found. ``etags`` are those of the revisions that were seen, by number."""
+    """What a listing or a probe of the bucket found."""
 
     etags: dict[int, str]
+    """The ETag of each revision that was found, by number. Empty: the object exists and cannot be read."""
     listing: Listing | None
+    """None: the bucket was not listed as a whole."""
     status: ExportStatus | None
     lowest: int = 1
     """The first number that was looked for."""
 
 
 def list_bucket(bucket: Bucket, min_revision: int | None) -> BucketScan:
-    """List the whole bucket: a request for each 1,000 objects."""
+    """List the whole bucket: one request for each 1,000 objects.
+
+    Args:
+        bucket: the export.
+        min_revision: KMDB_MIN_REVISION; lower numbers are excluded. None: no number is.
+    """
     lowest = min_revision or 1
     found = {stored.key: stored.etag for stored in bucket.objects()}
     listing = read_listing(found)
@@ -35,7 +42,13 @@ def list_bucket(bucket: Bucket, min_revision: int | None) -> BucketScan:
 
 
 def probe_ahead(bucket: Bucket, last: int, lookahead: int) -> BucketScan:
-    """Ask for the numbers after the last known one, until so many in a row are missing."""
+    """Look for revisions after the last known one, until ``lookahead`` numbers in a row are missing.
+
+    Args:
+        bucket: the export.
+        last: the highest revision that is known.
+        lookahead: KMDB_REVISION_LOOKAHEAD.
+    """
     etags: dict[int, str] = {}
     latest = last
     for number in range(last + 1, last + 1 + MAX_PROBES):
@@ -49,7 +62,7 @@ def probe_ahead(bucket: Bucket, last: int, lookahead: int) -> BucketScan:
 
 
 def _etag(bucket: Bucket, number: int) -> str | None:
-    """Return the ETag of a revision; empty for one that is there and cannot be read, so that a run says why."""
+    """Return the ETag of a revision. Empty for an unreadable object: its run fails and says why."""
     try:
         found = bucket.find(revision_key(number))
     except ObjectUnreadableError:
@@ -58,7 +71,7 @@ def _etag(bucket: Bucket, number: int) -> str | None:
 
 
 def changed(scan: BucketScan, statuses: Mapping[int, Status]) -> list[int]:
-    """Revisions that are in with another content than the bucket has now, or that came late into a gap."""
+    """Return imported revisions whose ETag in the bucket differs, and absent ones that arrived since."""
     known = ((number, statuses[number], etag) for number, etag in scan.etags.items() if number in statuses)
     return sorted(number for number, status, etag in known if status.imported and not _same(status.etag, etag))
 
@@ -68,20 +81,26 @@ def _same(one: str | None, other: str) -> bool:
 
 
 def missing_from_bucket(scan: BucketScan, statuses: Mapping[int, Status]) -> list[int]:
-    """Revisions that are in, and are not in the bucket any more; only a look everywhere can tell."""
+    """Return imported revisions that a whole listing did not find. Empty after a probe, which cannot tell."""
     if scan.listing is None:
         return []
-    in_it = (number for number, status in statuses.items() if status.etag and number >= scan.lowest)
-    return sorted(number for number in in_it if number not in scan.etags)
+    imported = (number for number, status in statuses.items() if status.etag and number >= scan.lowest)
+    return sorted(number for number in imported if number not in scan.etags)
 
 
 def never_attempted(registered: Iterable[int], statuses: Collection[int], under_way: Collection[int]) -> list[int]:
-    """Revisions that nobody has tried yet and that no run is about to try. Those that failed wait for a person."""
+    """Return registered revisions that no run has attempted or is about to. Failed ones are not requested again.
+
+    Args:
+        registered: the revisions that Dagster has as partitions.
+        statuses: the revisions that have a row in the ledger.
+        under_way: the revisions of runs that are queued or running.
+    """
     return sorted(number for number in registered if number not in statuses and number not in under_way)
 
 
 def _status(bucket: Bucket) -> ExportStatus | None:
-    """What ``status.csv`` says. It is a courtesy: what stands in its way does not matter."""
+    """Return the content of ``status.csv``. It is informational, so any error counts as no file."""
     try:
         found = bucket.find(STATUS_CSV)
         if found is None or found.size > MAX_STATUS_BYTES:

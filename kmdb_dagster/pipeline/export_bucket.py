@@ -1,4 +1,4 @@
-"""Finds the revisions of a bucket, whether KM wrote them there or somebody copied them elsewhere."""
+"""Find revisions under KM's keys also where a copy of the export uses other keys: ``N.json.gz``, or a flat folder."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -8,27 +8,27 @@ from kmdb_dagster.source import Bucket, StoredObject
 
 
 class ExportBucket:
-    """A `Bucket` in which a revision is found under KM's key, also if it is ``N.json.gz`` or in a flat folder."""
+    """A `Bucket` that finds a revision under KM's key, whatever key the copy uses."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
 
     @property
     def url(self) -> str:
-        """That of the bucket."""
+        """The URL of the bucket."""
         return self._bucket.url
 
     @property
     def location(self) -> str:
-        """That of the bucket."""
+        """The location of the bucket."""
         return self._bucket.location
 
     def objects(self, below: str = "") -> Iterator[StoredObject]:
-        """All objects under their own keys, in no promised order."""
+        """Yield all objects under their own keys, in no promised order."""
         return self._bucket.objects(below)
 
     def find(self, key: str) -> StoredObject | None:
-        """The object as it is now. For KM's key of a revision: the revision, whatever its key is."""
+        """Return the object as it is now. For KM's key of a revision: the revision under whatever key it has."""
         number = parse_revision(key)
         if number is None:
             return self._bucket.find(key)
@@ -37,12 +37,12 @@ class ExportBucket:
         )
 
     def read(self, found: StoredObject) -> Iterator[bytes]:
-        """The bytes of exactly this object."""
+        """Yield the bytes of exactly this object."""
         return self._bucket.read(found)
 
     @cached_property
     def _is_flat(self) -> bool:
-        """Asked only if a revision is not under KM's key."""
+        # A listing. It is needed only when a revision is not under KM's key.
         return is_flat(found.key for found in self._bucket.objects(FOLDER))
 
     def _first(self, keys: tuple[str, ...]) -> StoredObject | None:

@@ -1,4 +1,4 @@
-"""Whether facts in the tables are those of the Parquet: a sample of the lines of each revision, compared by name."""
+"""Compare the facts in the tables with the Parquet: a random sample of the lines of each revision, by name."""
 
 import random
 from collections import Counter
@@ -15,10 +15,10 @@ from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.schema.tables import FACTS, ORDINAL_BITS, id_range, row_id
 
 COLUMNS = ["line", "kind", "t", "identity", "name", "properties"]
-RECORDS_AT_ONCE = 10_000
+RECORDS_PER_BATCH = 10_000
 
 IMPORTED = "SELECT revision FROM revisions WHERE imported_at IS NOT NULL AND t_min IS NOT NULL ORDER BY revision"
-HELD = (
+LEDGER_ROW = (
     "SELECT etag, events + properties AS facts, t_min, t_max FROM revisions "
     "WHERE revision = :revision AND imported_at IS NOT NULL AND t_min IS NOT NULL LOCK IN SHARE MODE"
 )
@@ -36,20 +36,26 @@ Fact = tuple[Any, ...]
 
 
 class Comparison(NamedTuple):
-    """What came of it."""
+    """The result of a comparison."""
 
     rows: int
-    """Rows of facts that were compared."""
+    """Rows of `events` and `properties` that were compared."""
     wrong: dict[int, int]
-    """Rows that differ from the Parquet, by revision. Goal: none, always."""
+    """Rows that differ from the Parquet, by revision. Expected: empty."""
     compared: int
-    """Revisions."""
+    """Revisions that were compared."""
     not_compared: int
-    """Revisions whose Parquet is gone, damaged, or of another version of the file."""
+    """Revisions whose Parquet is missing, damaged, or of another version of the file."""
 
 
 def compare_with_parquet(engine: Engine, lake: Lake, rows_per_revision: int) -> Comparison:
-    """Compare about so many facts of each revision that is in. Which lines are compared is another choice each time."""
+    """Compare a sample of the facts of each imported revision. Each call draws another sample.
+
+    Args:
+        engine: the warehouse.
+        lake: the data folder with the Parquet.
+        rows_per_revision: about how many facts of each revision are compared (KMDB_CHECKED_ROWS).
+    """
     with transaction(engine) as connection:
         revisions = connection.execute(text(IMPORTED)).scalars().all()
     rows = not_compared = 0
@@ -65,33 +71,33 @@ def compare_with_parquet(engine: Engine, lake: Lake, rows_per_revision: int) -> 
 
 
 def _compare(engine: Engine, lake: Lake, revision: int, rows: int) -> tuple[int, int] | None:
-    """The rows that were compared, and those that differ. None: there is no Parquet to compare with."""
+    """Return the number of rows compared, and of rows that differ. None: there is no Parquet to compare with."""
     with transaction(engine) as connection:
-        # Held, so that no load and no erasure changes either side meanwhile.
-        held = connection.execute(text(HELD), {"revision": revision}).one_or_none()
-        if held is None:
+        # A shared lock: no load and no erasure changes either side during the comparison.
+        locked = connection.execute(text(LEDGER_ROW), {"revision": revision}).one_or_none()
+        if locked is None:
             return 0, 0
-        step = -(-held.facts // rows) or 1
+        step = -(-locked.facts // rows) or 1
         at = random.randrange(step)  # noqa: S311 - a sample
         try:
             parsed = ParsedFile(lake.parsed(revision), revision)
-            if parsed.etag != held.etag:
+            if parsed.etag != locked.etag:
                 return None
             expected = dict(_expected(parsed, revision, step, at))
         except PermanentError:
             return None
-        found = _found(connection, revision, held, step, at)
+        found = _found(connection, revision, locked, step, at)
     return len(found), sum(expected.get(fact[0]) != fact[1:] for fact in found)
 
 
-def _found(connection: Connection, revision: int, held: Row[Any], step: int, at: int) -> list[Fact]:
-    where = {**id_range(revision), "t_min": held.t_min, "t_max": held.t_max, "step": step, "at": at}
+def _found(connection: Connection, revision: int, ledger_row: Row[Any], step: int, at: int) -> list[Fact]:
+    where = {**id_range(revision), "t_min": ledger_row.t_min, "t_max": ledger_row.t_max, "step": step, "at": at}
     return [tuple(row) for table in FACTS for row in connection.execute(text(FOUND[table]), where)]
 
 
 def _expected(parsed: ParsedFile, revision: int, step: int, at: int) -> Iterator[tuple[int, Fact]]:
-    """The facts of every so-many-th line, by row id, in the columns of `FOUND`. Filters may have left some out."""
-    for batch in parsed.batches(RECORDS_AT_ONCE, columns=COLUMNS):
+    """Yield the facts of every ``step``-th line, by row id, in the columns of `FOUND`. Some may be filtered."""
+    for batch in parsed.batches(RECORDS_PER_BATCH, columns=COLUMNS):
         chosen = batch.filter(pa.array(_lines_in_revision(batch, revision) % step == at))
         times = chosen.column("t").cast(pa.timestamp("s")).to_pylist()
         for record, t in zip(chosen.to_pylist(), times, strict=True):

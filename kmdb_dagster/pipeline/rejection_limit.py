@@ -1,4 +1,4 @@
-"""Whether a revision is what it should be: not, if too many of its lines are rejected, or if it has too many lines."""
+"""The rejection limit: refuse a revision with too many rejected lines, or with more lines than row ids can number."""
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -13,43 +13,49 @@ from kmdb_dagster.lake import LineCounts, ParsedFile, RawFile
 from kmdb_dagster.lake.files import translate_os_errors
 from kmdb_dagster.warehouse.schema.tables import MAX_LINE
 
-SMALL = 100
-"""Of a file with fewer lines, one line that can be imported is enough: a few bad lines are a large share of it."""
+SMALL_FILE_LINES = 100
+"""A file with fewer lines passes if one line can be imported: a few bad lines would be a large share of it."""
 
 MAX_EXAMPLES = 5
 
 
 class RejectionLimit:
-    """Refuses a revision with too large a share of rejected lines, and one without a line that can be imported."""
+    """Refuses a revision before its Parquet takes its place.
+
+    Args:
+        revision: its number, for the message.
+        raw: its raw copy, whose format the message names.
+        max_rejected_share: KMDB_MAX_REJECTED_SHARE, 0 to 1. At 1 every revision passes.
+    """
 
     def __init__(self, revision: int, raw: RawFile, max_rejected_share: float) -> None:
         self._revision = revision
         self._raw = raw
-        self._most = max_rejected_share
+        self._max_share = max_rejected_share
 
-    def __call__(self, written: Path, tally: LineCounts) -> None:
-        """Look at a Parquet before it takes its place.
+    def __call__(self, written: Path, counts: LineCounts) -> None:
+        """Check a Parquet file that is written and not yet in its place.
 
         Raises:
-            PermanentError: the revision is refused. It holds line numbers and reasons, nothing of a line.
+            PermanentError: the revision is refused. The message has line numbers and reasons, no content of a line.
         """
-        if not tally.rejected or self._most >= 1:
+        if not counts.rejected or self._max_share >= 1:
             return
-        number, lines, rejected = self._revision, tally.lines, tally.rejected
-        if rejected + tally.blank == lines:
-            raise PermanentError(f"No line of revision {number} can be imported: {self._reason(written)}")
-        if rejected / lines > self._most and (lines >= SMALL or self._other_format):
+        number, lines, rejected = self._revision, counts.lines, counts.rejected
+        if rejected + counts.blank == lines:
+            raise PermanentError(f"No line of revision {number} can be imported: {self._advice(written)}")
+        if rejected / lines > self._max_share and (lines >= SMALL_FILE_LINES or self._other_format):
             raise PermanentError(
-                f"{rejected} of the {lines} lines of revision {number} are rejected, a larger share than "
-                f"KMDB_MAX_REJECTED_SHARE allows ({self._most:g}): {self._reason(written)}"
+                f"{rejected} of the {lines} lines of revision {number} are rejected, more than KMDB_MAX_REJECTED_SHARE "
+                f"({self._max_share:g}) allows: {self._advice(written)}"
             )
 
-    def _reason(self, written: Path) -> str:
+    def _advice(self, written: Path) -> str:
         looks = f"looks like {self._other_format}" if self._other_format else "is not what it should be"
         return (
             f"the file {looks}. Nothing of the revision was changed. The first rejected lines: "
-            f"{self._examples(written)}. Look at all with `kmdb inspect {self._raw.path}`. Put the right file into the "
-            f"bucket and run `kmdb import {self._revision}`. If these lines may be left out, raise "
+            f"{self._examples(written)}. See all with `kmdb inspect {self._raw.path}`. Put the right file into the "
+            f"bucket and run `kmdb import {self._revision}`. To import the other lines anyway, raise "
             "KMDB_MAX_REJECTED_SHARE (1 lets everything through) and materialize the revision again."
         )
 
@@ -61,13 +67,13 @@ class RejectionLimit:
             head = next(decompressed(iter(lambda: file.read(HEAD_BYTES), b"")), b"")
         return name_of_other_format(head)
 
-    def numbered(self, told: Iterable[Columns | Record]) -> Iterator[Columns | Record]:
-        """Pass on what the lines say, up to the highest line number that row ids can hold.
+    def numbered(self, records: Iterable[Columns | Record]) -> Iterator[Columns | Record]:
+        """Pass records on, up to the highest line number that row ids can hold.
 
         Raises:
-            PermanentError: the file has more lines. It is refused at the first of them, not when it is loaded.
+            PermanentError: the file has more lines. It is refused while it is parsed, not only when it is loaded.
         """
-        for found in told:
+        for found in records:
             last = found.first + len(found.times) - 1 if isinstance(found, Columns) else found.line
             if last > MAX_LINE:
                 raise PermanentError(

@@ -1,4 +1,4 @@
-"""The four steps. Each takes what it needs from where the one before left it, and returns figures for people."""
+"""The four steps of a revision. Each reads what the previous one stored, and returns figures for the UI and logs."""
 
 import logging
 from collections.abc import Iterable
@@ -26,16 +26,16 @@ from kmdb_dagster.warehouse.loading.revision import load_revision
 log = logging.getLogger(__name__)
 
 MAX_READS = 3
-"""Reads of an object whose bytes arrive damaged. Damage by the network does not come at the same byte twice."""
+"""Of an object whose bytes arrive damaged. Damage by the network does not hit the same byte twice."""
 MAX_RESOLUTIONS = 4
-"""How often a load resolves its revision. Once is enough after a flush, or after commits that the server lost."""
+"""In one load. One is enough after a flush, or after the server lost commits."""
 
 Figures = dict[str, int | str]
-"""What a step has to say of a revision. Never anything of a person."""
+"""Figures of a step by name, e.g. ``{"events": 1200}``. Never personal data."""
 
 
 class Pipeline(NamedTuple):
-    """Where data comes from and goes to."""
+    """Where data comes from and goes to, and the settings of the steps."""
 
     bucket: Bucket
     lake: Lake
@@ -48,43 +48,47 @@ class Pipeline(NamedTuple):
 
 @retry_transient
 def fetch(pipeline: Pipeline, revision: int) -> Figures:
-    """Copy a revision's file from the bucket, as KM wrote it."""
+    """Copy a revision's file from the bucket into the lake, byte for byte."""
     raw = _fetch(pipeline, revision)
     return {"bytes": raw.size, "etag": raw.etag or "(KissMetrics never wrote this number)"}
 
 
 @retry_transient
 def parse(pipeline: Pipeline, revision: int) -> Figures:
-    """Read every line of a revision and write them as Parquet, unless too many of them are rejected."""
+    """Parse every line of a revision into Parquet.
+
+    Raises:
+        PermanentError: the rejection limit is exceeded.
+    """
     raw = _intact_copy(pipeline, revision) or _fetch(pipeline, revision)
-    guard = RejectionLimit(revision, raw, pipeline.max_rejected_share)
-    # Held until the forgotten identities were read again: an erasure waits for it before it searches the files.
+    limit = RejectionLimit(revision, raw, pipeline.max_rejected_share)
+    # Until the erasure list was read again: an erasure waits for this lock before it searches the files.
     with writing(pipeline.lake.root):
         while True:
             redact = Redactor(pipeline.warehouse.erased_digests())
-            path, told = pipeline.lake.parsed(revision), guard.numbered(read_columns(decompressed(_chunks(raw))))
-            tally = write_parsed(path, revision, raw, told, check=guard, redact=redact)
+            path, records = pipeline.lake.parsed(revision), limit.numbered(read_columns(decompressed(_chunks(raw))))
+            counts = write_parsed(path, revision, raw, records, check=limit, redact=redact)
             redact.extend_erasures(pipeline.warehouse.engine, numeric_apart=pipeline.numeric_apart)
             if pipeline.warehouse.erased_digests() == redact.erased.digests:
                 break
     if redact.has_redacted or not pipeline.keep_files:
         pipeline.lake.drop_raw(revision)
-    return {"bytes": raw.size, **tally._asdict()}
+    return {"bytes": raw.size, **counts._asdict()}
 
 
 @retry_transient
 def resolve(pipeline: Pipeline, revision: int) -> Figures:
-    """Intern a revision's names and identities, and bring the user map up to date with its aliases."""
-    tied = _resolve(pipeline, revision)
-    return {"aliases": tied.aliases, "identities_moved": tied.changed}
+    """Intern the names and identities of a revision, store its alias lines, and update the user map."""
+    found = _resolve(pipeline, revision)
+    return {"aliases": found.aliases, "identities_moved": found.changed}
 
 
 @retry_transient
 def load(pipeline: Pipeline, revision: int) -> Figures:
-    """Put a revision's facts in place of those it had. If it is not resolved as it is parsed, resolve it first.
+    """Replace the facts of a revision, in one transaction. Resolve it first if that was done from another file.
 
     Raises:
-        PermanentError: what this step resolves disappears again and again.
+        PermanentError: another process deletes what this step resolves.
     """
     for _ in range(MAX_RESOLUTIONS):
         parsed = ParsedFile(pipeline.lake.parsed(revision), revision)
@@ -112,7 +116,7 @@ def load(pipeline: Pipeline, revision: int) -> Figures:
 
 def _resolve(pipeline: Pipeline, revision: int) -> Tied:
     parsed = ParsedFile(pipeline.lake.parsed(revision), revision)
-    tied = tie_revision(
+    resolved = tie_revision(
         pipeline.warehouse,
         revision,
         parsed,
@@ -121,14 +125,14 @@ def _resolve(pipeline: Pipeline, revision: int) -> Tied:
         numeric_apart=pipeline.numeric_apart,
     )
     move_facts(pipeline.warehouse.engine)
-    return tied
+    return resolved
 
 
 def _intact_copy(pipeline: Pipeline, revision: int) -> RawFile | None:
     raw = pipeline.lake.raw(revision)
     if raw is None or raw.is_intact():
         return raw
-    log.warning("The raw copy of revision %d was damaged on the disk. It is fetched again.", revision)
+    log.warning("The raw copy of revision %d is damaged on the disk. It is fetched again.", revision)
     return None
 
 
@@ -138,7 +142,7 @@ def _fetch(pipeline: Pipeline, revision: int) -> RawFile:
         if ledger.etag_of(pipeline.warehouse.engine, revision) is not None:
             raise PermanentError(
                 f"{pipeline.bucket.url}/{revision_key(revision)} was imported before and is no longer there. "
-                "What was imported of it is kept. Put the file back, or leave the revision out."
+                "The imported facts are kept. Put the file back, or do not request this revision."
             )
         return pipeline.lake.mark_absent(revision)
     return _stored(pipeline, revision, found)
@@ -154,7 +158,7 @@ def _stored(pipeline: Pipeline, revision: int, found: StoredObject) -> RawFile:
             damage = str(error)
             log.warning("%s Reading it again (read %d of %d).", damage, min(attempt + 1, MAX_READS), MAX_READS)
     raise PermanentError(
-        f"{damage} That was so in each of {MAX_READS} reads, so revision {revision} is not imported. Check the network "
+        f"{damage} All {MAX_READS} reads failed like this, so revision {revision} is not imported. Check the network "
         f"and any proxy before S3, and the object itself. Then run `kmdb import {revision}`."
     )
 

@@ -9,7 +9,7 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake, ParsedFile
 from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, resolve
-from kmdb_dagster.pipeline.rejection_limit import SMALL
+from kmdb_dagster.pipeline.rejection_limit import SMALL_FILE_LINES as SMALL
 from testing.buckets import FolderOfRevisions, event
 from testing.lakes import empty_lake, parse_into
 from testing.revisions import content
@@ -91,7 +91,7 @@ def test_gzip_that_is_cut_off_fails_its_revision(lake: Lake) -> None:
 def test_the_refusal_names_counts_and_lines_with_reasons_and_what_to_do_but_nothing_of_a_line(lake: Lake) -> None:
     words = refusal(lake, GOOD * 60 + BAD * 2 + b"secret\n" + BAD * 97, 0.25)
     assert "100 of the 160 lines of revision 57 are rejected" in words
-    assert "KMDB_MAX_REJECTED_SHARE allows (0.25)" in words
+    assert "more than KMDB_MAX_REJECTED_SHARE (0.25) allows" in words
     assert (
         "61 (timestamp_missing), 62 (timestamp_missing), 63 (invalid_json), 64 (timestamp_missing), "
         "65 (timestamp_missing)." in words
