@@ -148,7 +148,9 @@ def test_a_revision_that_vanished_is_named_and_keeps_its_rows(
     assert "was imported before and is no longer there" in said
     assert rows(warehouse, "SELECT COUNT(*) FROM events") == [(4,)]
     assert [number for number, _ in ledger.failures(warehouse.engine)] == [2]
-    assert all(check.passed for check in result.get_asset_check_evaluations())
+    evaluations = result.get_asset_check_evaluations()
+    assert evaluations
+    assert all(check.passed for check in evaluations)
     bucket.put(2, event("visited site"), event("signed up"))
     assert import_range(instance, kmdb, 2, 2).success
     assert ledger.failures(warehouse.engine) == []

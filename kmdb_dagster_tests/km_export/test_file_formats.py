@@ -39,7 +39,7 @@ def test_lines_in_gzip_are_the_lines_that_they_were_before() -> None:
 
 @pytest.mark.parametrize("length", range(3, len(gzip.compress(event("went"))), 7))
 def test_gzip_that_is_cut_off_is_never_taken_for_the_whole(length: int) -> None:
-    with pytest.raises(PermanentError, match=r"gzip file is (cut off|damaged)"):
+    with pytest.raises(PermanentError, match="gzip file is cut off"):
         list(decompressed([gzip.compress(event("went"))[:length]]))
 
 

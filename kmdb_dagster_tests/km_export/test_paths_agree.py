@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kmdb_dagster.km_export.columns import Columns
 from kmdb_dagster.km_export.fields import read_careful
-from kmdb_dagster.km_export.reader import read_lines
-from kmdb_dagster.km_export.records import Event, PropertySet, Record, Value
+from kmdb_dagster.km_export.reader import read_columns, read_lines
+from kmdb_dagster.km_export.records import Event, PropertySet, Record, Rejected, Value
 
 PLAIN_ATOMS = [*"abc_pnt2 ", '"_', "é", "😀", "\\", "\t", "\x00", "\x7f", "\u2028"]
 ESCAPES = [
@@ -64,10 +65,19 @@ def test_both_paths_read_a_block_alike(lines: list[bytes]) -> None:
     assert in_order(fast) == in_order(careful)
 
 
-def test_a_field_that_comes_twice_is_seen_whatever_the_lines_around_it_hold() -> None:
+@pytest.mark.parametrize(
+    ("around", "is_plain"),
+    [
+        (b'{"_c":"x","v":1,"_n":"ev","_p":"bob","_t":1397577453}', True),
+        (b'{"v":1.5,"_p":"bob","_t":1397577453}', False),
+    ],
+)
+def test_a_duplicate_field_is_rejected_between_plain_and_other_lines(around: bytes, *, is_plain: bool) -> None:
+    """The fast path reads the plain line, and leaves the other one to the careful path."""
+    assert [isinstance(found, Columns) for found in read_columns([around])] == [is_plain]
     twice = b'{"_n":"ev","_p":"bob","_p":"ann","_t":1397577453}'
-    left_to_the_careful_path = b'{"_c":"x","v":1,"_n":"ev","_p":"bob","_t":1397577453}'
-    lines = [left_to_the_careful_path, twice, left_to_the_careful_path]
+    lines = [around, twice, around]
+    assert isinstance(careful_records(lines)[1], Rejected)
     assert list(read_lines([b"\n".join(lines)])) == careful_records(lines)
 
 

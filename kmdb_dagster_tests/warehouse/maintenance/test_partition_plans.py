@@ -77,6 +77,7 @@ def test_later_min_date_is_ignored_and_what_exists_is_left_alone(
     end = start + timedelta(days=span + more)
     plan = planned(first, other_start, end, other_days)
     assert plan == planned(first, None, end, other_days)
+    assert bool(plan.bounds) == (end > last)
     assert all(bound.before > last for bound in plan.bounds)
     assert {bound.name for bound in plan.bounds}.isdisjoint(partition.name for partition in first)
     assert max([last, *(bound.before for bound in plan.bounds)]) >= end
