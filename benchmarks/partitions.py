@@ -23,7 +23,7 @@ from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.dagster_ext.partition_registry import register
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.sensors import new_revisions
+from kmdb_dagster.defs.sensors.new_revisions import new_revisions
 from kmdb_dagster.pipeline.bucket_scan import list_bucket
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse

@@ -1,41 +1,52 @@
-"""Where Dagster enters: all definitions of the code location. Made when Dagster asks, not at import."""
+"""The code location that Dagster loads: all definitions, built when Dagster asks for them, not at import."""
 
 import warnings
+from collections.abc import Mapping
 
 import dagster as dg
 
-# BackfillPolicy is beta in 1.13, and says so at every use.
+# BackfillPolicy is beta in 1.13, and warns at every use.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-from kmdb_dagster.defs.alerts import alerts  # noqa: E402 - after the filter
-from kmdb_dagster.defs.asset_checks import CHECKS  # noqa: E402
-from kmdb_dagster.defs.assets import BUCKET, revision_assets  # noqa: E402
+from kmdb_dagster.defs.asset_checks import CHECKS  # noqa: E402 - after the filter
+from kmdb_dagster.defs.assets.import_report import import_report  # noqa: E402
+from kmdb_dagster.defs.assets.questions import question_assets  # noqa: E402
+from kmdb_dagster.defs.assets.revisions import BUCKET, revision_assets  # noqa: E402
 from kmdb_dagster.defs.jobs import JOBS  # noqa: E402
-from kmdb_dagster.defs.questions import answer_every_morning, answer_questions, ask_job, question_assets  # noqa: E402
-from kmdb_dagster.defs.record_loaded import record_loaded, unrecorded_revisions  # noqa: E402
-from kmdb_dagster.defs.report import import_report  # noqa: E402
+from kmdb_dagster.defs.jobs.questions import answer_questions  # noqa: E402
 from kmdb_dagster.defs.resources import Kmdb  # noqa: E402
-from kmdb_dagster.defs.schedules import SCHEDULES, check_everything  # noqa: E402
-from kmdb_dagster.defs.sensors import SENSORS  # noqa: E402
-from kmdb_dagster.settings import load_settings  # noqa: E402
+from kmdb_dagster.defs.schedules import SCHEDULES, answer_every_morning  # noqa: E402
+from kmdb_dagster.defs.sensors.alerts import alerts  # noqa: E402
+from kmdb_dagster.defs.sensors.new_revisions import new_revisions  # noqa: E402
+from kmdb_dagster.defs.sensors.unrecorded_revisions import unrecorded_revisions  # noqa: E402
+from kmdb_dagster.settings import Settings, load_settings  # noqa: E402
 
 
 @dg.definitions
 def definitions() -> dg.Definitions:
-    """Everything that the Dagster UI shows.
+    """Build what the Dagster UI shows, from the environment.
 
     Raises:
-        SettingsError: a setting is wrong; missing ones do not matter here.
+        SettingsError: a setting is wrong. Missing ones do not matter here.
     """
-    settings = load_settings()
+    return build_defs(load_settings())
+
+
+def build_defs(settings: Settings, resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:
+    """Build the definitions.
+
+    Args:
+        settings: decide how many revisions a run takes, and which questions are assets.
+        resource_overrides: resources of a test, by name, in place of the real ones.
+    """
     questions = question_assets(settings.questions)
     return dg.Definitions(
         assets=[BUCKET, revision_assets(settings.revisions_per_run), import_report, *questions],
         asset_checks=CHECKS,
-        jobs=[*JOBS, record_loaded, check_everything, ask_job, *([answer_questions] if questions else [])],
+        jobs=[*JOBS, *([answer_questions] if questions else [])],
         schedules=[*SCHEDULES, *([answer_every_morning] if questions else [])],
-        sensors=[*SENSORS, unrecorded_revisions, alerts],
-        resources={"kmdb": Kmdb()},
+        sensors=[new_revisions, unrecorded_revisions, alerts],
+        resources={"kmdb": Kmdb(), **(resource_overrides or {})},
         # A run is the unit of parallelism; a process for each of its steps would only cost seconds.
         executor=dg.in_process_executor,
     )

@@ -10,9 +10,9 @@ import pytest
 
 from kmdb_dagster.dagster_ext.cursors import ImportCursor, read_cursor
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
-from kmdb_dagster.defs.alerts import alerts
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.sensors import new_revisions
+from kmdb_dagster.defs.sensors.alerts import alerts
+from kmdb_dagster.defs.sensors.new_revisions import new_revisions
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.source.bucket import StoredObject
 from testing.runs import import_range
@@ -25,7 +25,7 @@ class Watch:
         self._instance, self._kmdb = instance, kmdb
         self._cursor: str | None = None
         self._now = 1_400_000_000.0
-        monkeypatch.setattr("kmdb_dagster.defs.sensors.time", SimpleNamespace(time=lambda: self._now))
+        monkeypatch.setattr("kmdb_dagster.defs.sensors.new_revisions.time", SimpleNamespace(time=lambda: self._now))
 
     def pass_an_hour(self) -> None:
         """Let time pass."""
@@ -115,7 +115,7 @@ class AlertTicks:
         self.instance, self._kmdb, self._patch = instance, kmdb, monkeypatch
         self._cursor: str | None = None
         self.later = 0.0
-        monkeypatch.setattr("kmdb_dagster.defs.alerts.time", SimpleNamespace(time=self._now))
+        monkeypatch.setattr("kmdb_dagster.defs.sensors.alerts.time", SimpleNamespace(time=self._now))
         self.tick()
 
     def _now(self) -> float:

@@ -17,7 +17,7 @@ from dagster._core.definitions.assets.graph.asset_graph_subset import (  # noqa:
 from dagster._core.execution.backfill import PartitionBackfill  # noqa: TID251 - see above
 
 from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
-from kmdb_dagster.dagster_ext.partition_registry import REVISIONS, register, registered
+from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register, registered
 from kmdb_dagster.dagster_ext.run_ranges import waiting
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.pipeline.bucket_scan import BucketScan, changed, list_bucket, never_attempted
@@ -94,7 +94,8 @@ def _look(kmdb: Opener) -> BucketScan:
 
 
 def _add_backfill(instance: dg.DagsterInstance, revisions: list[int], title: str) -> Asked:
-    subset = REVISIONS.empty_subset().with_partition_keys([str(revision) for revision in revisions])
+    partitions = dg.DynamicPartitionsDefinition(name=PARTITIONS_NAME)
+    subset = partitions.empty_subset().with_partition_keys([str(revision) for revision in revisions])
     backfill = PartitionBackfill.from_asset_graph_subset(
         backfill_id=uuid.uuid4().hex[:8],
         backfill_timestamp=time.time(),

@@ -14,8 +14,8 @@ from kmdb_dagster.km_export.layout import FOLDER, parse_revision
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.server import named_lock
 
-NAME = "km_revision"
-REVISIONS = dg.DynamicPartitionsDefinition(name=NAME)
+PARTITIONS_NAME = "km_revision"
+"""Names the partitions definition, defs/partitions.py."""
 
 KEYS_PER_CALL = 1000
 
@@ -27,7 +27,7 @@ LOCK_SECONDS = 60
 
 def registered(instance: dg.DagsterInstance) -> list[int]:
     """The revisions that are partitions, ascending. Keys that are no numbers are passed over."""
-    return sorted(_numbers(instance.get_dynamic_partitions(NAME)))
+    return sorted(_numbers(instance.get_dynamic_partitions(PARTITIONS_NAME)))
 
 
 def register(instance: dg.DagsterInstance, warehouse: Warehouse, lowest: int, highest: int) -> int:
@@ -40,7 +40,7 @@ def register(instance: dg.DagsterInstance, warehouse: Warehouse, lowest: int, hi
         PermanentError: that would be more than a bucket ever has.
     """
     with named_lock(warehouse.engine, "register", LOCK_SECONDS):
-        present = instance.get_dynamic_partitions(NAME)
+        present = instance.get_dynamic_partitions(PARTITIONS_NAME)
         numbers = _numbers(present)
         first, last = min([lowest, *numbers]), max([highest, *numbers])
         if last - first >= len(numbers) + MOST_AT_ONCE:
@@ -51,10 +51,10 @@ def register(instance: dg.DagsterInstance, warehouse: Warehouse, lowest: int, hi
         wanted = [str(number) for number in range(first, last + 1)]
         if list(present) != wanted[: len(present)]:
             for key in present:
-                instance.delete_dynamic_partition(NAME, key)
+                instance.delete_dynamic_partition(PARTITIONS_NAME, key)
             present = []
         for start in range(len(present), len(wanted), KEYS_PER_CALL):
-            instance.add_dynamic_partitions(NAME, wanted[start : start + KEYS_PER_CALL])
+            instance.add_dynamic_partitions(PARTITIONS_NAME, wanted[start : start + KEYS_PER_CALL])
         return len(wanted) - len(present)
 
 

@@ -1,5 +1,6 @@
 """Runs that import: which revisions a run takes, and which runs are under way."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import dagster as dg
@@ -17,6 +18,20 @@ UNDER_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+
+
+class LoadedRange(NamedTuple):
+    """A run that loaded facts and has ended."""
+
+    ended: float
+    """In seconds since 1970."""
+    seconds: float
+    """How long it ran."""
+    first: int
+    last: int
 
 
 class Waiting(NamedTuple):
@@ -55,3 +70,11 @@ def recorded_by(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[int]:
     logged = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
     events = (entry.dagster_event for entry in logged)
     return [int(event.partition) for event in events if event and event.partition and event.asset_key == PROPERTIES]
+
+
+def loaded_ranges(instance: dg.DagsterInstance, max_runs: int) -> Iterator[LoadedRange]:
+    """Read the runs among the latest ``max_runs`` that loaded facts, the latest first."""
+    for record in instance.get_run_records(dg.RunsFilter(statuses=ENDED), limit=max_runs):
+        run, found = record.dagster_run, range_of(record.dagster_run)
+        if found and brings_in(run) and record.start_time and record.end_time and record.end_time > record.start_time:
+            yield LoadedRange(record.end_time, record.end_time - record.start_time, *found)

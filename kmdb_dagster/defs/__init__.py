@@ -1,5 +1,5 @@
-"""Dagster's view of the project. The only folder that imports dagster; nothing of the work itself is done here.
+"""Dagster definitions and nothing else, in modules named with Dagster's words.
 
-``resources`` opens what the settings name, ``revisions`` are the partitions, ``assets`` and ``jobs`` call
-``pipeline`` and ``warehouse``, ``sensors`` and ``schedules`` decide when.
+`assets`, `asset_checks` (of all imported data), `revision_checks` (of a run's revisions), `jobs`, `schedules`,
+`sensors`, `resources`, `partitions`. The work is done in the rooms below. What extends Dagster is in `dagster_ext`.
 """

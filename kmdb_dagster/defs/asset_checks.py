@@ -4,12 +4,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from kmdb_dagster.dagster_ext.asset_keys import EVENTS, USER_MAP
 from kmdb_dagster.dagster_ext.failures import plainly
 from kmdb_dagster.dagster_ext.partition_registry import registered
 from kmdb_dagster.dagster_ext.run_ranges import waiting
-from kmdb_dagster.defs.assets import EVENTS, USER_MAP
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.table_partitions import today
 from kmdb_dagster.km_export.layout import ranges_in_words
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline.bucket_scan import never_attempted
@@ -32,7 +31,7 @@ MARGIN = timedelta(days=14)
 
 
 @dg.asset_check(
-    asset=EVENTS.key,
+    asset=EVENTS,
     description="Every row of `events` and `properties` is under the person that `user_map` names. Rows that the next "
     "import will move are counted apart.",
 )
@@ -52,7 +51,7 @@ def facts_under_their_person(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=USER_MAP.key,
+    asset=USER_MAP,
     description="Every row of `users` and `keys` has the digest of its name. If not, run `kmdb flush`; the sensor then "
     "imports everything again.",
 )
@@ -70,7 +69,7 @@ def ids_belong_to_names(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=EVENTS.key,
+    asset=EVENTS,
     description="A sample of the facts of each revision (KMDB_CHECKED_ROWS) is the same, by name, as in its Parquet. "
     "`repair` names the commands that import revisions again where it is not.",
 )
@@ -95,7 +94,7 @@ def facts_agree_with_parquet(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=USER_MAP.key,
+    asset=USER_MAP,
     description="People of two or more numeric identities, or of more than KMDB_MOST_IDENTITIES identities: strangers "
     "may have been made one by an alias with a placeholder. Also, whether the map follows the rule that is asked for.",
 )
@@ -120,7 +119,7 @@ def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=EVENTS.key,
+    asset=EVENTS,
     description="No revision failed at its last attempt, and none that the bucket has was never tried although nothing "
     "is under way. Failed ones are an error; ones that wait are a warning.",
 )
@@ -142,7 +141,7 @@ def no_failed_or_missing_revisions(context: dg.AssetCheckExecutionContext, kmdb:
 
 
 @dg.asset_check(
-    asset=EVENTS.key,
+    asset=EVENTS,
     description="The newest event is not older than KMDB_FRESH_HOURS. Events of the future, from clocks that are "
     "wrong, do not count.",
 )
@@ -165,14 +164,14 @@ def newest_event_is_recent(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=EVENTS.key,
+    asset=EVENTS,
     description="The time partitions of all tables reach 14 days ahead, or to KMDB_MAX_DATE, and nothing earlier lies "
     "in the overflow partition `future`. The job `partition_tables` adds what is missing. Facts further ahead, from "
     "clocks that are wrong, do not count.",
 )
 def future_is_covered(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at the partitions."""
-    wanted = min(today() + MARGIN, kmdb.settings().max_date or date.max)
+    wanted = min(datetime.now(UTC).date() + MARGIN, kmdb.settings().max_date or date.max)
     with plainly(), kmdb.warehouse() as warehouse, transaction(warehouse.engine) as connection:
         until = covered_until(read_partitions(connection))
         over = overflowing(connection, wanted)
@@ -188,7 +187,7 @@ def future_is_covered(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=EVENTS.key,
+    asset=EVENTS,
     description="The secondary indexes of `events` and `properties` are there. The job `drop_indexes` takes them away "
     "for a first import; `build_indexes` is due after it.",
 )
@@ -200,7 +199,7 @@ def indexes_are_there(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=EVENTS.key,
+    asset=EVENTS,
     description="The tables agree with each other: names, identities, spans, aliases, rejected lines and state rows "
     "are what the ledger and the facts say. Edits by hand break that. `repair` names the commands that restore it, in "
     "the order in which to run them (docs/how-to/repair.md).",

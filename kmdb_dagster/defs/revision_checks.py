@@ -6,11 +6,11 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine
 
+from kmdb_dagster.dagster_ext.asset_keys import EVENTS
 from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.warehouse.ledger import ledger, reconciliation
 from kmdb_dagster.warehouse.ledger.consistency import import_commands
 
-EVENTS = dg.AssetKey("events")
 MOST_NAMED = 100
 """A check's result has 64 KB in Dagster's history on MySQL."""
 

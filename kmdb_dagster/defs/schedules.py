@@ -1,18 +1,10 @@
-"""What happens by the clock, and the job of the night."""
+"""The schedules. All times are UTC."""
 
 import dagster as dg
 
-from kmdb_dagster.defs import revision_checks
-from kmdb_dagster.defs.asset_checks import CHECKS
-from kmdb_dagster.defs.report import import_report
-from kmdb_dagster.defs.table_partitions import PartitionOptions, partition_tables
-
-check_everything = dg.define_asset_job(
-    "check_everything",
-    selection=dg.AssetSelection.checks(*CHECKS, *(spec.key for spec in revision_checks.SPECS))
-    | dg.AssetSelection.assets(import_report),
-    description="Makes every check, of all that is in, and the report. It reads both large tables.",
-)
+from kmdb_dagster.defs.jobs.checks import check_everything
+from kmdb_dagster.defs.jobs.questions import answer_questions
+from kmdb_dagster.defs.jobs.tables import PartitionOptions, partition_tables
 
 cover_the_future = dg.ScheduleDefinition(
     name="cover_the_future",
@@ -32,4 +24,13 @@ check_every_night = dg.ScheduleDefinition(
     description="Makes every check and the report `import_report`, every night.",
 )
 
-SCHEDULES = [cover_the_future, check_every_night]
+answer_every_morning = dg.ScheduleDefinition(
+    name="answer_every_morning",
+    job=answer_questions,
+    cron_schedule="17 6 * * *",
+    execution_timezone="UTC",
+    description="Answers every question of the file KMDB_QUESTIONS, every morning.",
+)
+
+SCHEDULES = (cover_the_future, check_every_night)
+"""All but `answer_every_morning`, which exists if KMDB_QUESTIONS is set."""

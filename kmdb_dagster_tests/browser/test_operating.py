@@ -42,7 +42,7 @@ def test_the_revision_is_mended_and_its_range_asked_for_again(page: Page, site: 
     first, last = BAD - 1, BAD + 1
     configure(page, f"ops:\n  request_backfill:\n    config:\n      first: {first}\n      last: {last}\n")
     launch(page)
-    expect(page.get_by_text(re.compile(r"Backfill \w{8} is on its way")).first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Requested backfill \w{8}")).first).to_be_visible()
 
 
 def test_a_dry_run_shows_the_time_partitions_and_makes_none(page: Page) -> None:
@@ -78,7 +78,7 @@ def test_old_facts_are_dropped_after_a_dry_run_has_shown_them(page: Page, site: 
     expect(page.get_by_role("dialog").get_by_text("ALTER TABLE events DROP PARTITION").first).to_be_visible()
     options = f'before: "2014-02-01", dry_run: false, confirm: {site.database}'
     run_to_its_end(page, "drop_partitions", "drop_old_partitions", options)
-    expect(page.get_by_text("They are carried out now.").first).to_be_visible()
+    expect(page.get_by_text("Running them now.").first).to_be_visible()
 
 
 def answers(url: str) -> bool:

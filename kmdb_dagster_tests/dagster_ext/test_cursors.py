@@ -11,8 +11,8 @@ import pytest
 from kmdb_dagster.alerting.incidents import Trouble
 from kmdb_dagster.dagster_ext.cursors import EDITED, AlertCursor, Cursor, ImportCursor, read_cursor
 from kmdb_dagster.dagster_ext.sensor_state import standing_still
-from kmdb_dagster.defs.alerts import alerts
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.sensors.alerts import alerts
 from testing.alert_receivers import Hook, serving
 from testing.buckets import FolderOfRevisions, event
 from testing.runs import leave_a_run
@@ -86,7 +86,7 @@ class Told:
     def __init__(self, instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
         self.instance, self._kmdb, self._patch = instance, kmdb, monkeypatch
         self.ahead = 0.0
-        monkeypatch.setattr("kmdb_dagster.defs.alerts.time", SimpleNamespace(time=self._now))
+        monkeypatch.setattr("kmdb_dagster.defs.sensors.alerts.time", SimpleNamespace(time=self._now))
         self.cursor: str | None = None
 
     def _now(self) -> float:

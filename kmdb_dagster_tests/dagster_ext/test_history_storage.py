@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from dev.servers import MARIADB, Server, start, stop
-from kmdb_dagster.dagster_ext import history_storage
+from kmdb_dagster.dagster_ext import history_storage, revision_steps
 from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.pipeline import Figures, Pipeline, parse
@@ -105,7 +105,7 @@ def test_a_run_survives_a_restart_of_the_history_server_and_records_every_revisi
             outage.begin()
         return parse(opened, revision)
 
-    monkeypatch.setattr("kmdb_dagster.defs.assets.STAGES", _stages_with(parse_and_stop))
+    monkeypatch.setattr("kmdb_dagster.dagster_ext.revision_steps.STEPS", _steps_with(parse_and_stop))
     assert import_range(kept, kmdb, 1, 2).success
     assert kept.get_materialized_partitions(EVENTS) == {"1", "2"}
     assert [run.status for run in kept.get_runs()] == [dg.DagsterRunStatus.SUCCESS]
@@ -114,11 +114,9 @@ def test_a_run_survives_a_restart_of_the_history_server_and_records_every_revisi
     assert not any("INSERT" in message or "root" in message for message in said)
 
 
-def _stages_with(parse_stage: Any) -> tuple[Any, ...]:
-    from kmdb_dagster.defs.assets import STAGES  # noqa: PLC0415 - as they are before the test changes them
-
-    raw, parsed, *others = STAGES
-    return (raw, parsed._replace(run=parse_stage), *others)
+def _steps_with(run_parse: Any) -> tuple[Any, ...]:
+    raw, parsed, *others = revision_steps.STEPS
+    return (raw, parsed._replace(run=run_parse), *others)
 
 
 def test_opening_the_history_waits_for_its_server(kept: dg.DagsterInstance, outage: Outage) -> None:

@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import dagster as dg
 import pytest
 
-from kmdb_dagster.dagster_ext.partition_registry import NAME, register, registered, revisions_of
+from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register, registered, revisions_of
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse import Warehouse
 
 
 def keys(instance: dg.DagsterInstance) -> list[str]:
-    return list(instance.get_dynamic_partitions(NAME))
+    return list(instance.get_dynamic_partitions(PARTITIONS_NAME))
 
 
 def upto(first: int, last: int) -> list[str]:
@@ -47,14 +47,14 @@ def test_what_somebody_added_by_hand_is_put_right(
     by_hand: list[str], instance: dg.DagsterInstance, warehouse: Warehouse
 ) -> None:
     register(instance, warehouse, 1, 3)
-    instance.add_dynamic_partitions(NAME, by_hand)
+    instance.add_dynamic_partitions(PARTITIONS_NAME, by_hand)
     register(instance, warehouse, 1, 4)
     highest = max([4, *(int(key) for key in by_hand if key in upto(1, 9))])
     assert keys(instance) == upto(1, highest)
 
 
 def test_a_key_that_is_no_number_is_passed_over_until_then(instance: dg.DagsterInstance) -> None:
-    instance.add_dynamic_partitions(NAME, ["2", "abc", "1"])
+    instance.add_dynamic_partitions(PARTITIONS_NAME, ["2", "abc", "1"])
     assert registered(instance) == [1, 2]
 
 

@@ -9,8 +9,8 @@ import pytest
 from kmdb_dagster.alerting.channels import ATTEMPTS, send
 from kmdb_dagster.alerting.incidents import QUIET_SECONDS, Message
 from kmdb_dagster.dagster_ext.sensor_state import standing_still
-from kmdb_dagster.defs.alerts import AWAKE_SECONDS
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.sensors.alerts import AWAKE_SECONDS
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.warehouse import Warehouse
 from testing.alert_receivers import Hook, Mailbox, serving
@@ -67,7 +67,7 @@ def test_a_failed_import_is_told_once_with_its_revisions_its_reason_and_a_link(
     assert posted["title"] == "kmdb: the import of revisions 1..2 failed"
     assert posted["type"] == "failure"
     assert "\n1 of 2 revisions failed; the other 1 are in.\nrevision 2, raw_revisions: " in posted["message"]
-    assert "(step bring_in_revisions)" in posted["message"]
+    assert "(step import_steps)" in posted["message"]
     assert posted["message"].endswith(f"\nhttps://dagster.example.com/runs/{failed.run_id}")
     (mail,) = mailbox.mails
     assert mail["Subject"] == posted["title"]
@@ -151,7 +151,7 @@ def test_what_lies_beneath_our_own_words_goes_nowhere(
         raise error from OSError("bob@example.com")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kmdb_dagster.defs.jobs.realias", broken)
+        patch.setattr("kmdb_dagster.defs.jobs.people.realias", broken)
         result = run_job(teller.instance, "realias")
     teller.tick(hook.url)
     (posted,) = hook.taken

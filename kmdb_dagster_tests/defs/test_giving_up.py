@@ -32,12 +32,18 @@ def starts_again(instance: dg.DagsterInstance) -> bool:
     return instance.get_runs()[0].tags.get("dagster/retry_on_asset_or_op_failure") == "true"
 
 
-@pytest.mark.parametrize("work", ["rule_waits", "ledger.unaccounted"])
+@pytest.mark.parametrize(
+    "work",
+    [
+        "kmdb_dagster.defs.assets.revisions.rule_waits",
+        "kmdb_dagster.defs.revision_checks.ledger.unaccounted",
+    ],
+)
 def test_what_is_away_at_the_end_of_a_run_has_it_started_again(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch, work: str
 ) -> None:
     bucket.put(1, event("visited site"))
-    monkeypatch.setattr(f"kmdb_dagster.defs.assets.{work}", away)
+    monkeypatch.setattr(work, away)
     assert "The server cannot be reached." in failure_of(import_range(instance, kmdb, 1, 1))
     assert starts_again(instance)
 

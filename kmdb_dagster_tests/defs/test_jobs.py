@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from kmdb_dagster.dagster_ext.backfills import outcome_of, request_new
-from kmdb_dagster.dagster_ext.partition_registry import NAME, register
+from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.schedules import cover_the_future
@@ -47,7 +47,7 @@ def test_a_typed_range_becomes_a_backfill_of_just_these_revisions(
     (backfill,) = instance.get_backfills()
     assert told(result) == {"backfill": f"/runs/b/{backfill.backfill_id}"}
     assert backfill.title == "revisions 2..5"
-    assert list(instance.get_dynamic_partitions(NAME)) == ["1", "2", "3", "4", "5", "6"]
+    assert list(instance.get_dynamic_partitions(PARTITIONS_NAME)) == ["1", "2", "3", "4", "5", "6"]
     assert outcome_of(instance, backfill.backfill_id) is None
     wanted = backfill.asset_backfill_data
     assert wanted is not None
@@ -158,7 +158,7 @@ def test_old_facts_are_proposed_with_rows_and_bytes_and_dropped_when_that_is_ask
     import_range(instance, kmdb, 1, 1)
     assert failure_of(run_job(instance, "drop_partitions")).count("KMDB_KEEP_DAYS is not set.")
     monkeypatch.setenv("KMDB_KEEP_DAYS", "1")
-    monkeypatch.setattr("kmdb_dagster.defs.table_partitions.today", lambda: date(2014, 4, 16))
+    monkeypatch.setattr("kmdb_dagster.defs.jobs.tables.today", lambda: date(2014, 4, 16))
     shown = told(run_job(instance, "drop_partitions"))
     records = [record.data for record in shown["to_drop"].records]
     assert [record["partition"] for record in records] == ["past", "p20140401", "p20140408"]

@@ -8,11 +8,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from kmdb_dagster.dagster_ext import revision_steps
 from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
-from kmdb_dagster.dagster_ext.partition_registry import NAME, register
+from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
-from kmdb_dagster.defs.record_loaded import unrecorded_revisions
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.sensors.unrecorded_revisions import unrecorded_revisions
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
 from testing.alert_receivers import Hook, serving
@@ -59,7 +60,7 @@ def test_after_the_history_was_lost_every_asset_has_every_revision_again(
 ) -> None:
     assert asks(instance, lost)
     assert run_job(instance, "record_loaded").success
-    assert list(instance.get_dynamic_partitions(NAME)) == ["2", "3", "4"]
+    assert list(instance.get_dynamic_partitions(PARTITIONS_NAME)) == ["2", "3", "4"]
     materialized = [instance.get_materialized_partitions(key) for key in REVISION_ASSETS]
     assert materialized == [{"2", "3", "4"}] * 5
     assert not asks(instance, lost)
@@ -84,7 +85,9 @@ def test_only_what_is_missing_is_recorded(
     fill(bucket, [1, 2])
     import_range(instance, kmdb, 1, 1)
     with monkeypatch.context() as patch:
-        patch.setattr("kmdb_dagster.defs.assets._tell", _killed_before_recording("properties"))
+        patch.setattr(
+            "kmdb_dagster.dagster_ext.revision_steps.record_materializations", _killed_before_recording("properties")
+        )
         import_range(instance, kmdb, 2, 2)
     assert asks(instance, kmdb)
     result = run_job(instance, "record_loaded")
@@ -93,13 +96,13 @@ def test_only_what_is_missing_is_recorded(
 
 
 def _killed_before_recording(asset: str) -> Any:
-    from kmdb_dagster.defs.assets import _tell  # noqa: PLC0415 - as it is before the test changes it
+    record = revision_steps.record_materializations
 
-    def tell(context: Any, stage: Any, *rest: Any) -> None:
-        if asset not in stage.name:
-            _tell(context, stage, *rest)
+    def record_others(context: Any, step: Any, *rest: Any) -> None:
+        if asset not in step.name:
+            record(context, step, *rest)
 
-    return tell
+    return record_others
 
 
 def test_what_failed_or_is_under_way_or_lies_below_the_lowest_revision_is_not_recorded(
@@ -116,7 +119,7 @@ def test_what_failed_or_is_under_way_or_lies_below_the_lowest_revision_is_not_re
 
 def test_a_run_at_a_time(instance: dg.DagsterInstance, lost: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instance, "get_runs", lambda *_, **__: [SimpleNamespace()])
-    assert look(instance, lost)[0] == "A run of record_loaded is under way."
+    assert look(instance, lost)[0] == "A run of record_loaded is active."
 
 
 def test_without_a_database_it_says_which_setting_is_missing(
@@ -132,7 +135,7 @@ def test_partitions_that_are_missing_are_registered_in_order(
     del lost
     register(instance, warehouse, 4, 5)
     run_job(instance, "record_loaded")
-    assert list(instance.get_dynamic_partitions(NAME)) == ["2", "3", "4", "5"]
+    assert list(instance.get_dynamic_partitions(PARTITIONS_NAME)) == ["2", "3", "4", "5"]
 
 
 def test_the_alert_of_a_run_that_was_killed_before_it_recorded_its_last_revision_ends(
@@ -168,7 +171,7 @@ def _materialized(run: dg.DagsterRun, done: dg.AssetMaterialization) -> dg.Dagst
         dg.DagsterEventType.ASSET_MATERIALIZATION.value,
         run.job_name,
         event_specific_data=StepMaterializationData(done),
-        step_key="bring_in_revisions",
+        step_key="import_steps",
     )
 
 
@@ -176,12 +179,12 @@ def test_more_than_a_run_takes_is_left_to_the_next(
     instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(warehouse.engine, "INSERT INTO revisions (revision, imported_at) VALUES (9, '2014-01-01')")
-    monkeypatch.setattr("kmdb_dagster.defs.record_loaded.MAX_REVISIONS_PER_RUN", 3)
+    monkeypatch.setattr("kmdb_dagster.defs.jobs.imports.MAX_REVISIONS_PER_RUN", 3)
     run_job(instance, "record_loaded")
     assert instance.get_materialized_partitions(EVENTS) == {"2", "3", "4"}
     run_job(instance, "record_loaded")
     assert instance.get_materialized_partitions(EVENTS) == {"2", "3", "4", "9"}
-    assert len(instance.get_dynamic_partitions(NAME)) == 8
+    assert len(instance.get_dynamic_partitions(PARTITIONS_NAME)) == 8
     assert not asks(instance, lost)
 
 
@@ -227,7 +230,7 @@ def test_once_a_day_everything_is_compared(
     assert look(instance, lost, cursor)[0] != ""
     for days in (2, -2):
         later = SimpleNamespace(time=lambda days=days: time.time() + days * 86400)
-        monkeypatch.setattr("kmdb_dagster.defs.record_loaded.time", later)
+        monkeypatch.setattr("kmdb_dagster.defs.sensors.unrecorded_revisions.time", later)
         assert look(instance, lost, cursor)[0] == ""
 
 

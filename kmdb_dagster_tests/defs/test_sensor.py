@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from kmdb_dagster.dagster_ext.backfills import request_range
-from kmdb_dagster.dagster_ext.partition_registry import NAME, register
+from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.dagster_ext.run_retries import MAX_PAUSE_SECONDS, MAX_RUNS, pause_seconds, transient_tags
 from kmdb_dagster.defs.resources import Kmdb
@@ -39,7 +39,7 @@ def test_the_first_look_asks_for_ranges_of_what_a_run_takes(
     monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "3")
     fill(bucket, 2, 3, 4, 5, 8)
     assert watch.ranges() == ["2..4", "5..7", "8..8"]
-    assert list(instance.get_dynamic_partitions(NAME)) == [str(number) for number in range(2, 9)]
+    assert list(instance.get_dynamic_partitions(PARTITIONS_NAME)) == [str(number) for number in range(2, 9)]
 
 
 def test_no_more_runs_than_there_is_room_for(
@@ -61,7 +61,7 @@ def test_a_bucket_of_fifty_thousand_files_is_asked_for_in_order_and_a_few_runs_a
     monkeypatch.setattr(Kmdb, "bucket", lambda _: huge)
     requests, _ = watch.tick()
     assert [range_of(request) for request in requests] == [f"{n}..{n + 199}" for n in range(1, 2000, 200)]
-    assert list(instance.get_dynamic_partitions(NAME)) == [str(number) for number in range(1, 50_001)]
+    assert list(instance.get_dynamic_partitions(PARTITIONS_NAME)) == [str(number) for number in range(1, 50_001)]
 
 
 def test_nothing_new_is_said_in_words(watch: Watch, bucket: FolderOfRevisions) -> None:
@@ -73,10 +73,10 @@ def test_nothing_new_is_said_in_words(watch: Watch, bucket: FolderOfRevisions) -
     requests, words = watch.tick()
     assert requests == []
     assert words == (
-        f"{bucket.folder}: It is known up to revision 9. Missing in it: 3, 5..8. "
+        f"{bucket.folder}: Latest known revision: 9. Missing in it: 3, 5..8. "
         "1 objects were seen and are not read: revisions/007.json. Rename what is to be imported to "
         "`revisions/N.json`, and move the rest to another bucket. KissMetrics has 3 more to export. "
-        "9 are in, 0 failed, 0 runs are under way. Asking for 0 runs."
+        "9 imported, 0 failed, 0 runs active. Requested 0 runs."
     )
 
 
@@ -147,7 +147,7 @@ def test_a_file_that_vanished_is_named_and_what_is_in_of_it_is_kept(
     watch.pass_an_hour()
     requests, words = watch.tick()
     assert requests == []
-    assert "Imported before and no longer there: 2; what was imported of it is kept." in words
+    assert "Imported before and now missing from the bucket: 2. Their facts are kept." in words
     assert ledger.totals(warehouse.engine).events == 3
 
 
@@ -168,7 +168,7 @@ def test_what_failed_waits_for_a_person(watch: Watch, bucket: FolderOfRevisions,
     watch.pass_an_hour()
     requests, words = watch.tick()
     assert requests == []
-    assert "2 are in, 1 failed" in words
+    assert "2 imported, 1 failed" in words
 
 
 def test_a_range_whose_run_was_killed_is_asked_for_again_but_not_for_ever(
@@ -184,7 +184,7 @@ def test_a_range_whose_run_was_killed_is_asked_for_again_but_not_for_ever(
     assert len(keys) == MAX_RUNS
     requests, words = watch.tick()
     assert requests == []
-    assert "Runs over 1..2 ended early and are not asked for again" in words
+    assert "Runs over 1..2 ended early and are not requested again" in words
 
 
 def leave_a_transient_run(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> None:
@@ -204,7 +204,7 @@ def test_a_range_whose_runs_met_a_server_that_was_unavailable_is_asked_for_again
         watch.set_clock(time.time() + 1)
         requests, words = watch.tick()
         assert requests == []
-        assert "Runs over 1..2 met a server that was unavailable" in words
+        assert "Runs over 1..2 met an unavailable server" in words
         watch.set_clock(time.time() + MAX_PAUSE_SECONDS + 1)
     assert watch.ranges() == ["1..2"]
 
@@ -237,7 +237,7 @@ def test_a_range_whose_run_was_canceled_waits_for_a_person_and_takes_no_room(
     watch.carry_out(*requests)
     requests, words = watch.tick()
     assert requests == []
-    assert "Runs over 1..1 ended early and are not asked for again: `kmdb import` does that." in words
+    assert "Runs over 1..1 ended early and are not requested again: run `kmdb import`." in words
 
 
 def test_a_range_has_one_key_whatever_a_tick_saw_until_the_warehouse_is_flushed(
@@ -274,7 +274,7 @@ def test_it_waits_while_a_backfill_goes_on(
     request_range(instance, kmdb, 1, 1)
     requests, words = watch.tick()
     assert requests == []
-    assert "A backfill is going on: waiting for its end." in words
+    assert "A backfill is active: waiting until it ends." in words
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "KMDB_LOCAL_BUCKET"])
@@ -291,7 +291,7 @@ def test_revisions_below_the_first_wanted_one_are_left_out(
     fill(bucket, 1, 2, 3, 4)
     monkeypatch.setenv("KMDB_MIN_REVISION", "3")
     assert watch.ranges() == ["3..4"]
-    assert list(instance.get_dynamic_partitions(NAME)) == ["3", "4"]
+    assert list(instance.get_dynamic_partitions(PARTITIONS_NAME)) == ["3", "4"]
 
 
 def test_a_tick_that_finds_nothing_new_asks_the_bucket_only_for_the_numbers_ahead(

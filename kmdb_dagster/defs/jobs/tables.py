@@ -1,44 +1,47 @@
-"""The time partitions of the tables: shown, added, dropped. Each job is a dry run until it is told otherwise."""
+"""The jobs that change tables: add and drop time partitions, drop and build indexes.
 
-from collections.abc import Iterable, Sequence
+The jobs for partitions are a dry run unless their configuration says `dry_run: false`.
+"""
+
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 from pydantic import Field
 
 from kmdb_dagster.dagster_ext.failures import plainly
-from kmdb_dagster.defs.confirmation import Confirmation, require_confirmation
+from kmdb_dagster.dagster_ext.metadata import sql_statements, time_partitions_table
+from kmdb_dagster.dagster_ext.progress_log import ProgressLog
+from kmdb_dagster.defs.jobs.confirmation import Confirmation, require_confirmation
+from kmdb_dagster.defs.jobs.tags import DDL_TAGS
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import Settings, missing_setting
+from kmdb_dagster.warehouse.identity.user_map import move_facts
+from kmdb_dagster.warehouse.maintenance import indexes
 from kmdb_dagster.warehouse.maintenance.retention import apply_drop, read_drop
-from kmdb_dagster.warehouse.maintenance.time_partitions import TABLES, Partition, apply_plans, plan_all
-
-# What changes tables waits for what else changes tables.
-DDL_TAGS = {"kmdb/ddl": "true"}
-
-MOST_SHOWN = 200
+from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
 
 
 class PartitionOptions(dg.Config):
-    """How far to go."""
+    """Options of `partition_tables`."""
 
     dry_run: bool = Field(default=True, description="Only show the statements.")
 
 
 class DropOptions(PartitionOptions, Confirmation):
-    """What to drop, and how far to go."""
+    """Options of `drop_partitions`."""
 
     before: str = Field(
         default="",
-        description="Drop the partitions that hold nothing of this day and later, e.g. 2024-01-01. Empty: what is "
+        description="Drop the time partitions whose facts are all before this day, e.g. 2024-01-01. Empty: the facts "
         "older than KMDB_KEEP_DAYS.",
     )
 
 
 @dg.op
 def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmdb: Kmdb) -> None:
-    """Plan the time partitions that are missing, and add them unless this is a dry run."""
+    """Plan the missing time partitions, and add them unless this is a dry run."""
     with plainly(), kmdb.warehouse() as warehouse:
         settings = kmdb.settings()
         plans = plan_all(
@@ -57,7 +60,7 @@ def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmd
 
 @dg.op
 def drop_old_partitions(context: dg.OpExecutionContext, config: DropOptions, kmdb: Kmdb) -> None:
-    """Plan what is to be dropped, show its rows and bytes, and drop it unless this is a dry run."""
+    """Plan which time partitions to drop, show their rows and bytes, and drop them unless this is a dry run."""
     with plainly(), kmdb.warehouse() as warehouse:
         if not config.dry_run:
             require_confirmation(config, warehouse, "drop facts")
@@ -66,7 +69,7 @@ def drop_old_partitions(context: dg.OpExecutionContext, config: DropOptions, kmd
         context.add_output_metadata(
             {
                 "facts_kept_from": str(drop.day or "as before"),
-                "to_drop" if config.dry_run else "dropped": partition_map(drop.partitions),
+                "to_drop" if config.dry_run else "dropped": time_partitions_table(drop.partitions),
                 "bytes": drop.bytes,
             }
         )
@@ -80,7 +83,7 @@ def drop_old_partitions(context: dg.OpExecutionContext, config: DropOptions, kmd
     description="Adds time partitions up to KMDB_MAX_DATE (or 90 days from today). A dry run shows the statements.",
 )
 def partition_tables() -> None:
-    """Time partitions."""
+    """Add time partitions."""
     add_partitions()
 
 
@@ -92,52 +95,63 @@ def partition_tables() -> None:
     "`confirm`, the name of the database.",
 )
 def drop_partitions() -> None:
-    """Old facts."""
+    """Drop old facts."""
     drop_old_partitions()
 
 
-def partition_map(partitions: Sequence[Partition]) -> dg.TableMetadataValue:
-    """The rows and bytes of each partition, of all tables side by side; only the latest if there are very many."""
-    tables = [table for table in TABLES if any(partition.table == table for partition in partitions)]
-    columns = [
-        dg.TableColumn("partition", "string"),
-        dg.TableColumn("before", "string"),
-        *(dg.TableColumn(f"{table}_{what}", "int") for table in tables for what in ("rows", "bytes")),
-    ]
-    # A table may lack what others have: old facts are dropped, old aliases never.
-    nothing: dict[str, str | int] = {column.name: 0 for column in columns[2:]}
-    records = [dg.TableRecord(nothing | row) for row in _side_by_side(partitions)[-MOST_SHOWN:]]
-    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+@dg.op
+def drop_secondary_indexes(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
+    """Drop the secondary indexes of `events` and `properties`."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        context.add_output_metadata({"statements": indexes.drop(warehouse.engine)})
+
+
+@dg.job(
+    tags=DDL_TAGS,
+    description="Drops the secondary indexes of `events` and `properties`, before you import a long history. Run "
+    "`build_indexes` afterwards.",
+)
+def drop_indexes() -> None:
+    """Drop the secondary indexes."""
+    drop_secondary_indexes()
+
+
+@dg.op
+def build_missing_indexes(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
+    """Build the missing indexes, then move the facts whose move is pending."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        statements = indexes.build(warehouse.engine)
+        moved = move_facts(warehouse.engine, ProgressLog(context.log.info))
+    context.add_output_metadata({"statements": statements, "identities_whose_facts_moved": moved})
+
+
+@dg.job(
+    tags=DDL_TAGS,
+    description="Builds the missing secondary indexes of `events` and `properties`. Imports wait until it ends.",
+)
+def build_indexes() -> None:
+    """Build the missing indexes."""
+    build_missing_indexes()
 
 
 def today() -> date:
-    """By the clock of the data."""
+    """Return the day in UTC, the time zone of the data."""
     return datetime.now(UTC).date()
-
-
-def _side_by_side(partitions: Iterable[Partition]) -> list[dict[str, str | int]]:
-    rows: dict[tuple[date, str], dict[str, str | int]] = {}
-    for part in partitions:
-        until = str(part.before or "later")
-        row = rows.setdefault((part.before or date.max, part.name), {"partition": part.name, "before": until})
-        row |= {f"{part.table}_rows": part.rows, f"{part.table}_bytes": part.bytes}
-    return [rows[key] for key in sorted(rows)]
 
 
 def _show(context: dg.OpExecutionContext, config: PartitionOptions, statements: Sequence[str]) -> None:
     for statement in statements:
         context.log.info(statement)
-    end = "A dry run: nothing is changed." if config.dry_run else "They are carried out now."
+    end = "A dry run: nothing is changed." if config.dry_run else "Running them now."
     context.log.info("%d statements. %s", len(statements), end)
-    shown = "\n".join(f"```sql\n{line}\n```" for line in statements) or "none"
-    context.add_output_metadata({"dry_run": config.dry_run, "statements": dg.MetadataValue.md(shown)})
+    context.add_output_metadata({"dry_run": config.dry_run, "statements": sql_statements(statements)})
 
 
-def _day(words: str) -> date | None:
+def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(words) if words else None
+        return date.fromisoformat(text) if text else None
     except ValueError:
-        raise PermanentError(f"`before` is {words!r}. Expected a day, e.g. 2024-01-01.") from None
+        raise PermanentError(f"`before` is {text!r}. Expected a day, e.g. 2024-01-01.") from None
 
 
 def _oldest_kept(settings: Settings) -> date:

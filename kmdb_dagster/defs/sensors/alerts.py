@@ -16,11 +16,11 @@ from kmdb_dagster.alerting import incidents
 from kmdb_dagster.alerting.channels import send
 from kmdb_dagster.dagster_ext.cursors import EDITED, AlertCursor, past, read_cursor
 from kmdb_dagster.dagster_ext.run_outcomes import Ending
+from kmdb_dagster.dagster_ext.run_ranges import ENDED
 from kmdb_dagster.dagster_ext.sensor_state import objects_not_read, standing_still
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 
-ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 OVERLAP_SECONDS = 120
 """Runs whose end is written down late are still seen; which of them were seen before is remembered."""
 MOST_RUNS = 1000

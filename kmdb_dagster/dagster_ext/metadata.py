@@ -1,0 +1,38 @@
+"""Tables and statements as Dagster metadata."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+import dagster as dg
+
+from kmdb_dagster.warehouse.maintenance.time_partitions import TABLES, Partition
+
+MAX_PARTITIONS_SHOWN = 200
+
+
+def time_partitions_table(partitions: Sequence[Partition]) -> dg.TableMetadataValue:
+    """Show the rows and bytes of each time partition, all tables side by side; the latest ones if there are many."""
+    tables = [table for table in TABLES if any(partition.table == table for partition in partitions)]
+    columns = [
+        dg.TableColumn("partition", "string"),
+        dg.TableColumn("before", "string"),
+        *(dg.TableColumn(f"{table}_{what}", "int") for table in tables for what in ("rows", "bytes")),
+    ]
+    # A table may lack partitions that others have: old facts are dropped, old aliases never.
+    zeros: dict[str, str | int] = {column.name: 0 for column in columns[2:]}
+    records = [dg.TableRecord(zeros | row) for row in _side_by_side(partitions)[-MAX_PARTITIONS_SHOWN:]]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+
+
+def sql_statements(statements: Sequence[str]) -> dg.MarkdownMetadataValue:
+    """Show SQL statements as Markdown code blocks."""
+    return dg.MetadataValue.md("\n".join(f"```sql\n{line}\n```" for line in statements) or "none")
+
+
+def _side_by_side(partitions: Iterable[Partition]) -> list[dict[str, str | int]]:
+    rows: dict[tuple[date, str], dict[str, str | int]] = {}
+    for part in partitions:
+        until = str(part.before or "later")
+        row = rows.setdefault((part.before or date.max, part.name), {"partition": part.name, "before": until})
+        row |= {f"{part.table}_rows": part.rows, f"{part.table}_bytes": part.bytes}
+    return [rows[key] for key in sorted(rows)]

@@ -1,0 +1,22 @@
+"""The jobs by subject: `imports`, `people`, `tables`, `checks`, `questions`."""
+
+from kmdb_dagster.defs.jobs.checks import check_everything
+from kmdb_dagster.defs.jobs.imports import import_range, import_revisions, record_loaded
+from kmdb_dagster.defs.jobs.people import forget, realias_job
+from kmdb_dagster.defs.jobs.questions import ask_job
+from kmdb_dagster.defs.jobs.tables import build_indexes, drop_indexes, drop_partitions, partition_tables
+
+JOBS = (
+    ask_job,
+    build_indexes,
+    check_everything,
+    drop_indexes,
+    drop_partitions,
+    forget,
+    import_range,
+    import_revisions,
+    partition_tables,
+    realias_job,
+    record_loaded,
+)
+"""All but `answer_questions`, which exists if KMDB_QUESTIONS is set."""

@@ -1,0 +1,70 @@
+"""The jobs that import: a run's revisions, a typed range, and what Dagster's history lacks."""
+
+import dagster as dg
+from pydantic import Field
+
+from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
+from kmdb_dagster.dagster_ext.backfills import request_range
+from kmdb_dagster.dagster_ext.failures import plainly
+from kmdb_dagster.dagster_ext.history_comparison import RECORDED_RANGES, compare, materializations
+from kmdb_dagster.dagster_ext.partition_registry import register
+from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.km_export.layout import HIGHEST_REVISION, chunks, ranges_in_words
+
+MAX_REVISIONS_PER_RUN = 10_000
+"""Of `record_loaded`: five events each. It takes minutes, then imports get the place in the queue back."""
+
+import_revisions = dg.define_asset_job(
+    "import_revisions",
+    selection=dg.AssetSelection.assets(*REVISION_ASSETS),
+    description="Imports the revisions of a run. The sensor `new_revisions` starts it. To import a range that you "
+    "choose, use `import_range`.",
+)
+
+
+class RevisionRange(dg.Config):
+    """A range of revisions, both ends included."""
+
+    first: int = Field(ge=1, le=HIGHEST_REVISION, description="The first revision to import.")
+    last: int = Field(ge=1, le=HIGHEST_REVISION, description="The last revision to import.")
+
+
+@dg.op
+def request_backfill(context: dg.OpExecutionContext, config: RevisionRange, kmdb: Kmdb) -> None:
+    """Request a backfill over the range. Revisions that are imported already are imported again."""
+    with plainly():
+        backfill = request_range(context.instance, kmdb, config.first, config.last).id
+    context.log.info("Requested backfill %s: see Runs, Backfills, or /runs/b/%s", backfill, backfill)
+    context.add_output_metadata({"backfill": dg.MetadataValue.path(f"/runs/b/{backfill}")})
+
+
+@dg.job(
+    config=dg.RunConfig(ops={"request_backfill": RevisionRange(first=1, last=1)}),
+    description="Imports a range of revisions that you type into the Launchpad, as one backfill over all five assets.",
+)
+def import_range() -> None:
+    """Import a typed range of revisions."""
+    request_backfill()
+
+
+@dg.op
+def report_to_history(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
+    """Report a materialization of each asset for each imported revision that the history lacks."""
+    with plainly(), kmdb.warehouse() as warehouse:
+        found = compare(context.instance, warehouse, kmdb.settings().min_revision).unrecorded[:MAX_REVISIONS_PER_RUN]
+        if found:
+            register(context.instance, warehouse, found[0], found[-1])
+        for event in materializations(context.instance, warehouse, found):
+            context.log_event(event)
+    ranges = [[first, last] for first, last in chunks(found, HIGHEST_REVISION)]
+    context.log.info("Recorded revisions: %s.", ranges_in_words(found))
+    context.add_output_metadata({"revisions": len(found), RECORDED_RANGES: ranges})
+
+
+@dg.job(
+    description="Records in Dagster's history the revisions that the ledger has and the history lacks, such as after "
+    "DAGSTER_HOME was lost. The sensor `unrecorded_revisions` starts it.",
+)
+def record_loaded() -> None:
+    """Record in Dagster's history what the ledger has."""
+    report_to_history()
