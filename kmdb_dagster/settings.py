@@ -25,7 +25,7 @@ from sqlalchemy.engine import URL
 
 from kmdb_dagster.database_options import database_url
 from kmdb_dagster.errors import MissingSettingError, SettingsError
-from kmdb_dagster.km_export.layout import HIGHEST_REVISION
+from kmdb_dagster.km_export.layout import MAX_REVISION
 from kmdb_dagster.settings_validation import (
     check_database_url,
     check_hosts,
@@ -97,7 +97,7 @@ class Settings(BaseSettings):
         None,
         alias="KMDB_MIN_REVISION",
         ge=1,
-        le=HIGHEST_REVISION,
+        le=MAX_REVISION,
         description="The first revision to import. Default: the lowest in the bucket.",
     )
     revision_lookahead: int = Field(

@@ -3,8 +3,8 @@
 from sqlalchemy import Engine
 
 from kmdb_dagster.errors import KmdbError, MissingSettingError
-from kmdb_dagster.km_export.layout import ranges_in_words
-from kmdb_dagster.km_export.unread_keys import unread_in_words
+from kmdb_dagster.km_export.layout import describe_ranges
+from kmdb_dagster.km_export.unread_keys import describe_unread
 from kmdb_dagster.pipeline.bucket_scan import BucketScan, changed, list_bucket, missing_from_bucket
 from kmdb_dagster.warehouse.ledger import ledger
 
@@ -28,13 +28,13 @@ def _words(scan: BucketScan, statuses: dict[int, ledger.Status]) -> str:
     waiting = [number for number in scan.etags if number not in statuses or not statuses[number].imported]
     parts = [
         f"{len(scan.etags):,} revisions",
-        f"not in yet: {ranges_in_words(waiting)}",
-        f"changed since they were imported: {ranges_in_words(changed(scan, statuses))}",
-        f"imported before and no longer there: {ranges_in_words(missing_from_bucket(scan, statuses))}",
+        f"not in yet: {describe_ranges(waiting)}",
+        f"changed since they were imported: {describe_ranges(changed(scan, statuses))}",
+        f"imported before and no longer there: {describe_ranges(missing_from_bucket(scan, statuses))}",
     ]
     return "; ".join(part for part in parts if not part.endswith(": none"))
 
 
 def _not_read(scan: BucketScan) -> list[tuple[str, str]]:
-    words = unread_in_words(scan.listing) if scan.listing else ""
+    words = describe_unread(scan.listing) if scan.listing else ""
     return [("not read", words)] if words else []

@@ -12,7 +12,7 @@ from kmdb_dagster.cli.bucket_lines import bucket_lines
 from kmdb_dagster.cli.database import warehouse
 from kmdb_dagster.errors import PermanentError, SettingsError
 from kmdb_dagster.escaping import for_terminal
-from kmdb_dagster.km_export.layout import HIGHEST_REVISION, parse_range
+from kmdb_dagster.km_export.layout import MAX_REVISION, parse_range
 from kmdb_dagster.settings import load_settings
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
@@ -80,7 +80,7 @@ def _follow(opened: Warehouse, revisions: list[int], outcome: Callable[[], str |
 
 def _say_how_it_ended(opened: Warehouse, revisions: list[int], outcome: str) -> None:
     wanted = set(revisions)
-    everywhere = ledger.failures(opened.engine, most=HIGHEST_REVISION)
+    everywhere = ledger.failures(opened.engine, most=MAX_REVISION)
     failed = [(number, why) for number, why in everywhere if number in wanted]
     for number, why in failed[:MOST_NAMED]:
         click.echo(for_terminal(f"revision {number}, {why}"), err=True)

@@ -8,8 +8,8 @@ import dagster as dg
 
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START, Waiting
 from kmdb_dagster.dagster_ext.run_retries import asked_again
-from kmdb_dagster.km_export.layout import chunks, ranges_in_words
-from kmdb_dagster.km_export.unread_keys import unread_in_words
+from kmdb_dagster.km_export.layout import chunks, describe_ranges
+from kmdb_dagster.km_export.unread_keys import describe_unread
 from kmdb_dagster.pipeline.bucket_scan import BucketScan, changed, missing_from_bucket, never_attempted
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.warehouse.ledger.ledger import Status
@@ -52,12 +52,12 @@ class ImportState(NamedTuple):
         listing, status = self.scan.listing, self.scan.status
         if listing and listing.gaps:
             missing = (number for first, last in listing.gaps for number in range(first, last + 1))
-            yield f"Missing in it: {ranges_in_words(missing)}."
+            yield f"Missing in it: {describe_ranges(missing)}."
         if different := changed(self.scan, self.statuses):
-            yield f"Changed since they were imported: {ranges_in_words(different)}."
+            yield f"Changed since they were imported: {describe_ranges(different)}."
         if gone := missing_from_bucket(self.scan, self.statuses):
-            yield f"Imported before and now missing from the bucket: {ranges_in_words(gone)}. Their facts are kept."
-        if listing and (text := unread_in_words(listing)):
+            yield f"Imported before and now missing from the bucket: {describe_ranges(gone)}. Their facts are kept."
+        if listing and (text := describe_unread(listing)):
             yield text
         if status and status.to_come:
             yield f"KissMetrics has {status.to_come} more to export."

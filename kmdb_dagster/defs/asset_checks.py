@@ -9,7 +9,7 @@ from kmdb_dagster.dagster_ext.failures import plainly
 from kmdb_dagster.dagster_ext.partition_registry import registered
 from kmdb_dagster.dagster_ext.run_ranges import waiting
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.km_export.layout import ranges_in_words
+from kmdb_dagster.km_export.layout import describe_ranges
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline.bucket_scan import never_attempted
 from kmdb_dagster.pipeline.parquet_comparison import compare_with_parquet
@@ -85,7 +85,7 @@ def facts_agree_with_parquet(kmdb: Kmdb) -> dg.AssetCheckResult:
         metadata={
             "rows_compared": found.rows,
             "rows_wrong": sum(found.wrong.values()),
-            "revisions_wrong": ranges_in_words(list(found.wrong)[:MOST_SHOWN]),
+            "revisions_wrong": describe_ranges(list(found.wrong)[:MOST_SHOWN]),
             "revisions_compared": found.compared,
             "revisions_without_their_parquet": found.not_compared,
             **({"repair": import_commands(found.wrong)} if found.wrong else {}),
@@ -133,8 +133,8 @@ def no_failed_or_missing_revisions(context: dg.AssetCheckExecutionContext, kmdb:
         passed=not failed and not missing,
         severity=ERROR if failed else WARN,
         metadata={
-            "failed": ranges_in_words(failed),
-            "missing": ranges_in_words(missing),
+            "failed": describe_ranges(failed),
+            "missing": describe_ranges(missing),
             "never_written_by_kissmetrics": sum(status.imported and not status.etag for status in statuses.values()),
         },
     )
@@ -209,7 +209,7 @@ def bookkeeping_agrees(kmdb: Kmdb) -> dg.AssetCheckResult:
     with plainly(), kmdb.warehouse() as warehouse:
         found = findings(warehouse.engine)
     records = [
-        dg.TableRecord({"what": finding.what, "rows": finding.rows, "revisions": ranges_in_words(finding.revisions)})
+        dg.TableRecord({"what": finding.what, "rows": finding.rows, "revisions": describe_ranges(finding.revisions)})
         for finding in found
     ]
     columns = [dg.TableColumn("what"), dg.TableColumn("rows", "int"), dg.TableColumn("revisions")]

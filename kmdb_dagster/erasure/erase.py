@@ -16,7 +16,7 @@ from kmdb_dagster.erasure.files import erase_from_lake
 from kmdb_dagster.erasure.redaction import Redactor
 from kmdb_dagster.erasure.requests import complete_erasures, record_searched
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.km_export.layout import ranges_in_words
+from kmdb_dagster.km_export.layout import describe_ranges
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.warehouse import Warehouse
@@ -104,7 +104,7 @@ def require_parquet(engine: Engine, lake: Lake) -> None:
     if missing:
         raise PermanentError(
             f"Data folder {lake.root} lacks the Parquet of {len(missing):,} imported revisions. Nothing was removed. "
-            f"They are: {ranges_in_words(missing)}. If their Parquet is in other folders, run `kmdb confirm data-dir` "
+            f"They are: {describe_ranges(missing)}. If their Parquet is in other folders, run `kmdb confirm data-dir` "
             "on each machine that has one, with KMDB_DATA_DIR set to it. If it was deleted, run it here. "
             "Then try again."
         )

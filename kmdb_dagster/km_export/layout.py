@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kmdb_dagster.errors import PermanentError
 
 FOLDER = "revisions/"
-HIGHEST_REVISION = 2**23 - 1
+MAX_REVISION = 2**23 - 1
 """Row ids are 63 bits: 23 for the revision, 24 for the line, 16 for the place on the line."""
 
 # KM writes no leading zeros. A name with them is ignored, so that two files never claim one number.
@@ -65,7 +65,7 @@ def parse_revision(key: str) -> int | None:
     if found is None:
         return None
     number = int(found[1])
-    return number if number <= HIGHEST_REVISION else None
+    return number if number <= MAX_REVISION else None
 
 
 def revision_keys(n: int, *, is_flat: bool) -> tuple[str, str]:
@@ -103,7 +103,7 @@ def _number_of_copy(key: str, *, flat: bool) -> int | None:
     if found is None or key.startswith(FOLDER) is flat:
         return None
     number = int(found[1])
-    return number if number <= HIGHEST_REVISION else None
+    return number if number <= MAX_REVISION else None
 
 
 def parse_status(text: str) -> ExportStatus | None:
@@ -143,9 +143,9 @@ def chunks(numbers: Iterable[int], size: int) -> Iterator[tuple[int, int]]:
             begin = end
 
 
-def ranges_in_words(numbers: Iterable[int], most: int = 5) -> str:
+def describe_ranges(numbers: Iterable[int], most: int = 5) -> str:
     """Numbers as ranges for people, the lowest first: ``3, 5..8``; ``…`` stands for the rest of very many."""
-    ranges = [str(first) if first == last else f"{first}..{last}" for first, last in chunks(numbers, HIGHEST_REVISION)]
+    ranges = [str(first) if first == last else f"{first}..{last}" for first, last in chunks(numbers, MAX_REVISION)]
     return ", ".join(ranges[:most]) + (", …" if len(ranges) > most else "") if ranges else "none"
 
 
@@ -168,8 +168,8 @@ def parse_range(text: str) -> tuple[int, int]:
 
 
 def _bound(text: str, digits: str) -> int:
-    if not _NUMBER.fullmatch(digits) or int(digits) > HIGHEST_REVISION:
-        raise _no_range(text, f"holds a number that is not in 1 to {HIGHEST_REVISION}, without leading zeros")
+    if not _NUMBER.fullmatch(digits) or int(digits) > MAX_REVISION:
+        raise _no_range(text, f"holds a number that is not in 1 to {MAX_REVISION}, without leading zeros")
     return int(digits)
 
 

@@ -19,7 +19,7 @@ def unread(listing: Listing) -> list[str]:
     return [name for name in names if (_DATA.search(name) or name.startswith(FOLDER)) and not _is_marker(name)]
 
 
-def unread_in_words(listing: Listing) -> str:
+def describe_unread(listing: Listing) -> str:
     """Say which objects were seen and not read, and what to do. Empty if there are none."""
     names = unread(listing)
     if not names:

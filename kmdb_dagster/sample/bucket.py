@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from kmdb_dagster.km_export.layout import HIGHEST_REVISION, revision_key
+from kmdb_dagster.km_export.layout import MAX_REVISION, revision_key
 from kmdb_dagster.sample.clock import receipt_span
 from kmdb_dagster.sample.revision import DEFAULT_SEED, revision_numbers, sample_revision
 
@@ -41,9 +41,9 @@ def sample_bucket(
 
 def _check(revisions: int, lines: int, first: int) -> None:
     last = first + revisions - 1
-    if first < 1 or revisions < 0 or lines < 0 or last > HIGHEST_REVISION:
+    if first < 1 or revisions < 0 or lines < 0 or last > MAX_REVISION:
         raise ValueError(
-            f"revisions {first} to {last} of {lines} lines: numbers go from 1 to {HIGHEST_REVISION}, lines from 0"
+            f"revisions {first} to {last} of {lines} lines: numbers go from 1 to {MAX_REVISION}, lines from 0"
         )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.layout import (
-    HIGHEST_REVISION,
+    MAX_REVISION,
     ExportStatus,
     Listing,
     chunks,
@@ -32,7 +32,7 @@ DECIDED = {
     "bucket-05": {"read": ["revisions/1.json.gz", "revisions/2.json"]},
     "bucket-06": {"read": ["revisions/7.json"], "ignored": ["revisions/007.json"]},
 }
-NUMBERS = st.integers(1, HIGHEST_REVISION)
+NUMBERS = st.integers(1, MAX_REVISION)
 HEADER = "total_revisions,exported_revisions,max_exported_revision_timestamp,max_exported_revision_utc_date"
 
 
@@ -93,7 +93,7 @@ def test_what_is_no_revision(key: str) -> None:
 
 
 def test_highest_revision_is_one() -> None:
-    assert parse_revision("revisions/8388607.json") == HIGHEST_REVISION
+    assert parse_revision("revisions/8388607.json") == MAX_REVISION
 
 
 def test_listing_separates_strange_from_other() -> None:
@@ -168,7 +168,7 @@ def test_a_range_is_read_or_refused(text: str) -> None:
         first, last = parse_range(text)
     except PermanentError:
         return
-    assert 1 <= first <= last <= HIGHEST_REVISION
+    assert 1 <= first <= last <= MAX_REVISION
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])

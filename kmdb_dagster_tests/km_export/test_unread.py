@@ -3,7 +3,7 @@
 import pytest
 
 from kmdb_dagster.km_export.layout import read_listing
-from kmdb_dagster.km_export.unread_keys import MAX_NAMED, unread, unread_in_words
+from kmdb_dagster.km_export.unread_keys import MAX_NAMED, describe_unread, unread
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from kmdb_dagster.km_export.unread_keys import MAX_NAMED, unread, unread_in_word
     ],
 )
 def test_a_bucket_as_kissmetrics_writes_it_has_nothing_that_is_not_read(keys: list[str]) -> None:
-    assert unread_in_words(read_listing(keys)) == ""
+    assert describe_unread(read_listing(keys)) == ""
 
 
 @pytest.mark.parametrize(
@@ -35,19 +35,19 @@ def test_a_bucket_as_kissmetrics_writes_it_has_nothing_that_is_not_read(keys: li
 def test_what_may_hold_data_is_named(key: str) -> None:
     listing = read_listing(["revisions/1.json", key])
     assert unread(listing) == [key]
-    assert f"1 objects were seen and are not read: {key}. Rename" in unread_in_words(listing)
+    assert f"1 objects were seen and are not read: {key}. Rename" in describe_unread(listing)
 
 
 def test_an_export_below_a_folder_is_named_with_the_prefix_that_reads_it() -> None:
-    words = unread_in_words(read_listing([f"data/kissmetrics/revisions/{number}.json" for number in range(1, 200)]))
+    words = describe_unread(read_listing([f"data/kissmetrics/revisions/{number}.json" for number in range(1, 200)]))
     assert words.startswith("199 objects were seen and are not read: data/kissmetrics/revisions/1.json, ")
     assert words.endswith(", …. Set KMDB_PREFIX=data/kissmetrics/ to read them.")
     assert words.count("revisions/") == MAX_NAMED
-    assert "KMDB_PREFIX=a/ " in unread_in_words(read_listing(["a/1.json"]))
+    assert "KMDB_PREFIX=a/ " in describe_unread(read_listing(["a/1.json"]))
 
 
 def test_the_layout_of_before_october_2012_is_named() -> None:
-    words = unread_in_words(read_listing(["2011/Jan/2011-01-01.json", "2011/Jan/2011-01-02.json", "revisions/1.json"]))
+    words = describe_unread(read_listing(["2011/Jan/2011-01-01.json", "2011/Jan/2011-01-02.json", "revisions/1.json"]))
     assert words.startswith("2 objects were seen and are not read: 2011/Jan/2011-01-01.json, 2011/Jan/2011-01-02.json.")
     assert "layout of before October 2012" in words
     assert "copy each of these files to `revisions/N.json`" in words

@@ -9,7 +9,7 @@ from kmdb_dagster.dagster_ext.failures import plainly
 from kmdb_dagster.dagster_ext.history_comparison import RECORDED_RANGES, compare, materializations
 from kmdb_dagster.dagster_ext.partition_registry import register
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.km_export.layout import HIGHEST_REVISION, chunks, ranges_in_words
+from kmdb_dagster.km_export.layout import MAX_REVISION, chunks, describe_ranges
 
 MAX_REVISIONS_PER_RUN = 10_000
 """Of `record_loaded`: five events each. It takes minutes, then imports get the place in the queue back."""
@@ -25,8 +25,8 @@ import_revisions = dg.define_asset_job(
 class RevisionRange(dg.Config):
     """A range of revisions, both ends included."""
 
-    first: int = Field(ge=1, le=HIGHEST_REVISION, description="The first revision to import.")
-    last: int = Field(ge=1, le=HIGHEST_REVISION, description="The last revision to import.")
+    first: int = Field(ge=1, le=MAX_REVISION, description="The first revision to import.")
+    last: int = Field(ge=1, le=MAX_REVISION, description="The last revision to import.")
 
 
 @dg.op
@@ -56,8 +56,8 @@ def report_to_history(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
             register(context.instance, warehouse, found[0], found[-1])
         for event in materializations(context.instance, warehouse, found):
             context.log_event(event)
-    ranges = [[first, last] for first, last in chunks(found, HIGHEST_REVISION)]
-    context.log.info("Recorded revisions: %s.", ranges_in_words(found))
+    ranges = [[first, last] for first, last in chunks(found, MAX_REVISION)]
+    context.log.info("Recorded revisions: %s.", describe_ranges(found))
     context.add_output_metadata({"revisions": len(found), RECORDED_RANGES: ranges})
 
 

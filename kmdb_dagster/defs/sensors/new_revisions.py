@@ -13,7 +13,7 @@ from kmdb_dagster.dagster_ext.run_ranges import waiting
 from kmdb_dagster.defs.jobs.imports import import_revisions
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import MissingSettingError
-from kmdb_dagster.km_export.unread_keys import unread_in_words
+from kmdb_dagster.km_export.unread_keys import describe_unread
 from kmdb_dagster.pipeline.bucket_scan import BucketScan, list_bucket, probe_ahead
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.source import Bucket
@@ -59,7 +59,7 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
         cursor=json.dumps(
             {
                 "listed_at": int(time.time()) if is_full else listed_at,
-                "unread": unread_in_words(scan.listing) if scan.listing else before.unread,
+                "unread": describe_unread(scan.listing) if scan.listing else before.unread,
                 **_progress(before, state),
             }
         ),

@@ -10,7 +10,7 @@ from kmdb_dagster.dagster_ext.run_ranges import UNDER_WAY
 from kmdb_dagster.defs.jobs.imports import record_loaded
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import MissingSettingError
-from kmdb_dagster.km_export.layout import HIGHEST_REVISION, chunks, ranges_in_words
+from kmdb_dagster.km_export.layout import MAX_REVISION, chunks, describe_ranges
 from kmdb_dagster.warehouse.ledger import ledger
 
 SECONDS_BETWEEN_TICKS = 60
@@ -42,14 +42,14 @@ def unrecorded_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.
     except MissingSettingError as error:
         return dg.SkipReason(str(error))
     if found.unrecorded:
-        context.log.info("Imported, and not in Dagster's history: %s.", ranges_in_words(found.unrecorded))
+        context.log.info("Imported, and not in Dagster's history: %s.", describe_ranges(found.unrecorded))
         # Keep the cursor, so that the next tick finds what the run does not record.
         return dg.SensorResult(run_requests=[dg.RunRequest()])
     seen = LedgerCursor(
         compared_at=now if is_full else cursor.compared_at,
         imported=imported,
         latest=latest,
-        under_way=list(chunks(found.under_way, HIGHEST_REVISION)),
+        under_way=list(chunks(found.under_way, MAX_REVISION)),
     )
     text = f"Dagster's history has all {imported} imported revisions." + (f" {EDITED}" if edited else "")
     return dg.SensorResult(skip_reason=dg.SkipReason(text), cursor=seen.model_dump_json())

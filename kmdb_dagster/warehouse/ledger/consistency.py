@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
-from kmdb_dagster.km_export.layout import HIGHEST_REVISION, chunks
+from kmdb_dagster.km_export.layout import MAX_REVISION, chunks
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.identity.rebuild import UNNAMED_ALIASES
 from kmdb_dagster.warehouse.identity.spans import WEEK_OF
@@ -109,7 +109,7 @@ def _of_revisions(connection: Connection) -> Iterator[Finding]:
 
 def import_commands(revisions: Iterable[int]) -> str:
     """The commands that import these revisions again; of very many ranges, the one that holds them all."""
-    ranges = list(chunks(revisions, HIGHEST_REVISION))
+    ranges = list(chunks(revisions, MAX_REVISION))
     if len(ranges) > MAX_COMMANDS:
         ranges = [(ranges[0][0], ranges[-1][1])]
     return ", ".join(f"`kmdb import {first if first == last else f'{first}..{last}'}`" for first, last in ranges)
