@@ -15,7 +15,7 @@ from kmdb_dagster.km_export.reader import read_lines
 from kmdb_dagster.lake import ParsedFile, RawFile, write_parsed
 from kmdb_dagster.lake.parsed import SCHEMA
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.identity.revision import Tied, tie_revision
+from kmdb_dagster.warehouse.identity.revision import ResolveCounts, resolve_revision
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
 from kmdb_dagster.warehouse.ledger.ledger import Entry
@@ -71,13 +71,13 @@ class Revisions:
         write_parsed(path, revision, RawFile(None, etag_of(lines), sum(map(len, lines))), read_lines(lines))
         return ParsedFile(path, revision)
 
-    def tie(self, revision: int, *lines: bytes) -> Tied:
+    def tie(self, revision: int, *lines: bytes) -> ResolveCounts:
         """Tie them, without moving facts."""
         return self.tie_parsed(revision, self.parsed(revision, *lines))
 
-    def tie_parsed(self, revision: int, parsed: ParsedFile) -> Tied:
+    def tie_parsed(self, revision: int, parsed: ParsedFile) -> ResolveCounts:
         """Tie what is parsed."""
-        return tie_revision(self.warehouse, revision, parsed, batch_size=BATCH, make_redactor=Redactor)
+        return resolve_revision(self.warehouse, revision, parsed, batch_size=BATCH, make_redactor=Redactor)
 
     def load(self, revision: int, *lines: bytes) -> Entry:
         """Load them; as the pipeline does, resolve them first where they are not."""

@@ -17,7 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Mapper, Session
 from kmdb_dagster.analysis.database import current_engine
 from kmdb_dagster.analysis.names import unique_names
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.warehouse.connection.mysql_errors import translated
+from kmdb_dagster.warehouse.connection.mysql_errors import translate_mysql_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +141,7 @@ class Query(Generic[M]):
 def _session() -> Iterator[Session]:
     """A connection for one question. Whoever leaves before the last row does not wait for the others to arrive."""
     engine = current_engine()
-    with translated(engine), Session(engine, expire_on_commit=False) as session:
+    with translate_mysql_errors(engine), Session(engine, expire_on_commit=False) as session:
         try:
             yield session
         except BaseException:

@@ -15,11 +15,11 @@ from kmdb_dagster.pipeline.bucket_scan import never_attempted
 from kmdb_dagster.pipeline.parquet_comparison import compare_with_parquet
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.identity import checks
-from kmdb_dagster.warehouse.identity.rules import RULE_WAITS, rule_waits
+from kmdb_dagster.warehouse.identity.rules import RULE_IS_PENDING, is_rule_pending
 from kmdb_dagster.warehouse.interning.checks import wrong_ids
 from kmdb_dagster.warehouse.ledger import ledger
-from kmdb_dagster.warehouse.ledger.consistency import REALIAS, findings, import_commands
-from kmdb_dagster.warehouse.maintenance.indexes import indexes_wait
+from kmdb_dagster.warehouse.ledger.consistency import REALIAS, find_inconsistencies, import_commands
+from kmdb_dagster.warehouse.maintenance.indexes import is_any_index_missing
 from kmdb_dagster.warehouse.maintenance.time_partitions import covered_until, overflowing, read_partitions
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
@@ -102,8 +102,8 @@ def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at every person."""
     settings = kmdb.settings()
     with plainly(), kmdb.warehouse() as warehouse:
-        found = checks.squished_people(warehouse.engine, settings.most_identities)
-        waits = rule_waits(warehouse.engine, numeric_apart=settings.numeric_apart)
+        found = checks.over_merged_people(warehouse.engine, settings.most_identities)
+        waits = is_rule_pending(warehouse.engine, numeric_apart=settings.numeric_apart)
     return dg.AssetCheckResult(
         passed=not found and not waits,
         severity=WARN,
@@ -111,9 +111,9 @@ def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
             "people": len(found),
             "worst": dg.MetadataValue.table(
                 records=[dg.TableRecord(person._asdict()) for person in found[:MOST_SHOWN]],
-                schema=dg.TableSchema([dg.TableColumn(name, "int") for name in checks.Squished._fields]),
+                schema=dg.TableSchema([dg.TableColumn(name, "int") for name in checks.OverMergedPerson._fields]),
             ),
-            "rule": RULE_WAITS if waits else "in force",
+            "rule": RULE_IS_PENDING if waits else "in force",
         },
     )
 
@@ -194,7 +194,7 @@ def future_is_covered(kmdb: Kmdb) -> dg.AssetCheckResult:
 def indexes_are_there(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at the two tables."""
     with plainly(), kmdb.warehouse() as warehouse:
-        passed = not indexes_wait(warehouse.engine)
+        passed = not is_any_index_missing(warehouse.engine)
     return dg.AssetCheckResult(passed=passed, severity=WARN)
 
 
@@ -207,7 +207,7 @@ def indexes_are_there(kmdb: Kmdb) -> dg.AssetCheckResult:
 def bookkeeping_agrees(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at every table."""
     with plainly(), kmdb.warehouse() as warehouse:
-        found = findings(warehouse.engine)
+        found = find_inconsistencies(warehouse.engine)
     records = [
         dg.TableRecord({"what": finding.what, "rows": finding.rows, "revisions": describe_ranges(finding.revisions)})
         for finding in found

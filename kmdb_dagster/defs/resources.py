@@ -19,7 +19,7 @@ from kmdb_dagster.source.s3_errors import translate_s3_errors
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import claim_bucket
 from kmdb_dagster.warehouse.connection.data_folders import claim_folder
-from kmdb_dagster.warehouse.connection.server import WHOLE_TABLES_TIMEOUT_SECONDS
+from kmdb_dagster.warehouse.connection.server import LONG_STATEMENT_TIMEOUT_SECONDS
 
 S3 = Config(retries={"total_max_attempts": 9}, connect_timeout=5, read_timeout=10)
 """How a request to S3 is tried again: boto3 waits longer each time, 13 seconds in all at the most. A host that never
@@ -88,7 +88,7 @@ class Kmdb(dg.ConfigurableResource[None]):
             SettingsError: DATABASE_URL is not set.
         """
         settings = self.settings()
-        timeout = WHOLE_TABLES_TIMEOUT_SECONDS if whole_tables else settings.database_timeout_seconds
+        timeout = LONG_STATEMENT_TIMEOUT_SECONDS if whole_tables else settings.database_timeout_seconds
         warehouse = Warehouse(settings.required_database(), timeout)
         try:
             yield warehouse

@@ -35,15 +35,15 @@ def results(
     """What the selected ones of these checks find, of some revisions or of all."""
     looked_at = {"revisions": len(revisions) if revisions is not None else "all"}
     if ACCOUNTED.key in selected:
-        lost = retry_transient(ledger.unaccounted)(engine, revisions)
+        lost = retry_transient(ledger.unbalanced)(engine, revisions)
         yield _result(
             ACCOUNTED, not lost, {**looked_at, "not_accounted_for": lost[:MOST_NAMED], **_repair(import_commands(lost))}
         )
     if AGREE.key in selected:
         if revisions is None:
-            wrong = retry_transient(reconciliation.wrong_anywhere)(engine)
+            wrong = retry_transient(reconciliation.reconcile_all)(engine)
         else:
-            wrong = retry_transient(reconciliation.wrong_among)(engine, revisions)
+            wrong = retry_transient(reconciliation.reconcile)(engine, revisions)
         yield _result(AGREE, not wrong, {**looked_at, "wrong": _table(wrong), **_repair(reconciliation.repair(wrong))})
 
 
@@ -55,7 +55,7 @@ def _repair(commands: str) -> dict[str, str]:
     return {"repair": commands} if commands else {}
 
 
-def _table(wrong: Sequence[reconciliation.Wrong]) -> dg.TableMetadataValue:
+def _table(wrong: Sequence[reconciliation.Mismatch]) -> dg.TableMetadataValue:
     columns = [f"{table}_{where}" for where in ("ledger", "tables") for table in reconciliation.Counts._fields]
     rows = [(found.revision, *found.ledger, *found.tables) for found in wrong[:MOST_NAMED]]
     names = ["revision", *columns]

@@ -23,8 +23,8 @@ from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import KnownFolder, revisions_of_unknown_folders
 from kmdb_dagster.warehouse.connection.data_folders import MAX_FOLDERS_NAMED, claim_folder, places
 from kmdb_dagster.warehouse.connection.server import transaction
-from kmdb_dagster.warehouse.identity.user_map import Report, move_facts
-from kmdb_dagster.warehouse.maintenance.indexes import INDEXES_WAIT, indexes_wait
+from kmdb_dagster.warehouse.identity.user_map import Progress, move_facts
+from kmdb_dagster.warehouse.maintenance.indexes import INDEXES_ARE_MISSING, is_any_index_missing
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ def erase_people(
     *,
     numeric_apart: bool,
     most_identities: int | None,
-    report: Report = lambda *_: None,
+    report: Progress = lambda *_: None,
 ) -> ErasureCounts:
     """Erase all people with a request from the tables and from this data folder.
 
@@ -67,9 +67,9 @@ def erase_people(
         PermanentError: people were skipped, or other data folders must still be searched; the rest was erased. Or
             indexes are missing, or the data folder belongs to another database; nothing was erased.
     """
-    if indexes_wait(warehouse.engine):
+    if is_any_index_missing(warehouse.engine):
         raise PermanentError(
-            f"{INDEXES_WAIT} An erasure needs them. Then run `kmdb forget --finish`. The requests are recorded, and "
+            f"{INDEXES_ARE_MISSING} Erasure needs them. Then run `kmdb forget --finish`. Requests are recorded, and "
             "imports redact these people from now on."
         )
     folder = claim_folder(warehouse.engine, lake)
@@ -134,7 +134,7 @@ def _retried(work: Callable[[], T]) -> T:
 
 
 def _erase_from_tables(
-    warehouse: Warehouse, most_identities: int | None, folder: bytes, found: Counter[str], report: Report
+    warehouse: Warehouse, most_identities: int | None, folder: bytes, found: Counter[str], report: Progress
 ) -> tables.Marked:
     engine, generation = warehouse.engine, warehouse.generation()
     marked = tables.mark_people(engine, generation, most_identities, folder)

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from kmdb_dagster.digest import digest
 from kmdb_dagster.warehouse.connection.bindings import KnownFolder, read_folders
 from kmdb_dagster.warehouse.connection.server import IDS_PER_STATEMENT, insert, transaction
-from kmdb_dagster.warehouse.identity.rules import rule_to_follow
+from kmdb_dagster.warehouse.identity.rules import effective_rule
 
 SEARCHED = "INSERT IGNORE INTO searched_folders (digest, folder_id) VALUES (%s, %s)"
 NOT_SEARCHED = (
@@ -95,7 +95,7 @@ def extend_erasures(engine: Engine, edges: Iterable[tuple[str, str]], *, numeric
     if not pairs:
         return
     with transaction(engine) as connection:
-        rule = rule_to_follow(connection, numeric_apart=numeric_apart)
+        rule = effective_rule(connection, numeric_apart=numeric_apart)
         if rule.apart:
             return
         others = {other for erased, other in pairs if rule.ties(erased, other)}

@@ -9,7 +9,7 @@ May be killed anywhere and run again, and imports may run beside it:
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from itertools import chain
 from typing import Any, NamedTuple
@@ -18,11 +18,12 @@ from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.erasure.digests import ErasedIdentities
 from kmdb_dagster.errors import TransientError
-from kmdb_dagster.warehouse.connection.mysql_errors import translated
-from kmdb_dagster.warehouse.connection.server import in_parts, named_lock, transaction
+from kmdb_dagster.warehouse.connection.mysql_errors import translate_mysql_errors
+from kmdb_dagster.warehouse.connection.server import named_lock, select_in_batches, transaction
 from kmdb_dagster.warehouse.identity.erasure_list import read_erased_digests
-from kmdb_dagster.warehouse.identity.map_lock import hold_generation, own_generation, own_map
-from kmdb_dagster.warehouse.interning.interning import LOCK_SECONDS, USERS
+from kmdb_dagster.warehouse.identity.map_lock import lock_generation, lock_generation_shared, lock_map
+from kmdb_dagster.warehouse.identity.user_map import Progress
+from kmdb_dagster.warehouse.interning.interning import LOCK_TIMEOUT_SECONDS, USERS
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.schema.tables import FACTS, LINE_BITS, MAX_ORDINAL, ORDINAL_BITS, id_range
 
@@ -31,9 +32,9 @@ MEMBERS = (
     "WHERE m.user_id IN :ids"
 )
 OF_PERSON = "FORCE INDEX (by_user) WHERE user_id = {person} AND identity_id IN :ids"
-EVENTS = f"SELECT id, t FROM events {OF_PERSON}"  # noqa: S608 - ours
-PROPERTIES = f"SELECT id, t, event_id IS NULL FROM properties {OF_PERSON}"  # noqa: S608 - ours
-ALIASES = (
+SELECT_EVENTS = f"SELECT id, t FROM events {OF_PERSON}"  # noqa: S608 - ours
+SELECT_PROPERTIES = f"SELECT id, t, event_id IS NULL FROM properties {OF_PERSON}"  # noqa: S608 - ours
+SELECT_ALIASES = (
     "SELECT id, t FROM aliases WHERE identity1_id IN :ids UNION SELECT id, t FROM aliases WHERE identity2_id IN :ids"
 )
 ASKED = (
@@ -50,7 +51,6 @@ OF_IDENTITIES = {
 """In this order: an identity in ``users`` is what is left to do."""
 
 Row = tuple[Any, ...]
-Report = Callable[[str, int, int], object]
 
 
 class Person(NamedTuple):
@@ -94,7 +94,7 @@ def people_of(connection: Connection, forgotten: ErasedIdentities) -> list[Perso
 
 def _members(connection: Connection, people: Collection[int]) -> dict[int, dict[int, bytes | None]]:
     members: dict[int, dict[int, bytes | None]] = {person: {} for person in people}
-    for person, identity, digest in in_parts(connection, MEMBERS, sorted(people)):
+    for person, identity, digest in select_in_batches(connection, MEMBERS, sorted(people)):
         members[person][identity] = digest
     return members
 
@@ -105,7 +105,7 @@ def size_of(engine: Engine, people: Iterable[Person]) -> Removed:
     with transaction(engine) as connection:
         for person in people:
             rows = _facts(connection, person)
-            aliases = set(in_parts(connection, ALIASES, person.identities))
+            aliases = set(select_in_batches(connection, SELECT_ALIASES, person.identities))
             counts = map(len, (person.identities, rows[0], rows[1], aliases))
             found.update(dict(zip(Removed._fields, counts, strict=False)))
     return Removed(**found)
@@ -120,10 +120,10 @@ def mark_people(engine: Engine, generation: str, most_identities: int | None, fo
         most_identities: pass over people of more identities; None: over none.
         folder: the id of the data folder to search.
     """
-    with translated(engine), engine.connect() as connection:
-        own_generation(connection, generation)
+    with translate_mysql_errors(engine), engine.connect() as connection:
+        lock_generation(connection, generation)
         # Let go after the commit: who adds identities looks, when it holds this lock, whether they are forgotten.
-        with named_lock(engine, USERS.kind, LOCK_SECONDS):
+        with named_lock(engine, USERS.kind, LOCK_TIMEOUT_SECONDS):
             people = people_of(connection, ErasedIdentities(read_erased_digests(connection)))
             large = [
                 person for person in people if len(person.identities) > (most_identities or len(person.identities))
@@ -133,13 +133,13 @@ def mark_people(engine: Engine, generation: str, most_identities: int | None, fo
                 _mark(connection, person.identities)
             asked = set(connection.execute(text(ASKED), {"folder": folder}).scalars())
             for person in large:
-                asked -= {row[0] for row in in_parts(connection, DIGESTS, person.identities)}
+                asked -= {row[0] for row in select_in_batches(connection, DIGESTS, person.identities)}
             connection.commit()
     return Marked(chosen, asked, len(large))
 
 
 def _mark(connection: Connection, identities: Collection[int]) -> None:
-    _in_parts(
+    _execute_in_batches(
         connection,
         "INSERT INTO forgotten_identities (digest) SELECT digest FROM users WHERE id IN :ids "
         "ON DUPLICATE KEY UPDATE done_at = NULL",
@@ -154,28 +154,32 @@ def remove_person(engine: Engine, generation: str, person: Person) -> Removed:
         TransientError: the person changed meanwhile, or its ids belong to other identities by now.
     """
     with transaction(engine) as connection:
-        hold_generation(connection, generation)
-        revisions = _revisions(_facts(connection, person), in_parts(connection, ALIASES, person.identities))
-        spans = ledger.lock(connection, revisions)
+        lock_generation_shared(connection, generation)
+        revisions = _revisions(
+            _facts(connection, person), select_in_batches(connection, SELECT_ALIASES, person.identities)
+        )
+        spans = ledger.lock_revisions(connection, revisions)
         events, properties = _facts(connection, person)
         for table in FACTS:
-            _in_parts(connection, f"DELETE f FROM {table} f {OF_PERSON.format(person=person.id)}", person.identities)
-        own_map(connection, generation)
-        aliases = sorted(set(in_parts(connection, ALIASES, person.identities)))
+            _execute_in_batches(
+                connection, f"DELETE f FROM {table} f {OF_PERSON.format(person=person.id)}", person.identities
+            )
+        lock_map(connection, generation)
+        aliases = sorted(set(select_in_batches(connection, SELECT_ALIASES, person.identities)))
         if not _unchanged(connection, person) or not _revisions((events, properties), aliases) <= spans.keys():
             raise TransientError("A person that is to be forgotten changed meanwhile.")
         # Again: a server that lost commits after `mark_people` would let the person back in.
         _mark(connection, person.identities)
         for table, which in OF_IDENTITIES.items():
-            _in_parts(connection, f"DELETE FROM {table} WHERE {which}", person.identities)  # noqa: S608 - ours
+            _execute_in_batches(connection, f"DELETE FROM {table} WHERE {which}", person.identities)  # noqa: S608 - ours
         _put_ledger_right(connection, spans, events, properties, aliases)
     return Removed(len(person.identities), len(events), len(properties), len(aliases))
 
 
 def _facts(connection: Connection, person: Person) -> tuple[list[Row], list[Row]]:
     events, properties = (
-        in_parts(connection, statement.format(person=person.id), person.identities)
-        for statement in (EVENTS, PROPERTIES)
+        select_in_batches(connection, statement.format(person=person.id), person.identities)
+        for statement in (SELECT_EVENTS, SELECT_PROPERTIES)
     )
     return events, properties
 
@@ -190,7 +194,7 @@ def _unchanged(connection: Connection, person: Person) -> bool:
     Digests are compared too: a server that lost commits hands the same ids out again, to other identities.
     """
     members = _members(connection, [person.id])[person.id]
-    moves = in_parts(connection, "SELECT id FROM pending_moves WHERE identity_id IN :ids", person.identities)
+    moves = select_in_batches(connection, "SELECT id FROM pending_moves WHERE identity_id IN :ids", person.identities)
     spans = connection.execute(text("SELECT 1 FROM pending_spans LIMIT 1")).scalar()
     return members == person.identities and not moves and not spans
 
@@ -217,7 +221,7 @@ def _put_ledger_right(
     for row in chain(events, properties):
         times[row[0] >> LINE_BITS + ORDINAL_BITS].add(row[1])
     for revision, span in spans.items():
-        ledger.take_out(connection, revision, {name: found[revision] for name, found in counts.items()})
+        ledger.subtract_counts(connection, revision, {name: found[revision] for name, found in counts.items()})
         if not times[revision].isdisjoint(span):
             _narrow(connection, revision, span)
 
@@ -250,7 +254,7 @@ def _narrow(connection: Connection, revision: int, span: ledger.Span) -> None:
     ledger.set_span(connection, revision, ledger.Span(*found))
 
 
-def remove_rejected(engine: Engine, forgotten: ErasedIdentities, report: Report = lambda *_: None) -> int:
+def remove_rejected(engine: Engine, forgotten: ErasedIdentities, report: Progress = lambda *_: None) -> int:
     """Remove the refused lines that name a forgotten person. Looks at all of them."""
     with transaction(engine) as connection:
         revisions = list(connection.execute(text("SELECT revision FROM revisions WHERE rejected > 0")).scalars())
@@ -258,7 +262,7 @@ def remove_rejected(engine: Engine, forgotten: ErasedIdentities, report: Report 
     for number, revision in enumerate(revisions, start=1):
         with transaction(engine) as connection:
             if _naming(connection, revision, forgotten):
-                ledger.lock(connection, [revision])
+                ledger.lock_revisions(connection, [revision])
                 removed += _remove_lines(connection, revision, _naming(connection, revision, forgotten))
         report("looking through refused lines, revisions", number, len(revisions))
     return removed
@@ -273,8 +277,8 @@ def _naming(connection: Connection, revision: int, forgotten: ErasedIdentities) 
 
 
 def _remove_lines(connection: Connection, revision: int, lines: Collection[int]) -> int:
-    _in_parts(connection, f"DELETE FROM rejected_lines WHERE revision = {revision} AND line IN :ids", lines)  # noqa: S608
-    ledger.take_out(connection, revision, {"rejected": len(lines)})
+    _execute_in_batches(connection, f"DELETE FROM rejected_lines WHERE revision = {revision} AND line IN :ids", lines)  # noqa: S608
+    ledger.subtract_counts(connection, revision, {"rejected": len(lines)})
     return len(lines)
 
 
@@ -282,14 +286,14 @@ def remove_from_filters(engine: Engine, forgotten: ErasedIdentities) -> None:
     """Nobody needs to be ignored by name who is forgotten."""
     with transaction(engine) as connection:
         found = connection.execute(text("SELECT id, name FROM ignored_users")).all()
-        _in_parts(
+        _execute_in_batches(
             connection,
             "DELETE FROM ignored_users WHERE id IN :ids",
             [row.id for row in found if row.name in forgotten],
         )
 
 
-def _in_parts(connection: Connection, statement: str, ids: Collection[int]) -> None:
+def _execute_in_batches(connection: Connection, statement: str, ids: Collection[int]) -> None:
     numbers = sorted(ids)
     for start in range(0, len(numbers), 1000):
         part = ",".join(map(str, numbers[start : start + 1000]))

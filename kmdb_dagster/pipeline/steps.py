@@ -17,7 +17,7 @@ from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.source import Bucket, ObjectDamagedError, StoredObject
 from kmdb_dagster.source.folder import CHUNK
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.identity.revision import Tied, tie_revision
+from kmdb_dagster.warehouse.identity.revision import ResolveCounts, resolve_revision
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
 from kmdb_dagster.warehouse.ledger import ledger
@@ -114,9 +114,9 @@ def load(pipeline: Pipeline, revision: int) -> Figures:
     )
 
 
-def _resolve(pipeline: Pipeline, revision: int) -> Tied:
+def _resolve(pipeline: Pipeline, revision: int) -> ResolveCounts:
     parsed = ParsedFile(pipeline.lake.parsed(revision), revision)
-    resolved = tie_revision(
+    resolved = resolve_revision(
         pipeline.warehouse,
         revision,
         parsed,

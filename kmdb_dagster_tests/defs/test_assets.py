@@ -163,7 +163,7 @@ def test_a_defect_is_told_without_the_person_it_met(
         raise KeyError("bob@example.com")
 
     bucket.put(1, event("visited site", "bob@example.com"), line({"_p": "bob@example.com"}))
-    monkeypatch.setattr("kmdb_dagster.pipeline.steps.tie_revision", lambda *_, **__: broken())
+    monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revision", lambda *_, **__: broken())
     result = import_range(instance, kmdb, 1, 1)
     assert "revision 1, user_map: A defect of kmdb_dagster: KeyError at test_assets.py:" in failure_of(result)
     assert not any("bob@example.com" in str(entry) for entry in instance.all_logs(result.run_id))
@@ -185,7 +185,7 @@ def test_a_server_that_stays_away_ends_the_run_which_dagster_is_to_try_again(
 
     bucket.put(1, event("visited site"))
     bucket.put(2, event("visited site"))
-    monkeypatch.setattr("kmdb_dagster.pipeline.steps.tie_revision", away)
+    monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revision", away)
     result = import_range(instance, kmdb, 1, 2)
     assert "TransientError: The server cannot be reached." in failure_of(result)
     assert set(tried) == {1}

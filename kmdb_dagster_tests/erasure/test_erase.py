@@ -116,7 +116,7 @@ class Place:
     def content(self) -> dict[str, Any]:
         """What is in, and that it is sound."""
         engine = self.warehouse.engine
-        assert ledger.unaccounted(engine) == []
+        assert ledger.unbalanced(engine) == []
         assert misplaced(engine) == 0
         of_facts = "SELECT id >> 40 AS revision, COUNT(*) AS found FROM {} GROUP BY 1"
         for table, column in (("events", "events"), ("properties", "properties"), ("aliases", "aliases")):
@@ -254,7 +254,7 @@ def test_killed_at_any_moment_and_run_again_it_comes_to_its_end(
         place.bring_in(1, 2, 3)
         request_erasure(warehouse.engine, [digest("x2")])
         killed_at(database, [Forget(place.lake)], moment)  # type: ignore[list-item]  # a run is what can be called
-        assert ledger.unaccounted(warehouse.engine) == []
+        assert ledger.unbalanced(warehouse.engine) == []
         Forget(place.lake)(warehouse)
         assert place.content() == whole, moment
 

@@ -77,7 +77,7 @@ def check(engine: Engine, sequence: dict[str, Any]) -> None:
     assert found(engine) == comparable(sequence["people"])
     assert rejected(engine) == sequence.get("rejected", rejected(engine))
     assert misplaced(engine) == 0
-    assert ledger.unaccounted(engine) == []
+    assert ledger.unbalanced(engine) == []
 
 
 def rejected(engine: Engine) -> list[dict[str, Any]]:

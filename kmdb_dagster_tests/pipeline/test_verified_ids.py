@@ -192,7 +192,7 @@ def test_a_load_whose_names_disappear_each_time_gives_up_in_words(
     with kmdb.pipeline() as pipeline:
         for step in (fetch, parse):
             step(pipeline, 1)
-        monkeypatch.setattr("kmdb_dagster.pipeline.steps.tie_revision", Mock())
+        monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revision", Mock())
         with pytest.raises(PermanentError, match="Revision 1 was resolved 4 times, and its names or aliases were miss"):
             load(pipeline, 1)
     assert one(warehouse.engine, "SELECT COUNT(*) FROM events") == 0

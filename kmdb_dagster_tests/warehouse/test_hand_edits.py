@@ -13,7 +13,7 @@ from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.identity.checks import misplaced_facts
 from kmdb_dagster.warehouse.identity.rebuild import realias
 from kmdb_dagster.warehouse.ledger import ledger, reconciliation
-from kmdb_dagster.warehouse.ledger.consistency import MAX_COMMANDS, findings, import_commands
+from kmdb_dagster.warehouse.ledger.consistency import MAX_COMMANDS, find_inconsistencies, import_commands
 from kmdb_dagster.warehouse.maintenance.retention import Drop, apply_drop
 from kmdb_dagster.warehouse.schema.migrations import migrate
 from testing.buckets import T, alias, event, property_set
@@ -101,11 +101,11 @@ EDITS = {
 
 def failing(engine: Engine) -> Iterator[tuple[str, str]]:
     """The checks that fail, each with what it names to repair."""
-    if wrong := reconciliation.wrong_anywhere(engine):
+    if wrong := reconciliation.reconcile_all(engine):
         yield AGREE, reconciliation.repair(wrong)
-    if lost := ledger.unaccounted(engine):
+    if lost := ledger.unbalanced(engine):
         yield "lines_accounted_for", import_commands(lost)
-    for finding in findings(engine):
+    for finding in find_inconsistencies(engine):
         yield BOOKKEEPING, finding.repair
     if misplaced_facts(engine).rows:
         yield "facts_under_their_person", "`kmdb realias`"
@@ -196,9 +196,9 @@ def test_a_revision_that_is_resolved_and_not_loaded_yet_is_no_finding(
     revisions.put(1, *LINES[1])
     for again in (1, 2):
         revisions.tie(again, alias("7", "carl"), alias("7", "dora", T + 900 * DAY), event("came", "7"))
-        assert findings(warehouse.engine) == []
+        assert find_inconsistencies(warehouse.engine) == []
         revisions.load(again, alias("7", "carl"), alias("7", "dora", T + 900 * DAY), event("came", "7"))
-        assert findings(warehouse.engine) == []
+        assert find_inconsistencies(warehouse.engine) == []
 
 
 def test_revisions_that_were_resolved_before_etags_were_kept_are_looked_at_too(
@@ -211,9 +211,9 @@ def test_revisions_that_were_resolved_before_etags_were_kept_are_looked_at_too(
         "UPDATE resolved_revisions SET etag = NULL",
         "DELETE FROM resolved_revisions WHERE t_min IS NULL",
     )
-    assert findings(warehouse.engine) == []
+    assert find_inconsistencies(warehouse.engine) == []
     change(warehouse.engine, "DELETE FROM aliases WHERE name1 = 'x'")
-    assert [finding.revisions for finding in findings(warehouse.engine)] == [(3,)]
+    assert [finding.revisions for finding in find_inconsistencies(warehouse.engine)] == [(3,)]
 
 
 def test_rows_of_no_revision_are_named_with_the_statement_that_deletes_them(
@@ -221,7 +221,7 @@ def test_rows_of_no_revision_are_named_with_the_statement_that_deletes_them(
 ) -> None:
     revisions.put(1, *LINES[1])
     change(warehouse.engine, "UPDATE events SET id = id & 0xFFFFFFFFFF")
-    wrong = reconciliation.wrong_anywhere(warehouse.engine)
+    wrong = reconciliation.reconcile_all(warehouse.engine)
     assert [found.revision for found in wrong] == [0, 1]
     assert reconciliation.repair(wrong[:1]).startswith("DELETE FROM events WHERE id BETWEEN 0 AND 1099511627775;")
     assert reconciliation.repair(wrong).startswith(

@@ -69,14 +69,14 @@ def test_totals_of_nothing_are_nothing(engine: Engine) -> None:
 def test_lines_that_are_not_accounted_for_are_found(engine: Engine, revisions: Revisions) -> None:
     for revision in (1, 2, 3):
         revisions.put(revision, *LINES)
-    assert ledger.unaccounted(engine) == []
+    assert ledger.unbalanced(engine) == []
     change(engine, "UPDATE revisions SET imported = imported - 1 WHERE revision IN (2, 3)")
-    assert ledger.unaccounted(engine) == [2, 3]
-    assert ledger.unaccounted(engine, [1, 3, 9]) == [3]
-    assert ledger.unaccounted(engine, []) == []
+    assert ledger.unbalanced(engine) == [2, 3]
+    assert ledger.unbalanced(engine, [1, 3, 9]) == [3]
+    assert ledger.unbalanced(engine, []) == []
 
 
 def test_a_revision_that_is_not_in_has_nothing_to_account_for(engine: Engine) -> None:
     ledger.record_failure(engine, 7, "no")
     change(engine, "UPDATE revisions SET `lines` = 5")
-    assert ledger.unaccounted(engine) == []
+    assert ledger.unbalanced(engine) == []

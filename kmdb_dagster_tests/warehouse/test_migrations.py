@@ -142,7 +142,7 @@ def test_two_that_migrate_at_once_both_find_it_done(empty_database: str) -> None
 def test_who_waits_too_long_for_another_that_migrates_gives_up_for_now(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrations, "LOCK_SECONDS", 0)
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT_SECONDS", 0)
     with named_lock(engine, "migrate", 1), pytest.raises(TransientError, match="held the lock 'migrate' for 0 seconds"):
         migrate(engine)
     assert migrate(engine) == (HEAD, HEAD)

@@ -17,7 +17,7 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse.connection import server as connections
-from kmdb_dagster.warehouse.connection.server import change_schema, connect, transaction
+from kmdb_dagster.warehouse.connection.server import connect, execute_ddl, transaction
 from kmdb_dagster.warehouse.loading.load_data import send
 from kmdb_dagster.warehouse.maintenance import indexes
 from testing.databases import empty_database, make_tables
@@ -94,7 +94,7 @@ def test_a_lock_is_given_up_before_the_connection(engine: Engine) -> None:
 
 def test_statements_over_whole_tables_may_take_longer(engine: Engine) -> None:
     longer = f"DO SLEEP({TIMEOUT_SECONDS + 1})"
-    change_schema(engine, longer)
+    execute_ddl(engine, longer)
     indexes._execute(engine, longer)  # noqa: SLF001 - the build of an index, without a table that takes seconds
 
 

@@ -18,7 +18,7 @@ from kmdb_dagster.defs.partitions import REVISIONS
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.retries import retry_transient
-from kmdb_dagster.warehouse.identity.rules import RULE_WAITS, rule_waits
+from kmdb_dagster.warehouse.identity.rules import RULE_IS_PENDING, is_rule_pending
 
 OWNERS = ["team:data"]
 
@@ -107,8 +107,8 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
                 return
             revisions = revisions_of(context.partition_keys)
             failed = run_steps(context, opened, revisions)
-            if retry_transient(rule_waits)(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
-                context.log.warning("%s", RULE_WAITS)
+            if retry_transient(is_rule_pending)(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
+                context.log.warning("%s", RULE_IS_PENDING)
             good = [revision for revision in revisions if revision not in failed]
             yield from revision_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, good)
             raise_for(revisions, failed)

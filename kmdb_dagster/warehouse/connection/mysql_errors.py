@@ -117,7 +117,7 @@ UNKNOWN = "the server refused a statement. Nothing was changed by it. Look the n
 
 
 @contextmanager
-def translated(engine: Engine) -> Iterator[None]:
+def translate_mysql_errors(engine: Engine) -> Iterator[None]:
     """Raise the driver's errors as our own, without their text.
 
     Raises:

@@ -15,7 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_attempt, wait_random
 
 from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.warehouse.connection.mysql_errors import LOCK_WAIT_TIMEOUT, PACKET_TOO_LARGE, error_number, translated
+from kmdb_dagster.warehouse.connection.mysql_errors import (
+    LOCK_WAIT_TIMEOUT,
+    PACKET_TOO_LARGE,
+    error_number,
+    translate_mysql_errors,
+)
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +38,7 @@ SESSION = (
 
 CONNECT_TIMEOUT_SECONDS = 10
 LOCK_TIMEOUT_SECONDS = 300
-WHOLE_TABLES_TIMEOUT_SECONDS = 24 * 3600
+LONG_STATEMENT_TIMEOUT_SECONDS = 24 * 3600
 """How long a statement over whole tables, or one that changes a table, may take."""
 
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6, "TCP_USER_TIMEOUT": 120_000}
@@ -71,7 +76,7 @@ class Server(NamedTuple):
         return f"{'MariaDB' if self.maria else 'MySQL'} {'.'.join(map(str, self.version))}"
 
 
-def connect(url: URL, timeout_seconds: int = WHOLE_TABLES_TIMEOUT_SECONDS, pool: type[Pool] | None = None) -> Engine:
+def connect(url: URL, timeout_seconds: int = LONG_STATEMENT_TIMEOUT_SECONDS, pool: type[Pool] | None = None) -> Engine:
     """An engine for the warehouse. Nothing is opened yet.
 
     Args:
@@ -104,7 +109,7 @@ def connect(url: URL, timeout_seconds: int = WHOLE_TABLES_TIMEOUT_SECONDS, pool:
 
 
 @contextmanager
-def whole_tables(engine: Engine) -> Iterator[Engine]:
+def long_statements(engine: Engine) -> Iterator[Engine]:
     """Open an engine to the same server for statements that may take hours: DDL, or reading all facts."""
     patient = connect(engine.url, pool=NullPool)
     try:
@@ -125,15 +130,15 @@ def _keep_alive(connection: Any, _record: object) -> None:  # noqa: ANN401 - the
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """A transaction: committed at the end, rolled back at an error, errors translated."""
-    with translated(engine), engine.begin() as connection:
+    """A transaction: committed at the end, rolled back at an error, errors translate_mysql_errors."""
+    with translate_mysql_errors(engine), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def autocommit(engine: Engine) -> Iterator[Connection]:
     """A connection on which each statement stands for itself: for DDL, which an open transaction would block."""
-    with translated(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with translate_mysql_errors(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         yield connection
 
 
@@ -149,7 +154,7 @@ def _was_locked(error: BaseException) -> bool:
     before_sleep=before_sleep_log(log, logging.WARNING),
     reraise=True,
 )
-def change_schema(engine: Engine, statement: str) -> None:
+def execute_ddl(engine: Engine, statement: str) -> None:
     """DDL that waits for the transactions that use its table, and lets others by in between.
 
     Who comes after a statement that waits for a table has to wait behind it. So it must not wait for long: of two
@@ -159,7 +164,7 @@ def change_schema(engine: Engine, statement: str) -> None:
     Raises:
         TransientError: the table was in use all the time, for some minutes.
     """
-    with whole_tables(engine) as patient, autocommit(patient) as connection:
+    with long_statements(engine) as patient, autocommit(patient) as connection:
         connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {SECONDS_OF_DDL}")
         try:
             connection.exec_driver_sql(statement)
@@ -168,7 +173,7 @@ def change_schema(engine: Engine, statement: str) -> None:
                 connection.exec_driver_sql("SET SESSION lock_wait_timeout = DEFAULT")
 
 
-def in_parts(connection: Connection, statement: str, ids: Collection[int]) -> list[tuple[Any, ...]]:
+def select_in_batches(connection: Connection, statement: str, ids: Collection[int]) -> list[tuple[Any, ...]]:
     """The rows of a statement with ``IN :ids``, however many ids there are."""
     rows: list[tuple[Any, ...]] = []
     numbers = list(ids)
@@ -179,8 +184,8 @@ def in_parts(connection: Connection, statement: str, ids: Collection[int]) -> li
     return rows
 
 
-def number_rows(rows: Iterable[tuple[int, ...]]) -> str:
-    """Rows of two or more of Python's whole numbers as ``VALUES`` has them, for the same reason as in `in_parts`."""
+def values_list(rows: Iterable[tuple[int, ...]]) -> str:
+    """Render rows of two or more ints as the list after ``VALUES``. Parameters would cost ten times as much."""
     return ",".join(map(str, rows))
 
 

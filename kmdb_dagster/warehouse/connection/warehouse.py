@@ -4,7 +4,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from kmdb_dagster.errors import TransientError
-from kmdb_dagster.warehouse.connection.server import WHOLE_TABLES_TIMEOUT_SECONDS, connect, transaction
+from kmdb_dagster.warehouse.connection.server import LONG_STATEMENT_TIMEOUT_SECONDS, connect, transaction
 from kmdb_dagster.warehouse.identity.erasure_list import read_erased_digests
 from kmdb_dagster.warehouse.loading.leftovers import Leftovers
 from kmdb_dagster.warehouse.maintenance.flush import FLUSHING
@@ -16,7 +16,7 @@ from kmdb_dagster.warehouse.schema.version import check_connections
 class Warehouse:
     """A database that DATABASE_URL names. Nothing is opened before it is used."""
 
-    def __init__(self, url: URL, timeout_seconds: int = WHOLE_TABLES_TIMEOUT_SECONDS) -> None:
+    def __init__(self, url: URL, timeout_seconds: int = LONG_STATEMENT_TIMEOUT_SECONDS) -> None:
         self.engine = connect(url, timeout_seconds)
         check_connections(self.engine)
         self.leftover_facts = Leftovers(*FACTS)

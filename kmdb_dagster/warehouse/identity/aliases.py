@@ -13,12 +13,12 @@ import pyarrow as pa
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.errors import TransientError
-from kmdb_dagster.warehouse.connection.server import in_parts, insert, transaction
+from kmdb_dagster.warehouse.connection.server import insert, select_in_batches, transaction
 from kmdb_dagster.warehouse.identity.components import UnnamedError, people_of
 from kmdb_dagster.warehouse.identity.erasure_list import ERASED_MEANWHILE, read_erased_digests
-from kmdb_dagster.warehouse.identity.map_lock import own_map
+from kmdb_dagster.warehouse.identity.map_lock import lock_map
 from kmdb_dagster.warehouse.identity.resolution import Numbers, Rank, Ties, components, rank, stands_for
-from kmdb_dagster.warehouse.identity.rules import Rule, settled_rule, untied_ids
+from kmdb_dagster.warehouse.identity.rules import Rule, adopt_rule, excluded_ids
 from kmdb_dagster.warehouse.identity.user_map import assign, persons
 from kmdb_dagster.warehouse.interning.lookup import identity_ids
 from kmdb_dagster.warehouse.loading.leftovers import Leftovers
@@ -93,10 +93,10 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
             return 0
     leftovers = leftovers or Leftovers("aliases")
     with transaction(engine) as connection, leftovers.retried():
-        own_map(connection)
+        lock_map(connection)
         if read_erased_digests(connection) != erased:
             raise TransientError(ERASED_MEANWHILE)
-        rule = settled_rule(connection, numeric_apart=numeric_apart)
+        rule = adopt_rule(connection, numeric_apart=numeric_apart)
         known = read_resolved(connection, revision) or leftovers.may_be_there(connection, revision)
         before, ties = _stored(connection, revision) if known else [], _with_ids(connection, lines)
         if before:
@@ -185,14 +185,14 @@ def _recomputed(connection: Connection, pairs: Iterable[tuple[int, int]], rule: 
     """The people that these touch, taken apart and put together anew from all of their alias lines."""
     people = set(persons(connection, {end for pair in pairs for end in pair}).values())
     members = {identity for identity, _ in _identities_of(connection, people)}
-    lines = _lines_around(connection, members, untied_ids(connection, rule))
+    lines = _lines_around(connection, members, excluded_ids(connection, rule))
     others = np.array(sorted(members), dtype=np.int64)
     identities, found = people_of(lines, others, partial(_names, connection), apart=rule.apart)
     return dict(zip(identities.tolist(), found.tolist(), strict=True))
 
 
 def _names(connection: Connection, identities: Numbers) -> list[Any]:
-    name = dict(in_parts(connection, "SELECT id, name FROM users WHERE id IN :ids", identities.tolist()))
+    name = dict(select_in_batches(connection, "SELECT id, name FROM users WHERE id IN :ids", identities.tolist()))
     return [pa.array([name[identity] for identity in identities.tolist() if identity in name], pa.large_string())]
 
 
@@ -203,7 +203,7 @@ def _lines_around(connection: Connection, identities: set[int], untied: set[int]
     frontier = identities
     while frontier:
         known |= frontier
-        met = {line for line in in_parts(connection, LINES_AT, frontier) if untied.isdisjoint(line[:2])}
+        met = {line for line in select_in_batches(connection, LINES_AT, frontier) if untied.isdisjoint(line[:2])}
         lines |= met
         frontier = {end for one, other, _ in met for end in (one, other)} - known
     return Ties(*np.array(sorted(lines), dtype=np.int64).reshape(-1, 3).T)
@@ -217,13 +217,13 @@ LINES_AT = (
 
 def _identities_of(connection: Connection, people: Collection[int]) -> list[tuple[int, int]]:
     """The identities of these people, each with its person."""
-    found = in_parts(connection, "SELECT identity_id, user_id FROM user_map WHERE user_id IN :ids", people)
+    found = select_in_batches(connection, "SELECT identity_id, user_id FROM user_map WHERE user_id IN :ids", people)
     return [(int(identity), int(person)) for identity, person in found]
 
 
 def _ranks_of(connection: Connection, identities: Collection[int]) -> dict[int, Rank]:
     """How each of these identities ranks among those of its person."""
-    found = in_parts(connection, "SELECT id, name FROM users WHERE id IN :ids", identities)
+    found = select_in_batches(connection, "SELECT id, name FROM users WHERE id IN :ids", identities)
     if len(found) < len(set(identities)):
         lost = len(set(identities)) - len(found)
         raise UnnamedError(f"`users` lacks {lost} identities that `aliases` or `user_map` has. Run `kmdb realias`.")

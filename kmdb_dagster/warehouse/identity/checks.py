@@ -12,7 +12,7 @@ MISPLACED = (
     "LEFT JOIN (SELECT DISTINCT identity_id, from_user_id FROM pending_moves) p "
     "ON p.identity_id = f.identity_id AND p.from_user_id = f.user_id WHERE m.user_id IS NULL OR m.user_id <> f.user_id"
 )
-SQUISHED = """
+OVER_MERGED = """
     SELECT m.user_id, COUNT(*) AS identities,
         CAST(SUM(u.name <> '' AND u.name NOT REGEXP '[^0-9]') AS SIGNED) AS numeric_identities
     FROM (SELECT user_id FROM user_map GROUP BY user_id HAVING COUNT(*) > 1) people
@@ -33,7 +33,7 @@ class Misplaced(NamedTuple):
     """Spans of time that `kmdb realias` has still to look through: any row in them may be misplaced."""
 
 
-class Squished(NamedTuple):
+class OverMergedPerson(NamedTuple):
     """A person with many identities. ``user_id`` is a number of the database, not of KissMetrics."""
 
     user_id: int
@@ -52,7 +52,7 @@ def misplaced_facts(engine: Engine) -> Misplaced:
     return Misplaced(rows, waiting, spans)
 
 
-def squished_people(engine: Engine, most_identities: int) -> list[Squished]:
+def over_merged_people(engine: Engine, most_identities: int) -> list[OverMergedPerson]:
     """People of two or more numeric identities, or of more than so many identities; the worst first."""
     with transaction(engine) as connection:
-        return [Squished(*row) for row in connection.execute(text(SQUISHED), {"most": most_identities})]
+        return [OverMergedPerson(*row) for row in connection.execute(text(OVER_MERGED), {"most": most_identities})]

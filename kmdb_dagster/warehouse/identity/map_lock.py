@@ -18,7 +18,7 @@ from kmdb_dagster.warehouse.schema.state_rows import required
 BEING_FLUSHED = "The warehouse is being flushed. If no process does that, run `kmdb flush` to its end."
 
 
-def hold_generation(connection: Connection, generation: str | None = None) -> None:
+def lock_generation_shared(connection: Connection, generation: str | None = None) -> None:
     """Keep ids in force until this transaction ends: no flush can begin.
 
     Args:
@@ -36,7 +36,7 @@ def hold_generation(connection: Connection, generation: str | None = None) -> No
         raise TransientError("The warehouse was flushed meanwhile. The revision will be loaded anew.")
 
 
-def own_generation(connection: Connection, generation: str) -> None:
+def lock_generation(connection: Connection, generation: str) -> None:
     """Wait for all who use ids, and keep others from it until this transaction ends, which should be at once.
 
     Raises:
@@ -47,29 +47,29 @@ def own_generation(connection: Connection, generation: str) -> None:
         raise TransientError("The warehouse was flushed meanwhile.")
 
 
-def own_map(connection: Connection, generation: str | None = None) -> None:
+def lock_map(connection: Connection, generation: str | None = None) -> None:
     """Hold the map alone until this transaction ends, to change it.
 
     Raises:
-        TransientError: as for `hold_generation`.
+        TransientError: as for `lock_generation_shared`.
     """
-    hold_generation(connection, generation)
+    lock_generation_shared(connection, generation)
     row = connection.execute(text("SELECT version FROM map_state WHERE id = 1 FOR UPDATE")).scalar()
     required("map_state", row)
 
 
-def count_change(connection: Connection) -> None:
+def increment_map_version(connection: Connection) -> None:
     """Let everybody know, once this commits, that somebody's person is another. The map must be held alone."""
     connection.execute(text("UPDATE map_state SET version = version + 1 WHERE id = 1"))
 
 
-def map_version(connection: Connection) -> int:
+def read_map_version(connection: Connection) -> int:
     """To be read before any person is."""
     row = connection.execute(text("SELECT version FROM map_state WHERE id = 1")).scalar()
     return int(required("map_state", row))
 
 
-def hold_map(connection: Connection, version: int) -> bool:
+def lock_map_shared(connection: Connection, version: int) -> bool:
     """Keep the map as it is until this transaction ends, which should be at once.
 
     Returns:

@@ -19,10 +19,10 @@ from kmdb_dagster.warehouse.connection.server import insert, transaction
 from kmdb_dagster.warehouse.connection.streams import numbers, stream
 from kmdb_dagster.warehouse.identity import spans, user_map
 from kmdb_dagster.warehouse.identity.components import people_of, without
-from kmdb_dagster.warehouse.identity.map_lock import count_change, own_map
+from kmdb_dagster.warehouse.identity.map_lock import increment_map_version, lock_map
 from kmdb_dagster.warehouse.identity.resolution import Numbers, Ties
-from kmdb_dagster.warehouse.identity.rules import Rule, put_in_force, rule_asked_for, untied_ids
-from kmdb_dagster.warehouse.identity.user_map import Report
+from kmdb_dagster.warehouse.identity.rules import Rule, excluded_ids, requested_rule, store_rule
+from kmdb_dagster.warehouse.identity.user_map import Progress
 from kmdb_dagster.warehouse.interning.interning import intern_identities
 from kmdb_dagster.warehouse.maintenance.time_partitions import Partition, read_partitions
 from kmdb_dagster.warehouse.schema.state_rows import restore_map_state
@@ -59,7 +59,7 @@ class Realiased(NamedTuple):
 
 
 def realias(
-    engine: Engine, generation: str, *, numeric_apart: bool = False, report: Report = lambda *_: None
+    engine: Engine, generation: str, *, numeric_apart: bool = False, report: Progress = lambda *_: None
 ) -> Realiased:
     """Rebuild the map and apply it. May be killed anywhere and run again.
 
@@ -78,13 +78,13 @@ def realias(
     return Realiased(changed, user_map.move_facts(engine, report))
 
 
-def _change_map(engine: Engine, generation: str, report: Report, *, numeric_apart: bool) -> int:
+def _change_map(engine: Engine, generation: str, report: Progress, *, numeric_apart: bool) -> int:
     with transaction(engine) as connection:
         # Those of one that was killed. Before the map is held, since whoever looks through a span holds its row.
         connection.execute(text("DELETE FROM pending_spans"))
-        own_map(connection, generation)
-        rule = rule_asked_for(connection, numeric_apart=numeric_apart)
-        put_in_force(connection, rule)
+        lock_map(connection, generation)
+        rule = requested_rule(connection, numeric_apart=numeric_apart)
+        store_rule(connection, rule)
         connection.execute(text(DELETE_UNNAMED))
         changed = _rebuild(connection, rule, report)
         insert(connection, SPAN, _spans(connection))
@@ -101,13 +101,13 @@ def _intern_alias_names(engine: Engine) -> None:
 def _look_up_alias_ids(engine: Engine, generation: str) -> None:
     """Give alias lines the ids that their names have in ``users``."""
     with transaction(engine) as connection:
-        own_map(connection, generation)
+        lock_map(connection, generation)
         for statement in LOOK_UP_IDS:
             connection.execute(text(statement))
 
 
-def _rebuild(connection: Connection, rule: Rule, report: Report) -> int:
-    lines = without(_lines(connection, rule, report), untied_ids(connection, rule))
+def _rebuild(connection: Connection, rule: Rule, report: Progress) -> int:
+    lines = without(_lines(connection, rule, report), excluded_ids(connection, rule))
     names = _Names(connection, report)
     tied, found = people_of(lines, np.empty(0, dtype=np.int64), names, apart=rule.apart)
     identities = np.concatenate(names.identities)
@@ -118,12 +118,12 @@ def _rebuild(connection: Connection, rule: Rule, report: Report) -> int:
     person[np.searchsorted(identities, tied)] = found
     changed = np.flatnonzero(_before(connection, identities, report) != person)
     if len(changed):
-        count_change(connection)
+        increment_map_version(connection)
         _write(connection, identities[changed], person[changed], report)
     return len(changed)
 
 
-def _lines(connection: Connection, rule: Rule, report: Report) -> Ties:
+def _lines(connection: Connection, rule: Rule, report: Progress) -> Ties:
     # The time counts only where numeric identities stay apart.
     t = "TO_SECONDS(t)" if rule.apart else "0"
     parts = [np.empty((0, 3), dtype=np.int64)]
@@ -136,7 +136,7 @@ def _lines(connection: Connection, rule: Rule, report: Report) -> Ties:
 class _Names:
     """Reads all names, one after another, which is far faster than to ask for many; gives those that are wanted."""
 
-    def __init__(self, connection: Connection, report: Report) -> None:
+    def __init__(self, connection: Connection, report: Progress) -> None:
         self._connection = connection
         self._report = report
         self.identities: list[Numbers] = [np.empty(0, dtype=np.int64)]
@@ -156,7 +156,7 @@ class _Names:
         return found
 
 
-def _before(connection: Connection, identities: Numbers, report: Report) -> Numbers:
+def _before(connection: Connection, identities: Numbers, report: Progress) -> Numbers:
     """The person of each of these, which are in order, as the map has it; 0 for one that it lacks."""
     before = np.zeros(len(identities), dtype=np.int64)
     done = 0
@@ -170,10 +170,10 @@ def _before(connection: Connection, identities: Numbers, report: Report) -> Numb
     return before
 
 
-def _write(connection: Connection, identities: Numbers, person: Numbers, report: Report) -> None:
+def _write(connection: Connection, identities: Numbers, person: Numbers, report: Progress) -> None:
     for start in range(0, len(identities), user_map.MAPPED_PER_STATEMENT):
         part = slice(start, start + user_map.MAPPED_PER_STATEMENT)
-        user_map.rewrite_map(connection, list(zip(identities[part].tolist(), person[part].tolist(), strict=True)))
+        user_map.write_map(connection, list(zip(identities[part].tolist(), person[part].tolist(), strict=True)))
         report("writing the map", min(part.stop, len(identities)), len(identities))
 
 

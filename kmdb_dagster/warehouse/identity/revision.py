@@ -16,14 +16,14 @@ from kmdb_dagster.warehouse.schema.tables import row_id
 COLUMNS = ["line", "kind", "t", "identity", "name", "alias", "properties"]
 
 
-class Tied(NamedTuple):
+class ResolveCounts(NamedTuple):
     """What came of it: alias lines, identities that got another person."""
 
     aliases: int
     changed: int
 
 
-def tie_revision(  # noqa: PLR0913 - what a resolution depends on
+def resolve_revision(  # noqa: PLR0913 - what a resolution depends on
     warehouse: Warehouse,
     revision: int,
     parsed: ParsedFile,
@@ -31,7 +31,7 @@ def tie_revision(  # noqa: PLR0913 - what a resolution depends on
     batch_size: int,
     make_redactor: MakeRedactor,
     numeric_apart: bool = False,
-) -> Tied:
+) -> ResolveCounts:
     """Bring the user map up to date with a revision. Doing it again changes nothing."""
     erased = warehouse.erased_digests()
     redact = make_redactor(erased)
@@ -49,7 +49,7 @@ def tie_revision(  # noqa: PLR0913 - what a resolution depends on
         erased=erased,
         leftovers=warehouse.leftover_aliases,
     )
-    return Tied(len(lines), changed)
+    return ResolveCounts(len(lines), changed)
 
 
 def _intern(warehouse: Warehouse, batch: pa.RecordBatch) -> None:

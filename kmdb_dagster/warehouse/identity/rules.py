@@ -14,7 +14,7 @@ from kmdb_dagster.digest import digest
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.schema.state_rows import required
 
-RULE_WAITS = (
+RULE_IS_PENDING = (
     "placeholder_identities, ignored_users or KMDB_NUMERIC_APART ask for another rule than the user map follows: run "
     "`kmdb realias`."
 )
@@ -45,7 +45,7 @@ def rule_in_force(connection: Connection) -> Rule:
     return Rule(frozenset(json.loads(found.placeholders or "[]")), bool(found.numeric_apart), frozenset(ignored))
 
 
-def rule_asked_for(connection: Connection, *, numeric_apart: bool) -> Rule:
+def requested_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
     """What ``placeholder_identities``, ``ignored_users`` and KMDB_NUMERIC_APART say now."""
     names = connection.execute(text("SELECT name FROM placeholder_identities")).scalars()
     ignored = frozenset(map(digest, connection.execute(text("SELECT name FROM ignored_users")).scalars()))
@@ -60,7 +60,7 @@ def _erased(connection: Connection, ignored: frozenset[bytes]) -> frozenset[byte
     return dropped & set(map(bytes, connection.execute(text("SELECT digest FROM forgotten_identities")).scalars()))
 
 
-def put_in_force(connection: Connection, rule: Rule) -> None:
+def store_rule(connection: Connection, rule: Rule) -> None:
     """From this commit on the map follows this rule. The map must be held alone, and made anew."""
     connection.execute(
         text("UPDATE map_state SET placeholders = :names, numeric_apart = :apart, ignored = :ignored WHERE id = 1"),
@@ -72,30 +72,30 @@ def put_in_force(connection: Connection, rule: Rule) -> None:
     )
 
 
-def settled_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
+def adopt_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
     """The rule that ties are to follow. Without any alias it is the one that is asked for, from now on.
 
     The map must be held alone.
     """
     in_force = rule_in_force(connection)
-    asked = rule_asked_for(connection, numeric_apart=numeric_apart)
+    asked = requested_rule(connection, numeric_apart=numeric_apart)
     if asked != in_force and not _any_alias(connection):
-        put_in_force(connection, asked)
+        store_rule(connection, asked)
         return asked
     return in_force
 
 
-def rule_to_follow(connection: Connection, *, numeric_apart: bool) -> Rule:
-    """The rule that the next tie is to follow: as `settled_rule`, without putting it in force."""
+def effective_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
+    """The rule that the next tie is to follow: as `adopt_rule`, without putting it in force."""
     return (
-        rule_in_force(connection) if _any_alias(connection) else rule_asked_for(connection, numeric_apart=numeric_apart)
+        rule_in_force(connection) if _any_alias(connection) else requested_rule(connection, numeric_apart=numeric_apart)
     )
 
 
-def rule_waits(engine: Engine, *, numeric_apart: bool) -> bool:
+def is_rule_pending(engine: Engine, *, numeric_apart: bool) -> bool:
     """Whether another rule is asked for than the map follows: somebody must run `kmdb realias`."""
     with transaction(engine) as connection:
-        if rule_in_force(connection) == rule_asked_for(connection, numeric_apart=numeric_apart):
+        if rule_in_force(connection) == requested_rule(connection, numeric_apart=numeric_apart):
             return False
         # Without aliases the next tie puts it in force by itself.
         return _any_alias(connection)
@@ -105,7 +105,7 @@ def _any_alias(connection: Connection) -> bool:
     return connection.execute(text("SELECT 1 FROM aliases LIMIT 1")).scalar() is not None
 
 
-def untied_ids(connection: Connection, rule: Rule) -> set[int]:
+def excluded_ids(connection: Connection, rule: Rule) -> set[int]:
     """``users.id`` of the identities whose aliases tie nothing, as far as they were ever met."""
     digests = sorted(rule.ignored.union(map(digest, rule.placeholders)))
     if not digests:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from sqlalchemy import Connection, Engine
 
-from kmdb_dagster.warehouse.connection.server import in_parts, number_rows, transaction
+from kmdb_dagster.warehouse.connection.server import select_in_batches, transaction, values_list
 from kmdb_dagster.warehouse.identity.resolution import Numbers
 from kmdb_dagster.warehouse.maintenance.time_partitions import read_partitions
 from kmdb_dagster.warehouse.schema.tables import FACTS
@@ -50,17 +50,17 @@ def widen(engine: Engine, identities: Numbers, times: Numbers) -> None:
     np.minimum.at(first, place, times // WEEK)
     np.maximum.at(last, place, times // WEEK)
     with transaction(engine) as connection:
-        known = {row[0]: row[1:] for row in in_parts(connection, SPANS, distinct.tolist())}
+        known = {row[0]: row[1:] for row in select_in_batches(connection, SPANS, distinct.tolist())}
         wanted = zip(distinct.tolist(), first.tolist(), last.tolist(), strict=True)
         # In the order of the primary key: two that let the same spans grow wait for each other in one direction.
         rows = [row for row in wanted if not _holds(known.get(row[0]), row[1], row[2])]
         if rows:
-            connection.exec_driver_sql(GROW.format(rows=number_rows(rows)))
+            connection.exec_driver_sql(GROW.format(rows=values_list(rows)))
 
 
 def spans_of(connection: Connection, identities: Collection[int]) -> dict[int, tuple[datetime, datetime]]:
     """The span of each of these that ever had a fact: from its first second to its last."""
-    found = in_parts(connection, SPANS, identities)
+    found = select_in_batches(connection, SPANS, identities)
     return {identity: (_moment(first * WEEK), _moment((last + 1) * WEEK - 1)) for identity, first, last in found}
 
 
@@ -73,7 +73,7 @@ def restore(engine: Engine, report: Callable[[str, int, int], object] = lambda *
         with transaction(engine) as connection:
             found = connection.exec_driver_sql(LACKING.format(table=part.table, name=part.name)).all()
             for start in range(0, len(found), GROWN_PER_STATEMENT):
-                rows = number_rows(map(tuple, found[start : start + GROWN_PER_STATEMENT]))
+                rows = values_list(map(tuple, found[start : start + GROWN_PER_STATEMENT]))
                 connection.exec_driver_sql(GROW.format(rows=rows))
 
 

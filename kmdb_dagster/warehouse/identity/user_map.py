@@ -21,10 +21,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, text
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.warehouse.connection.server import in_parts, number_rows, transaction, whole_tables
-from kmdb_dagster.warehouse.identity.map_lock import count_change, hold_map, map_version
+from kmdb_dagster.warehouse.connection.server import long_statements, select_in_batches, transaction, values_list
+from kmdb_dagster.warehouse.identity.map_lock import increment_map_version, lock_map_shared, read_map_version
 from kmdb_dagster.warehouse.identity.spans import spans_of
-from kmdb_dagster.warehouse.maintenance.indexes import indexes_wait
+from kmdb_dagster.warehouse.maintenance.indexes import is_any_index_missing
 from kmdb_dagster.warehouse.schema.tables import FACTS, id_range
 
 MOVES_PER_TRANSACTION = 1000
@@ -52,7 +52,9 @@ def persons(connection: Connection, identities: Collection[int]) -> dict[int, in
     Raises:
         PermanentError: the map lacks some. Interning never leaves one out.
     """
-    found = in_parts(connection, "SELECT identity_id, user_id FROM user_map WHERE identity_id IN :ids", identities)
+    found = select_in_batches(
+        connection, "SELECT identity_id, user_id FROM user_map WHERE identity_id IN :ids", identities
+    )
     if len(found) < len(identities):
         raise PermanentError(f"user_map lacks {len(identities) - len(found)} identities. Run `kmdb realias`.")
     return {int(identity): int(person) for identity, person in found}
@@ -67,16 +69,16 @@ def assign(connection: Connection, person: Mapping[int, int]) -> int:
     before = persons(connection, person)
     changed = [(identity, before[identity]) for identity in sorted(person) if before[identity] != person[identity]]
     if changed:
-        count_change(connection)
+        increment_map_version(connection)
         _write_down(connection, changed)
-        rewrite_map(connection, [(identity, person[identity]) for identity, _ in changed])
+        write_map(connection, [(identity, person[identity]) for identity, _ in changed])
     return len(changed)
 
 
-def rewrite_map(connection: Connection, persons_of: Sequence[tuple[int, int]]) -> None:
+def write_map(connection: Connection, persons_of: Sequence[tuple[int, int]]) -> None:
     """Write the person of identities, which come in order, into the map. The map must be held alone."""
     for start in range(0, len(persons_of), MAPPED_PER_STATEMENT):
-        rows = number_rows(persons_of[start : start + MAPPED_PER_STATEMENT])
+        rows = values_list(persons_of[start : start + MAPPED_PER_STATEMENT])
         connection.exec_driver_sql(
             f"INSERT INTO user_map (identity_id, user_id) VALUES {rows} "  # noqa: S608 - numbers
             "ON DUPLICATE KEY UPDATE user_id = VALUES(user_id)"
@@ -92,11 +94,11 @@ def _write_down(connection: Connection, moves: Collection[tuple[int, int]]) -> N
         connection.exec_driver_sql(WAITS, sorted(rows, key=itemgetter(2, 3, 0)))
 
 
-Report = Callable[[str, int, int], object]
+Progress = Callable[[str, int, int], object]
 """Is told what is being done, how much of it is done, and of how much."""
 
 
-def move_facts(engine: Engine, report: Report = lambda *_: None) -> int:
+def move_facts(engine: Engine, report: Progress = lambda *_: None) -> int:
     """Let all facts follow that are written down, and look through the spans of time that are.
 
     May be killed anywhere and run by several at once: they share the work. Does nothing while indexes are away
@@ -105,7 +107,7 @@ def move_facts(engine: Engine, report: Report = lambda *_: None) -> int:
     Returns:
         Of how many identities facts were moved.
     """
-    if indexes_wait(engine):
+    if is_any_index_missing(engine):
         return 0
     total = 0
     spans = _count(engine, "pending_spans")
@@ -127,7 +129,7 @@ def _count(engine: Engine, table: str) -> int:
 
 def _move_batch(engine: Engine) -> int:
     with transaction(engine) as connection:
-        version = map_version(connection)
+        version = read_map_version(connection)
         batch = connection.execute(
             text(
                 "SELECT id, identity_id, from_user_id, t_min, t_max FROM pending_moves ORDER BY id LIMIT :most "
@@ -140,7 +142,7 @@ def _move_batch(engine: Engine) -> int:
         person = persons(connection, {row.identity_id for row in batch})
         for (t_min, t_max), rows in groupby(batch, key=lambda row: (row.t_min, row.t_max)):
             _move(connection, person, list(rows), t_min, t_max)
-        if not hold_map(connection, version):
+        if not lock_map_shared(connection, version):
             _wait_again(connection, person)
         numbers = ",".join(str(row.id) for row in batch)
         connection.exec_driver_sql(f"DELETE FROM pending_moves WHERE id IN ({numbers})")  # noqa: S608 - numbers
@@ -166,7 +168,7 @@ def _wait_again(connection: Connection, moved: dict[int, int]) -> None:
 
 def _look_through_span(engine: Engine) -> bool:
     """Write down the facts of a span that are under a wrong person, however they got there. False: there is no span."""
-    with whole_tables(engine) as patient, transaction(patient) as connection:
+    with long_statements(engine) as patient, transaction(patient) as connection:
         span = connection.execute(
             text("SELECT id, table_name, t_min, t_max FROM pending_spans ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED")
         ).one_or_none()
@@ -200,7 +202,7 @@ def settle(
         revision: the revision that was loaded.
         times: those of its earliest and its latest fact; None: it has none.
     """
-    if hold_map(connection, version) or times is None or _still_are(connection, used):
+    if lock_map_shared(connection, version) or times is None or _still_are(connection, used):
         return
     for table in FACTS:
         connection.execute(

@@ -16,7 +16,7 @@ from kmdb_dagster.warehouse.identity.erasure_list import ERASED_MEANWHILE, read_
 from kmdb_dagster.warehouse.interning.lookup import IDENTITIES, NAMES_PER_STATEMENT, select_by_digest
 from kmdb_dagster.warehouse.interning.lookup import KEYS as SELECT_KEYS
 
-LOCK_SECONDS = 60
+LOCK_TIMEOUT_SECONDS = 60
 
 
 class _Table(NamedTuple):
@@ -57,7 +57,7 @@ def _ids(connection: Connection, table: _Table, digests: Collection[bytes]) -> d
 def _add(engine: Engine, table: _Table, names: dict[bytes, str]) -> None:
     # One at a time: two that add the same names end in deadlocks, and on MariaDB the row that was in the way of
     # one may be gone a moment later, with the other that had to give in.
-    with named_lock(engine, table.kind, LOCK_SECONDS), transaction(engine) as connection:
+    with named_lock(engine, table.kind, LOCK_TIMEOUT_SECONDS), transaction(engine) as connection:
         known = _ids(connection, table, names)
         new = [(key, name) for key, name in names.items() if key not in known]
         if table is USERS:

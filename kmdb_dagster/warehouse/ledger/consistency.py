@@ -67,7 +67,7 @@ class Finding(NamedTuple):
     repair: str
 
 
-def findings(engine: Engine) -> list[Finding]:
+def find_inconsistencies(engine: Engine) -> list[Finding]:
     """Look at everything. Repair what is found in this order. Takes as long as reading all tables several times."""
     with transaction(engine) as connection:
         lost = lost_rows(connection)

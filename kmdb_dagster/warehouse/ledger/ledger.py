@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.errors import TransientError
-from kmdb_dagster.warehouse.connection.server import in_parts, transaction
+from kmdb_dagster.warehouse.connection.server import select_in_batches, transaction
 from kmdb_dagster.warehouse.connection.streams import stream
 
 
@@ -68,7 +68,7 @@ class Span(NamedTuple):
     t_max: datetime | None
 
 
-def claim(connection: Connection, revision: int) -> bool:
+def lock_or_create(connection: Connection, revision: int) -> bool:
     """Take a revision for this transaction: whoever wants the same one waits.
 
     Returns:
@@ -91,7 +91,7 @@ def claim(connection: Connection, revision: int) -> bool:
     return found.imported_at is not None
 
 
-def lock(connection: Connection, revisions: Iterable[int]) -> dict[int, Span]:
+def lock_revisions(connection: Connection, revisions: Iterable[int]) -> dict[int, Span]:
     """Hold revisions for this transaction, in ascending order; those that are in, each with its span."""
     numbers = ",".join(map(str, sorted(set(revisions)))) or "NULL"
     found = connection.exec_driver_sql(
@@ -101,7 +101,7 @@ def lock(connection: Connection, revisions: Iterable[int]) -> dict[int, Span]:
     return {row[0]: Span(row[1], row[2]) for row in found}
 
 
-def take_out(connection: Connection, revision: int, counts: Mapping[str, int]) -> None:
+def subtract_counts(connection: Connection, revision: int, counts: Mapping[str, int]) -> None:
     """So many lines and records of a revision are no longer in. Lines, imported or rejected, are ignored instead."""
     changes = [f"`{name}` = `{name}` - :{name}" for name in counts]
     changes += [f"ignored = ignored + :{name}" for name in counts if name in {"imported", "rejected"}]
@@ -186,7 +186,7 @@ def counts(engine: Engine, revisions: Collection[int]) -> Iterator[tuple[int, di
     columns = ", ".join(f"`{name}`" for name in names)
     statement = f"SELECT revision, {columns} FROM revisions WHERE imported_at IS NOT NULL AND revision IN :ids"  # noqa: S608
     with transaction(engine) as connection:
-        rows = in_parts(connection, statement, revisions)
+        rows = select_in_batches(connection, statement, revisions)
     for revision, *values in sorted(rows):
         yield revision, dict(zip(names, map(int, values), strict=True))
 
@@ -224,7 +224,7 @@ def newest_fact(engine: Engine, now: datetime) -> datetime | None:
     return found
 
 
-def unaccounted(engine: Engine, revisions: Iterable[int] | None = None) -> list[int]:
+def unbalanced(engine: Engine, revisions: Iterable[int] | None = None) -> list[int]:
     """Revisions that are in and whose lines do not add up. Goal: none, always.
 
     Args:

@@ -53,7 +53,7 @@ class Seen(NamedTuple):
         return Seen(self.rows + other.rows, min(self.first, other.first), max(self.last, other.last))
 
 
-class Wrong(NamedTuple):
+class Mismatch(NamedTuple):
     """A revision of which the tables hold more or less than the ledger says, at all or within its span."""
 
     revision: int
@@ -61,12 +61,12 @@ class Wrong(NamedTuple):
     tables: Counts
 
 
-def wrong_among(engine: Engine, revisions: Iterable[int]) -> list[Wrong]:
+def reconcile(engine: Engine, revisions: Iterable[int]) -> list[Mismatch]:
     """Look at these revisions, in the time partitions that the ledger names: about as fast as reading their rows."""
     return [wrong for revision in revisions if (wrong := _look(engine, revision, everywhere=False))]
 
 
-def wrong_anywhere(engine: Engine) -> list[Wrong]:
+def reconcile_all(engine: Engine) -> list[Mismatch]:
     """Look at every row, a time partition at a time; at most so many revisions are named.
 
     Imports may go on: what does not seem to agree is looked at again, by itself.
@@ -92,7 +92,7 @@ def _agree(said: Row[Any] | None, *seen: "Seen | None") -> bool:
     )
 
 
-def repair(wrong: Sequence[Wrong]) -> str:
+def repair(wrong: Sequence[Mismatch]) -> str:
     """The commands that repair these: imports, and a DELETE for rows of revisions that the bucket does not have."""
     stray = [found.revision for found in wrong if found.ledger == Counts(0, 0)]
     deletions = [DELETION.format(table=table, **id_range(revision)) for revision in stray for table in FACTS]
@@ -109,14 +109,14 @@ def count(connection: Connection, revision: int, t_min: datetime, t_max: datetim
     return Counts(*(connection.execute(text(OF_REVISION.format(table=table)), where).scalar_one() for table in FACTS))
 
 
-def _confirmed(engine: Engine, suspects: Iterable[int]) -> Iterator[Wrong]:
+def _confirmed(engine: Engine, suspects: Iterable[int]) -> Iterator[Mismatch]:
     for revision in suspects:
         wrong = _look(engine, revision, everywhere=True)
         if wrong:
             yield wrong
 
 
-def _look(engine: Engine, revision: int, *, everywhere: bool) -> Wrong | None:
+def _look(engine: Engine, revision: int, *, everywhere: bool) -> Mismatch | None:
     with transaction(engine) as connection:
         held = connection.execute(text(HELD), {"revision": revision}).one_or_none()
         said = Counts(held.events, held.properties) if held else Counts(0, 0)
@@ -124,7 +124,7 @@ def _look(engine: Engine, revision: int, *, everywhere: bool) -> Wrong | None:
         if there == said:
             spanned = held and held.t_min and held.t_max
             there = count(connection, revision, held.t_min, held.t_max) if held and spanned else Counts(0, 0)
-    return Wrong(revision, said, there) if said != there else None
+    return Mismatch(revision, said, there) if said != there else None
 
 
 def _by_revision(engine: Engine, table: str) -> dict[int, Seen]:

@@ -9,9 +9,9 @@ from sqlalchemy import Engine, text
 from kmdb_dagster.warehouse.connection.bindings import bucket_of, known_folders
 from kmdb_dagster.warehouse.connection.server import server_of, transaction
 from kmdb_dagster.warehouse.identity.erasure_list import count_pending_erasures
-from kmdb_dagster.warehouse.identity.rules import RULE_WAITS, rule_waits
+from kmdb_dagster.warehouse.identity.rules import RULE_IS_PENDING, is_rule_pending
 from kmdb_dagster.warehouse.ledger import ledger
-from kmdb_dagster.warehouse.maintenance.indexes import INDEXES_WAIT, missing
+from kmdb_dagster.warehouse.maintenance.indexes import INDEXES_ARE_MISSING, missing
 from kmdb_dagster.warehouse.maintenance.retention import facts_from
 from kmdb_dagster.warehouse.maintenance.time_partitions import covered_until, read_partitions
 
@@ -57,9 +57,9 @@ class Overview(NamedTuple):
         if self.facts_from:
             yield "facts are kept from", f"{self.facts_from:%Y-%m-%d} on; older ones were dropped"
         if self.waiting_indexes:
-            yield "indexes", INDEXES_WAIT
+            yield "indexes", INDEXES_ARE_MISSING
         if self.waiting_rule:
-            yield "another rule", RULE_WAITS
+            yield "another rule", RULE_IS_PENDING
         if self.waiting_spans:
             yield (
                 "facts to be looked at",
@@ -90,7 +90,7 @@ def read(engine: Engine, *, numeric_apart: bool) -> Overview:
         ).one()
         bucket, folders = bucket_of(connection), [str(folder) for folder in known_folders(connection)]
         forgetting, indexes = count_pending_erasures(connection), bool(missing(connection))
-    rule = rule_waits(engine, numeric_apart=numeric_apart)
+    rule = is_rule_pending(engine, numeric_apart=numeric_apart)
     totals, failures, future = ledger.totals(engine), ledger.failures(engine), ledger.in_the_future(engine)
     return Overview(
         server,

@@ -19,7 +19,7 @@ from kmdb_dagster.warehouse.connection.server import insert, transaction
 from kmdb_dagster.warehouse.identity import user_map
 from kmdb_dagster.warehouse.identity.aliases import count_aliases, read_resolved
 from kmdb_dagster.warehouse.identity.erasure_list import MakeRedactor, count_pending_erasures, read_erased_digests
-from kmdb_dagster.warehouse.identity.map_lock import hold_generation, map_version
+from kmdb_dagster.warehouse.identity.map_lock import lock_generation_shared, read_map_version
 from kmdb_dagster.warehouse.identity.spans import widen
 from kmdb_dagster.warehouse.interning.lookup import PersonOf, UnresolvedError, key_ids, persons_of
 from kmdb_dagster.warehouse.ledger import ledger
@@ -75,11 +75,11 @@ def load_revision(  # noqa: PLR0913 - what a load depends on
     """
     leftovers = leftovers or Leftovers(*FACTS)
     with transaction(engine) as connection, leftovers.retried():
-        hold_generation(connection)
+        lock_generation_shared(connection)
         # Before the work, so that a revision that is not resolved costs little; again when the map is held.
         _check_resolved(connection, revision, parsed.etag)
-        version = map_version(connection)
-        if ledger.claim(connection, revision) or leftovers.may_be_there(connection, revision):
+        version = read_map_version(connection)
+        if ledger.lock_or_create(connection, revision) or leftovers.may_be_there(connection, revision):
             _delete(connection, revision)
         connection.execute(text("DELETE FROM rejected_lines WHERE revision = :revision"), {"revision": revision})
         loading = _Loading(connection, revision, read_filters(connection))

@@ -26,7 +26,7 @@ EMPTIED = (
 FLUSHING = ""
 """The generation while tables are emptied. No run has it, and none starts with it."""
 
-LOCK_SECONDS = 60
+LOCK_TIMEOUT_SECONDS = 60
 
 
 def flush(engine: Engine) -> None:
@@ -36,7 +36,7 @@ def flush(engine: Engine) -> None:
     to every run and cache that still holds some. One that breaks off leaves the warehouse closed until it is flushed
     again: what is half empty is nothing to load into.
     """
-    with named_lock(engine, "flush", LOCK_SECONDS) as connection:
+    with named_lock(engine, "flush", LOCK_TIMEOUT_SECONDS) as connection:
         # Who lacks the right to TRUNCATE is told so here, before the warehouse is closed.
         connection.exec_driver_sql("DROP TABLE IF EXISTS kmdb_may_i_drop")
         _set_generation(connection, FLUSHING)

@@ -10,7 +10,7 @@ from functools import partial
 
 from sqlalchemy import Connection, Engine, bindparam, text
 
-from kmdb_dagster.warehouse.connection.server import autocommit, server_of, whole_tables
+from kmdb_dagster.warehouse.connection.server import autocommit, long_statements, server_of
 
 INDEXES: Mapping[str, Mapping[str, str]] = {
     "events": {"by_name": "(n, t, user_id)", "by_user": "(user_id, t)"},
@@ -22,7 +22,7 @@ HAS_DDL_BUFFER = (8, 0, 27)
 DDL_BUFFER = 128 * 1024 * 1024
 """Bytes in which MySQL sorts an index, in place of 1 MB (MySQL 8.4 Reference Manual, 17.12.4)."""
 
-INDEXES_WAIT = "Indexes of events and properties are away, so queries read whole tables: run `kmdb index build`."
+INDEXES_ARE_MISSING = "Indexes of events and properties are away, so queries read whole tables: run `kmdb index build`."
 
 
 def missing(connection: Connection) -> dict[str, list[str]]:
@@ -38,7 +38,7 @@ def missing(connection: Connection) -> dict[str, list[str]]:
     return {table: names for table, names in lacking.items() if names}
 
 
-def indexes_wait(engine: Engine) -> bool:
+def is_any_index_missing(engine: Engine) -> bool:
     """Whether some are away."""
     with autocommit(engine) as connection:
         return bool(missing(connection))
@@ -83,7 +83,7 @@ def _alter(engine: Engine, changes: Mapping[str, list[str]]) -> list[str]:
 
 
 def _execute(engine: Engine, statement: str) -> None:
-    with whole_tables(engine) as patient, autocommit(patient) as connection:
+    with long_statements(engine) as patient, autocommit(patient) as connection:
         server = server_of(connection)
         if not server.maria and server.version >= HAS_DDL_BUFFER:
             connection.exec_driver_sql(f"SET SESSION innodb_ddl_buffer_size = {DDL_BUFFER}")

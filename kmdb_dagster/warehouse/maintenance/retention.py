@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, text
 
-from kmdb_dagster.warehouse.connection.server import autocommit, change_schema, transaction
+from kmdb_dagster.warehouse.connection.server import autocommit, execute_ddl, transaction
 from kmdb_dagster.warehouse.maintenance.time_partitions import Partition, read_partitions
 from kmdb_dagster.warehouse.schema.state_rows import required
 from kmdb_dagster.warehouse.schema.tables import FACTS, ORDINAL_BITS, id_range
@@ -97,7 +97,7 @@ def apply_drop(engine: Engine, drop: Drop) -> None:
     _settle_ledger(engine, day)
     for statement in drop.statements():
         log.info("%s", statement)
-        change_schema(engine, statement)
+        execute_ddl(engine, statement)
 
 
 def _keep_out(engine: Engine, day: datetime) -> None:

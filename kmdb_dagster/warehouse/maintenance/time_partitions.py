@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine, bindparam, text
 
 from kmdb_dagster.errors import SettingsError
-from kmdb_dagster.warehouse.connection.server import autocommit, change_schema
+from kmdb_dagster.warehouse.connection.server import autocommit, execute_ddl
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def apply_plans(engine: Engine, plans: Iterable[Plan]) -> list[str]:
     for plan in plans:
         for statement in plan.statements():
             log.info("%s: adding %d partitions, %s and later", plan.table, len(plan.bounds), plan.bounds[0].before)
-            change_schema(engine, statement)
+            execute_ddl(engine, statement)
             done.append(statement)
     return done
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from kmdb_dagster.lake import ParsedFile
 from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.identity.map_lock import count_change, own_map
+from kmdb_dagster.warehouse.identity.map_lock import increment_map_version, lock_map
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.interning.interning import intern_identities
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
@@ -106,11 +106,11 @@ def test_a_load_that_ends_while_a_tie_changes_the_map_waits_for_it(
     intern_identities(engine, ["a"])
     revisions.tie_parsed(1, parsed)
     with engine.begin() as tying:
-        own_map(tying)
+        lock_map(tying)
         loading = run(revisions.load_parsed, 1, parsed)
         wait_until(lambda: locks_waited_for(engine))
         tying.exec_driver_sql("UPDATE user_map SET user_id = (SELECT id FROM users WHERE name = 'a')")
-        count_change(tying)
+        increment_map_version(tying)
     loading.result()
     assert people(engine) == {"a": "a", "b": "a"}
     assert misplaced(engine) == 0
@@ -154,11 +154,11 @@ def test_facts_that_were_moved_while_a_tie_sent_them_elsewhere_go_on_from_there(
     revisions.load(1, *FACTS)
     revisions.tie(2, alias("b", "a"))
     with engine.begin() as tying:
-        own_map(tying)
+        lock_map(tying)
         moving = run(move_facts, engine)
         wait_until(lambda: locks_waited_for(engine))
         tying.exec_driver_sql("UPDATE user_map SET user_id = identity_id")
-        count_change(tying)
+        increment_map_version(tying)
     assert moving.result() == 2
     assert misplaced(engine) == 0
 

@@ -15,8 +15,8 @@ from kmdb_dagster.errors import TransientError
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.identity.rebuild import realias
-from kmdb_dagster.warehouse.identity.revision import tie_revision
-from kmdb_dagster.warehouse.identity.rules import rule_waits
+from kmdb_dagster.warehouse.identity.revision import resolve_revision
+from kmdb_dagster.warehouse.identity.rules import is_rule_pending
 from kmdb_dagster.warehouse.maintenance.flush import flush
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
 from testing.buckets import T, alias, event, property_set
@@ -174,11 +174,11 @@ def test_whenever_a_user_comes_to_be_ignored_the_map_after_realias_is_the_same(
     for revision in order[:before]:
         revisions.put(revision, *REVISIONS_OF_ADMIN[revision])
     change(engine, "INSERT INTO ignored_users (name) VALUES ('admin')")
-    assert rule_waits(engine, numeric_apart=False) == (before > 0)
+    assert is_rule_pending(engine, numeric_apart=False) == (before > 0)
     for revision in order[before:]:
         revisions.put(revision, *REVISIONS_OF_ADMIN[revision])
     realias(engine, warehouse.generation())
-    assert not rule_waits(engine, numeric_apart=False)
+    assert not is_rule_pending(engine, numeric_apart=False)
     assert people(engine) == {"x": "x", "y": "7", "7": "7", "z": "z", "admin": "admin"}
     assert misplaced(engine) == 0
     # No longer ignored: the same as if it never had been.
@@ -195,7 +195,7 @@ def test_a_later_file_without_the_alias_of_an_ignored_user_changes_nothing(
     change(engine, "INSERT INTO ignored_users (name) VALUES ('admin')")
     lines = [alias("7", "x"), alias("x", "y")]
     for more in ([alias("x", "admin"), alias("admin", "12")], []):
-        tie_revision(
+        resolve_revision(
             warehouse,
             1,
             revisions.parsed(1, *lines, *more),
@@ -219,7 +219,7 @@ def test_an_ignored_user_who_is_erased_goes_on_to_tie_nothing_and_is_named_nowhe
     erase_people(warehouse, lake, numeric_apart=False, most_identities=10)
     assert one(engine, "SELECT COUNT(*) FROM ignored_users") == 0
     assert "admin" not in str(rows(engine, "SELECT * FROM map_state"))
-    assert not rule_waits(engine, numeric_apart=False)
+    assert not is_rule_pending(engine, numeric_apart=False)
     realias(engine, warehouse.generation())
     revisions.put(2, alias("z", "admin@example.com"), event("came", "z"))
     assert people(engine) == {"x": "x", "y": "x", "z": "z"}

@@ -6,7 +6,7 @@ from threading import Thread
 import pytest
 from sqlalchemy import Engine
 
-from kmdb_dagster.warehouse.ledger.reconciliation import Counts, Wrong, wrong_among, wrong_anywhere
+from kmdb_dagster.warehouse.ledger.reconciliation import Counts, Mismatch, reconcile, reconcile_all
 from kmdb_dagster.warehouse.maintenance.retention import Drop, apply_drop, plan_drop, read_drop
 from kmdb_dagster.warehouse.maintenance.time_partitions import Partition, apply_plans, plan_all
 from testing.buckets import alias, event, property_set
@@ -94,7 +94,7 @@ def test_a_drop_takes_the_old_facts_and_the_ledger_counts_what_is_left(engine: E
         (2, 1, 2, 6, datetime(2014, 4, 11)),  # noqa: DTZ001 - as the server has it
         (3, 1, 0, 1, datetime(2014, 4, 25, 15, 57, 33)),  # noqa: DTZ001 - as the server has it
     ]
-    assert wrong_among(engine, [1, 2, 3]) == wrong_anywhere(engine) == []
+    assert reconcile(engine, [1, 2, 3]) == reconcile_all(engine) == []
     assert read_drop(engine, date(2014, 4, 15)) == Drop(None, ())
 
 
@@ -121,7 +121,7 @@ def test_a_drop_that_broke_off_leaves_ledger_and_check_at_peace_and_can_be_run_a
             apply_drop(engine, kept)
     ledger = rows(engine, LEDGER)
     assert days(engine, "events")[0] == "2014-03-26"
-    assert wrong_among(engine, [1, 2, 3]) == []
+    assert reconcile(engine, [1, 2, 3]) == []
     again = read_drop(engine, date(2014, 4, 15))
     assert again.day == kept.day
     apply_drop(engine, again)
@@ -149,7 +149,7 @@ def test_rows_that_the_ledger_does_not_know_of_are_found_and_so_are_lost_ones(en
         "SELECT id + 7, '2014-04-28', `key`, value, user_id, identity_id FROM properties WHERE id >> 40 = 3",
         "INSERT INTO events SELECT id + (6 << 40), t, n, user_id, identity_id FROM events WHERE id >> 40 = 3",
     )
-    lost = Wrong(2, Counts(2, 11), Counts(1, 11))
-    assert wrong_among(engine, [1, 2, 3, 9]) == [lost]
-    stray = [Wrong(3, Counts(1, 1), Counts(1, 2)), Wrong(9, Counts(0, 0), Counts(1, 0))]
-    assert wrong_anywhere(engine) == [lost, *stray]
+    lost = Mismatch(2, Counts(2, 11), Counts(1, 11))
+    assert reconcile(engine, [1, 2, 3, 9]) == [lost]
+    stray = [Mismatch(3, Counts(1, 1), Counts(1, 2)), Mismatch(9, Counts(0, 0), Counts(1, 0))]
+    assert reconcile_all(engine) == [lost, *stray]

@@ -8,7 +8,7 @@ from kmdb_dagster.warehouse.connection.server import connect, named_lock, server
 from kmdb_dagster.warehouse.schema.state_rows import restore_warehouse_state
 from kmdb_dagster.warehouse.schema.version import require_known
 
-LOCK_SECONDS = 60
+LOCK_TIMEOUT_SECONDS = 60
 
 
 def migrate(engine: Engine) -> tuple[str | None, str | None]:
@@ -30,7 +30,7 @@ def migrate(engine: Engine) -> tuple[str | None, str | None]:
 
 
 def _migrate(engine: Engine) -> tuple[str | None, str | None]:
-    with named_lock(engine, "migrate", LOCK_SECONDS) as connection:
+    with named_lock(engine, "migrate", LOCK_TIMEOUT_SECONDS) as connection:
         server_of(connection)
         before = _version(connection)
         require_known(engine.url.database, before)
