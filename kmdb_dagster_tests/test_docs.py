@@ -123,3 +123,11 @@ def test_docs_links_out_of_the_site_become_text_and_links_to_included_files_lead
     assert here == "a [b](project/changelog.md#x) [c](how-to/query.md) [d](https://example.com)"
     there = site_links("[a](docs/how-to/query.md)", ROOT / "CONTRIBUTING.md", INCLUDED["CONTRIBUTING.md"])
     assert there == "[a](../how-to/query.md)"
+
+
+def test_docs_name_only_metadata_that_the_code_records() -> None:
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", section("docs/reference/metrics.md", "Checks"), re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"\w+", row)]
+    code = "".join(path.read_text() for path in (ROOT / "kmdb_dagster").rglob("*.py"))
+    assert len(names) > 10
+    assert [name for name in names if f'"{name}"' not in code] == []
