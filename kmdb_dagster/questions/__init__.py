@@ -1,12 +1,16 @@
-"""Questions to the events, and their answers: a frame, a picture, and what the numbers do not say.
+"""Questions about the events, and their answers: a data frame, a picture, and caveats.
 
     from kmdb_dagster.questions.funnel import Funnel
     Funnel(("visited site", "signed up"), within=7 * 86_400).ask(engine).frame
 
-Each question is a module with three parts. What is asked: a class whose `ask` reads from the top to the bottom. SQL of
-few lines that the server answers with a narrow slice, bounded in time, so from few partitions (``slices``). And what is
-computed of the slice, a function of tables in a DuckDB (``duck``) that knows no server. All end in an `Answer`
-(``answer``), which ``charts`` draws in one ``style``. ``grammar`` says how questions are written.
+Each question is a module with two parts:
 
-Needs the extra ``analysis``; nothing of it is imported before a question is asked.
+* a class whose `ask` loads a slice of the events from the server (``slices``), bounded in time so that the server
+  prunes partitions, and returns an `Answer` (``answer``);
+* a function that computes the frame in DuckDB from the tables of the slice. It knows no server.
+
+``conversions`` and ``groups`` hold what several questions compute, ``logistic`` the regression of the drivers, ``span``
+the time that a question reads, and ``grammar`` how questions are written. The pictures are in `kmdb_dagster.charts`.
+
+Needs the extra ``analysis``. Nothing of it is imported before a question is asked.
 """

@@ -1,22 +1,23 @@
-"""Time to convert: how long people take from one event to another."""
+"""Delay: how long people take from one event to another (time to convert)."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from kmdb_dagster.charts import answers
-from kmdb_dagster.questions.answer import Answer, percent, total, unripe
-from kmdb_dagster.questions.duck import NONE, Way, fold, frame_of, go
-from kmdb_dagster.questions.slices import opened, span_of
-from kmdb_dagster.questions.span import RECENTLY, When, in_words, rounded, shifted
+from kmdb_dagster.charts.number_text import describe_duration, percent, round_duration
+from kmdb_dagster.charts.time_charts import draw_delay
+from kmdb_dagster.questions.answer import Answer, int_sum, short_observation_caveat
+from kmdb_dagster.questions.conversions import Conversion, find_conversions
+from kmdb_dagster.questions.groups import NONE, fold_rare_values
+from kmdb_dagster.questions.slices import open_slice, query_frame, resolve_span
+from kmdb_dagster.questions.span import RECENTLY, When, shift
 
 if TYPE_CHECKING:
     import polars as pl
     from duckdb import DuckDBPyConnection
 
-POINTS = 200
-"""Of a curve."""
+POINTS_PER_CURVE = 200
 
 
 @dataclass(frozen=True)
@@ -30,39 +31,40 @@ class Delay:
     when: When = RECENTLY
 
     def ask(self, engine: Engine) -> Answer:
-        """Ask the database."""
-        span = span_of(engine, self.when)
-        last = shifted(span.until, self.within)
-        with opened(engine) as found:
-            start, goal = found.keys([self.start, self.goal])
-            found.take_events([start, goal], span.since, last)
-            found.take_labels(self.by, span.since, last)
-            fold(found.duck)
-            measure(found.duck, Way(start, goal, self.within, span.end))
-            frame, curve = summary(found.duck), growth(found.duck)
-        people, converted = total(frame["people"]), total(frame["converted"])
+        """Load the slice, compute the frame, and return the answer."""
+        span = resolve_span(engine, self.when)
+        last = shift(span.until, self.within)
+        with open_slice(engine) as slice_:
+            start, goal = slice_.name_ids([self.start, self.goal])
+            slice_.take_events([start, goal], span.since, last)
+            slice_.take_labels(self.by, span.since, last)
+            fold_rare_values(slice_.duck)
+            measure_delays(slice_.duck, Conversion(start, goal, self.within, span.end))
+            frame, curve = summarize_delays(slice_.duck), conversion_curve(slice_.duck)
+        people, converted = int_sum(frame["people"]), int_sum(frame["converted"])
         middle = frame.select("median", "converted").drop_nulls().sort("converted").tail(1)["median"]
         return Answer(
             question=f"From {self.start} to {self.goal}" + (f", by {self.by}" if self.by else ""),
-            finding=f"{percent(converted, people)} of {people:,} people get there within {in_words(self.within)}"
-            + (f", half of them within {rounded(middle[0])}." if len(middle) and not self.by else "."),
+            finding=f"{percent(converted, people)} of {people:,} people reach the goal "
+            f"within {describe_duration(self.within)}"
+            + (f", half of them within {round_duration(middle[0])}." if len(middle) and not self.by else "."),
             number=converted / people if people else None,
             span=span,
             frame=frame if self.by else frame.drop("group"),
-            sql=tuple(found.statements),
-            caveats=unripe(span, self.within),
-            draw=lambda figure: answers.delay(figure, frame, curve),
+            sql=tuple(slice_.statements),
+            caveats=short_observation_caveat(span, self.within),
+            draw=lambda figure: draw_delay(figure, frame, curve),
         )
 
 
-def measure(duck: "DuckDBPyConnection", way: Way) -> None:
-    """Make the view ``delays (person, group, took)``: seconds; NULL for who does not get there.
+def measure_delays(duck: "DuckDBPyConnection", conversion: Conversion) -> None:
+    """Create the view ``delays (person, group, took)``: seconds from start to goal, NULL without a conversion.
 
     Args:
-        duck: with the tables ``facts`` and ``labels``.
-        way: from where to where.
+        duck: A database with the tables ``facts`` and ``labels``.
+        conversion: From where to where.
     """
-    go(duck, way)
+    find_conversions(duck, conversion)
     duck.execute(
         f"""
         CREATE VIEW delays AS SELECT person, coalesce(label, '{NONE}') AS "group", goal_t - people.t AS took
@@ -71,9 +73,14 @@ def measure(duck: "DuckDBPyConnection", way: Way) -> None:
     )
 
 
-def summary(duck: "DuckDBPyConnection") -> "pl.DataFrame":
-    """Of ``delays``, for each group: people, converted, share, and the seconds that quarters and nine in ten took."""
-    return frame_of(
+def summarize_delays(duck: "DuckDBPyConnection") -> "pl.DataFrame":
+    """Summarize the view ``delays`` for each group.
+
+    Returns:
+        ``group``, ``people``, ``converted``, ``share`` (0 to 1), and the quantiles of the delay in seconds:
+        ``quarter``, ``median``, ``three_quarters``, ``nine_in_ten`` (Int64, NULL if no person converts).
+    """
+    return query_frame(
         duck,
         """
         SELECT "group", count(*) AS people, count(took) AS converted, count(took) / count(*) AS share,
@@ -84,18 +91,22 @@ def summary(duck: "DuckDBPyConnection") -> "pl.DataFrame":
     )
 
 
-def growth(duck: "DuckDBPyConnection") -> "pl.DataFrame":
-    """Of ``delays``, for each group: the share of its people that is there after so many ``seconds``."""
-    return frame_of(
+def conversion_curve(duck: "DuckDBPyConnection") -> "pl.DataFrame":
+    """Compute the share of people that converted, by the time since the start, from the view ``delays``.
+
+    Returns:
+        ``group``, ``seconds``, ``share`` (0 to 1): up to `POINTS_PER_CURVE` rows for each group.
+    """
+    return query_frame(
         duck,
         f"""
         WITH points AS (
-            SELECT "group", took, count(*) OVER (PARTITION BY "group" ORDER BY took) AS there,
-                ntile({POINTS}) OVER (PARTITION BY "group" ORDER BY took) AS point
+            SELECT "group", took, count(*) OVER (PARTITION BY "group" ORDER BY took) AS reached,
+                ntile({POINTS_PER_CURVE}) OVER (PARTITION BY "group" ORDER BY took) AS point
             FROM delays WHERE took IS NOT NULL
         ),
         sizes AS (SELECT "group", count(*) AS people FROM delays GROUP BY "group")
-        SELECT "group", max(took) AS seconds, max(there) / any_value(people) AS share
+        SELECT "group", max(took) AS seconds, max(reached) / any_value(people) AS share
         FROM points JOIN sizes USING ("group") GROUP BY "group", point ORDER BY "group", seconds, share
         """,
     )

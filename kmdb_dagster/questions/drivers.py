@@ -1,4 +1,4 @@
-"""Multivariate analysis: which properties go with conversion when all of them are looked at together."""
+"""Drivers: which property values are associated with conversion, in one logistic regression of all of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,25 +6,29 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from kmdb_dagster.charts import answers
-from kmdb_dagster.questions.answer import Answer, unripe
-from kmdb_dagster.questions.duck import NONE, Way, band, fold, frame_of, go
-from kmdb_dagster.questions.logistic import CONFIDENCE, Fitted, fit
-from kmdb_dagster.questions.slices import opened, span_of
-from kmdb_dagster.questions.span import RECENTLY, When, in_words, shifted
+from kmdb_dagster.charts.comparison_charts import draw_drivers
+from kmdb_dagster.charts.number_text import describe_duration
+from kmdb_dagster.questions.answer import Answer, short_observation_caveat
+from kmdb_dagster.questions.conversions import Conversion, find_conversions
+from kmdb_dagster.questions.groups import NONE, band_numbers, fold_rare_values
+from kmdb_dagster.questions.logistic import CONFIDENCE, Fit, fit
+from kmdb_dagster.questions.slices import open_slice, query_frame, resolve_span
+from kmdb_dagster.questions.span import RECENTLY, When, shift
 
 if TYPE_CHECKING:
     import polars as pl
     from duckdb import DuckDBPyConnection
 
-MOST_VALUES = 8
-ENOUGH = 10
-"""The usual rule: so many who convert, and who do not, to each value that is estimated."""
+MAX_VALUES_PER_PROPERTY = 8
+MIN_PEOPLE_PER_VALUE = 10
+"""Rule of thumb: people who convert, and people who do not, for each estimated value."""
+MAX_CLEAR_VALUES = 40
+"""Rows beyond this are hard to read in one picture."""
 
 
 @dataclass(frozen=True)
 class Drivers:
-    """People who did ``start`` in the span; what of ``properties`` goes with ``goal`` within ``within`` seconds."""
+    """Which ``properties`` of people who did ``start`` go with ``goal`` within ``within`` seconds of it."""
 
     start: str
     goal: str
@@ -33,34 +37,40 @@ class Drivers:
     when: When = RECENTLY
 
     def ask(self, engine: Engine) -> Answer:
-        """Ask the database."""
-        span = span_of(engine, self.when)
-        last = shifted(span.until, self.within)
-        with opened(engine) as found:
-            start, goal = found.keys([self.start, self.goal])
-            found.take_events([start, goal], span.since, last)
-            go(found.duck, Way(start, goal, self.within, span.end))
+        """Load the slice, compute the frame, and return the answer."""
+        span = resolve_span(engine, self.when)
+        last = shift(span.until, self.within)
+        with open_slice(engine) as slice_:
+            start, goal = slice_.name_ids([self.start, self.goal])
+            slice_.take_events([start, goal], span.since, last)
+            find_conversions(slice_.duck, Conversion(start, goal, self.within, span.end))
             for place, name in enumerate(self.properties):
-                found.take_labels(name, span.since, last, f"labels{place}")
-                leave_out_late(found.duck, f"labels{place}", self.within)
-                band(found.duck, f"labels{place}")
-                fold(found.duck, f"labels{place}", MOST_VALUES)
-            counts = patterns(found.duck, self.properties)
+                slice_.take_labels(name, span.since, last, f"labels{place}")
+                delete_late_values(slice_.duck, f"labels{place}", self.within)
+                band_numbers(slice_.duck, f"labels{place}")
+                fold_rare_values(slice_.duck, f"labels{place}", MAX_VALUES_PER_PROPERTY)
+            counts = count_patterns(slice_.duck, self.properties)
         fitted = fit(counts, self.properties)
         return Answer(
-            question=f"What goes with “{self.goal}” within {in_words(self.within)} of “{self.start}”?",
+            question=f"What goes with “{self.goal}” within {describe_duration(self.within)} of “{self.start}”?",
             finding=_finding(fitted),
             number=None,
             span=span,
             frame=fitted.frame,
-            sql=tuple(found.statements),
-            caveats=(*_caveats(fitted), *unripe(span, self.within)),
-            draw=lambda figure: answers.drivers(figure, fitted.frame),
+            sql=tuple(slice_.statements),
+            caveats=(*_caveats(fitted), *short_observation_caveat(span, self.within)),
+            draw=lambda figure: draw_drivers(figure, fitted.frame),
         )
 
 
-def leave_out_late(duck: "DuckDBPyConnection", table: str, within: int) -> None:
-    """Leave out values that came with the goal or after it: they would only say that there was one."""
+def delete_late_values(duck: "DuckDBPyConnection", table: str, within: int) -> None:
+    """Delete values that were set with the goal or after it: they follow from the conversion.
+
+    Args:
+        duck: A database with the tables ``people`` and ``table``.
+        table: The labels of one property.
+        within: Seconds allowed from the start to the goal.
+    """
     duck.execute(
         f"""
         DELETE FROM {table} l USING people p WHERE l.person = p.person
@@ -69,51 +79,53 @@ def leave_out_late(duck: "DuckDBPyConnection", table: str, within: int) -> None:
     )
 
 
-def patterns(duck: "DuckDBPyConnection", properties: Sequence[str]) -> "pl.DataFrame":
-    """How many people have the same values of all properties, and how many of them convert.
+def count_patterns(duck: "DuckDBPyConnection", properties: Sequence[str]) -> "pl.DataFrame":
+    """Count people, and those who convert, for each combination of values.
 
-    So the size of what is computed with depends on the values, not on the number of people.
+    So the size of the regression depends on the cardinality of the values, not on the number of people.
 
     Args:
-        duck: with the tables ``people``, ``labels0``, ``labels1``, …, one for each property.
-        properties: their names.
+        duck: A database with the tables ``people``, ``labels0``, ``labels1``, …, one for each property.
+        properties: The names of the properties, in that order.
 
     Returns:
-        A column of each property, ``people``, ``converted``.
+        A text column for each property, ``people``, ``converted`` (Int64).
     """
     values = ", ".join(f"coalesce(labels{at}.label, '{NONE}') AS v{at}" for at in range(len(properties)))
     joins = " ".join(f"LEFT JOIN labels{at} USING (person)" for at in range(len(properties)))
     counts = f"SELECT {values}, count(*) AS people, count(goal_t) AS converted FROM people {joins}"
-    frame = frame_of(duck, f"{counts} GROUP BY ALL ORDER BY ALL")
+    frame = query_frame(duck, f"{counts} GROUP BY ALL ORDER BY ALL")
     return frame.rename({f"v{at}": name for at, name in enumerate(properties)})
 
 
-def _finding(fitted: Fitted) -> str:
+def _finding(fitted: Fit) -> str:
     clear = fitted.frame.filter((fitted.frame["p"] < 1 - CONFIDENCE).fill_null(value=False)).sort("p")
     if clear.is_empty():
-        return "No value goes with it clearly."
+        return "No value has a clear association."
     row = clear.row(0, named=True)
     return (
-        f"Most clearly {row['property']} = {row['value']}: odds {row['odds']:.2f} times as high "
+        f"Clearest: {row['property']} = {row['value']}: odds {row['odds']:.2f} times as high "
         f"(95 % interval {row['odds_low']:.2f} to {row['odds_high']:.2f})."
     )
 
 
-def _caveats(fitted: Fitted) -> tuple[str, ...]:
+def _caveats(fitted: Fit) -> tuple[str, ...]:
     frame = fitted.frame
-    said = [
-        "What goes with conversion need not cause it: people who want it anyway may come by another way.",
-        f"{fitted.tests} values are tested: the p-values are Holm's, the intervals are each for itself.",
-        "A value counts if it was set before the goal; who converts late has had more time to get one.",
+    caveats = [
+        "Association is not causation: people who convert anyway may have these values for another reason.",
+        f"{fitted.tests} values are tested: p-values are adjusted by Holm's method, intervals are not.",
+        "A value counts if it was set before the goal. People who convert late had more time to get one.",
     ]
-    if fitted.fewest < ENOUGH * fitted.tests:
-        said.append(f"Only {fitted.fewest:,} people convert (or do not) for {fitted.tests} values: too few to be sure.")
+    if fitted.fewest < MIN_PEOPLE_PER_VALUE * fitted.tests:
+        caveats.append(
+            f"Only {fitted.fewest:,} people convert (or do not) for {fitted.tests} values: too few for reliable odds."
+        )
     if fitted.separated:
-        said.append(
-            f"{fitted.separated} values with which all or none convert have no odds; their people are left out."
+        caveats.append(
+            f"{fitted.separated} values have no odds, because all of their people convert, or none; they are excluded."
         )
     if fitted.dropped:
-        said.append(f"{fitted.dropped} values say the same as others together; they have no odds of their own.")
-    if len(frame) > 40:
-        said.append("Many values: look at few properties at a time.")
-    return tuple(said)
+        caveats.append(f"{fitted.dropped} values are collinear with others; they have no odds of their own.")
+    if len(frame) > MAX_CLEAR_VALUES:
+        caveats.append("Many values: ask about fewer properties at a time.")
+    return tuple(caveats)

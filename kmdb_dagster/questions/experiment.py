@@ -1,130 +1,133 @@
-"""A/B comparison: whether people with one value of a property convert more often than those with another."""
+"""Experiment (A/B test): whether people with one value of a property convert more often than people with another."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
-from kmdb_dagster.charts import answers
+from kmdb_dagster.charts.comparison_charts import draw_experiment
+from kmdb_dagster.charts.number_text import describe_duration, p_value_text
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.questions.answer import Answer, in_p, unripe
-from kmdb_dagster.questions.duck import AFTER, frame_of
-from kmdb_dagster.questions.slices import opened, span_of
-from kmdb_dagster.questions.span import RECENTLY, When, in_words, shifted
+from kmdb_dagster.questions.answer import Answer, short_observation_caveat
+from kmdb_dagster.questions.conversions import IS_LATER
+from kmdb_dagster.questions.slices import open_slice, query_frame, resolve_span
+from kmdb_dagster.questions.span import RECENTLY, When, shift
 
 if TYPE_CHECKING:
     import polars as pl
     from duckdb import DuckDBPyConnection
 
 CONFIDENCE = 0.95
-FEW = 10
-"""Below so many who convert, or who do not, in a variant, its interval says little."""
-UNEVEN = 0.001
-"""The p-value of even groups below which something sorted people into them."""
-MOST_VARIANTS = 10
+MIN_PEOPLE_PER_OUTCOME = 10
+"""With fewer people who convert, or who do not, the interval of a variant is too wide to use."""
+SAMPLE_RATIO_P_VALUE = 0.001
+"""Below this, groups of equal size are implausible: sample ratio mismatch."""
+MAX_VARIANTS = 10
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """People by their first value of ``variant`` in the span; who does ``goal`` within ``within`` seconds of that."""
+    """Who does ``goal`` within ``within`` seconds of the first value of ``variant`` in the span, by that value."""
 
     variant: str
     goal: str
     within: int
     control: str | None = None
-    """The value that the others are compared with; if it is not named, the one that most people have."""
+    """The value that the others are compared with. None: the value that most people have."""
     when: When = RECENTLY
 
     def ask(self, engine: Engine) -> Answer:
-        """Ask the database."""
-        span = span_of(engine, self.when)
-        with opened(engine) as found:
-            (goal,) = found.keys([self.goal])
-            found.take_labels(self.variant, span.since, span.until)
-            found.take_events([goal], span.since, shifted(span.until, self.within))
-            counts = outcomes(found.duck, goal, self.within)
-            strays = changed_sides(found.duck)
+        """Load the slice, compute the frame, and return the answer."""
+        span = resolve_span(engine, self.when)
+        with open_slice(engine) as slice_:
+            (goal,) = slice_.name_ids([self.goal])
+            slice_.take_labels(self.variant, span.since, span.until)
+            slice_.take_events([goal], span.since, shift(span.until, self.within))
+            counts = count_conversions(slice_.duck, goal, self.within)
+            switched = count_switched(slice_.duck)
         frame = compare(counts, self.control)
         return Answer(
-            question=f"Does “{self.variant}” change how many do “{self.goal}” within {in_words(self.within)}?",
+            question=f"Does “{self.variant}” change how many do “{self.goal}” within {describe_duration(self.within)}?",
             finding=_finding(frame),
             number=frame["gain"][1],
             span=span,
             frame=frame,
-            sql=tuple(found.statements),
-            caveats=(*_caveats(frame, strays), *unripe(span, self.within)),
-            draw=lambda figure: answers.experiment(figure, frame),
+            sql=tuple(slice_.statements),
+            caveats=(*_caveats(frame, switched), *short_observation_caveat(span, self.within)),
+            draw=lambda figure: draw_experiment(figure, frame),
         )
 
 
-def outcomes(duck: "DuckDBPyConnection", goal: int, within: int) -> "pl.DataFrame":
-    """Of each variant, how many people there are and how many convert after they have got it.
+def count_conversions(duck: "DuckDBPyConnection", goal: int, within: int) -> "pl.DataFrame":
+    """Count the people of each variant, and those who convert after they got it.
 
     Args:
-        duck: with the tables ``facts`` and ``labels``.
-        goal: the name of the event that counts.
-        within: seconds.
+        duck: A database with the tables ``facts`` and ``labels``.
+        goal: The id of the goal's name, as in ``facts.name``.
+        within: Seconds allowed from the first value to the goal.
 
     Returns:
-        ``variant``, ``people``, ``converted``; the largest first.
+        ``variant``, ``people``, ``converted``; the largest variant first, `MAX_VARIANTS` + 1 rows at most.
     """
-    # Step by step, as in `duck.go`.
+    # Two statements, to need less memory, as in `find_conversions`.
     duck.execute(
         f"""
         CREATE TABLE converts AS
         SELECT DISTINCT person FROM facts f JOIN labels s USING (person)
-        WHERE f.name = {goal} AND {AFTER} AND f.t <= s.t + {within}
+        WHERE f.name = {goal} AND {IS_LATER} AND f.t <= s.t + {within}
         """
     )
-    return frame_of(
+    return query_frame(
         duck,
         f"""
         SELECT label AS variant, count(*) AS people, count(converts.person) AS converted
         FROM labels LEFT JOIN converts USING (person)
-        GROUP BY label ORDER BY people DESC, variant LIMIT {MOST_VARIANTS + 1}
+        GROUP BY label ORDER BY people DESC, variant LIMIT {MAX_VARIANTS + 1}
         """,
     )
 
 
-def changed_sides(duck: "DuckDBPyConnection") -> int:
-    """How many people have had more than one value."""
+def count_switched(duck: "DuckDBPyConnection") -> int:
+    """Count people with more than one value of the variant, from the table ``all_labels``."""
     several = "SELECT person FROM all_labels GROUP BY person HAVING min(label) <> max(label)"
     ((count,),) = duck.sql(f"SELECT count(*) FROM ({several})").fetchall()
     return int(count)
 
 
 def compare(counts: "pl.DataFrame", control: str | None = None) -> "pl.DataFrame":
-    """Rates and differences, with intervals of `CONFIDENCE`.
+    """Compute rates and differences to the control, with intervals at the level `CONFIDENCE`.
 
-    Wilson's interval for a rate; for the difference to the control Newcombe's, which is made of two of them; the
-    p-value is that of the score test, by Holm's method for as many comparisons as there are.
+    Rates have Wilson's interval, differences have Newcombe's. P-values are those of the score test, adjusted for
+    multiple comparisons by Holm's method.
 
     Args:
         counts: ``variant``, ``people``, ``converted``.
-        control: the variant that the others are compared with; None: the first.
+        control: The variant that the others are compared with; None: the first row.
+
+    Returns:
+        The control first; ``variant``, ``people``, ``converted``, and as Float64 shares ``rate, low, high, gain,
+        gain_low, gain_high``, and ``p``. The last four are NULL for the control.
 
     Raises:
-        PermanentError: there are fewer than two variants, or very many, or no such control.
+        PermanentError: There are fewer than two variants, more than `MAX_VARIANTS`, or no such control.
     """
     import polars as pl
     from statsmodels.stats.multitest import multipletests
     from statsmodels.stats.proportion import proportion_confint
 
     variants = counts["variant"].to_list()
-    if not 2 <= len(variants) <= MOST_VARIANTS:
-        number = "fewer than two" if len(variants) < 2 else f"more than {MOST_VARIANTS}"
+    if not 2 <= len(variants) <= MAX_VARIANTS:
+        number = "fewer than two" if len(variants) < 2 else f"more than {MAX_VARIANTS}"
         raise PermanentError(f"The property has {number} values in this span: there is nothing to compare.")
     if control is not None and control not in variants:
-        raise PermanentError(
-            "Nobody has the value that is to be the control. It is compared exactly, case and blanks too."
-        )
+        raise PermanentError("No person has the control value. It is compared exactly, including case and blanks.")
     low, high = proportion_confint(
         counts["converted"].to_numpy(), counts["people"].to_numpy(), 1 - CONFIDENCE, "wilson"
     )
     rows = counts.with_columns(rate=pl.col("converted") / pl.col("people"), low=pl.Series(low), high=pl.Series(high))
     base = rows.row(variants.index(control) if control else 0, named=True)
     others = [row for row in rows.iter_rows(named=True) if row["variant"] != base["variant"]]
-    compared = [_against(base, row) for row in others]
+    compared = [_compare_with(base, row) for row in others]
     adjusted = multipletests([one["p"] for one in compared], method="holm")[1]
     return pl.DataFrame(
         [{**base, "gain": None, "gain_low": None, "gain_high": None, "p": None}]
@@ -133,7 +136,7 @@ def compare(counts: "pl.DataFrame", control: str | None = None) -> "pl.DataFrame
     )
 
 
-def _against(base: dict[str, Any], row: dict[str, Any]) -> dict[str, float]:
+def _compare_with(base: dict[str, Any], row: dict[str, Any]) -> dict[str, float]:
     from statsmodels.stats.proportion import confint_proportions_2indep, test_proportions_2indep
 
     counts = (row["converted"], row["people"], base["converted"], base["people"])
@@ -156,22 +159,27 @@ def _finding(frame: "pl.DataFrame") -> str:
     verdict = "a clear difference" if row["p"] < 1 - CONFIDENCE else "no clear difference"
     return (
         f"{row['variant']} against {base['variant']}: {100 * row['gain']:+.1f} points "
-        f"(95 % interval {low:+.1f} to {high:+.1f}, {in_p(row['p'])}): {verdict}."
+        f"(95 % interval {low:+.1f} to {high:+.1f}, {p_value_text(row['p'])}): {verdict}."
     )
 
 
-def _caveats(frame: "pl.DataFrame", strays: int) -> tuple[str, ...]:
+def _caveats(frame: "pl.DataFrame", switched: int) -> tuple[str, ...]:
     from scipy.stats import chisquare
 
-    said = ["The property tells people apart; only if it was given to them by lot does it explain a difference."]
+    caveats = ["A difference is caused by the property only if its values were assigned at random."]
     p = chisquare(frame["people"].to_numpy()).pvalue
-    if p < UNEVEN:
-        said.append(f"The groups are not of one size ({in_p(p)}): if they were to be, something sorts people.")
-    if strays:
-        said.append(f"{strays:,} people had more than one value; they count with their first.")
-    if any(min(row["converted"], row["people"] - row["converted"]) < FEW for row in frame.iter_rows(named=True)):
-        said.append(f"A group has fewer than {FEW} people who convert, or who do not: too few to say much.")
+    if p < SAMPLE_RATIO_P_VALUE:
+        caveats.append(
+            f"The groups differ in size ({p_value_text(p)}): if they should not, the assignment is not random."
+        )
+    if switched:
+        caveats.append(f"{switched:,} people had more than one value; only their first value counts.")
+    if any(
+        min(row["converted"], row["people"] - row["converted"]) < MIN_PEOPLE_PER_OUTCOME
+        for row in frame.iter_rows(named=True)
+    ):
+        caveats.append(f"A group has fewer than {MIN_PEOPLE_PER_OUTCOME} people who convert, or who do not: too few.")
     if len(frame) > 2:
-        said.append(f"{len(frame) - 1} comparisons: the p-values are Holm's, the intervals are each for itself.")
-    said.append("Looking again and again until there is a difference finds one by chance.")
-    return tuple(said)
+        caveats.append(f"{len(frame) - 1} comparisons: p-values are adjusted by Holm's method, intervals are not.")
+    caveats.append("Repeated looks until a difference appears will find one by chance (optional stopping).")
+    return tuple(caveats)

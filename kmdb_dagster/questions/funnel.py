@@ -1,4 +1,4 @@
-"""How many people go through steps in their order, and where the others stop."""
+"""Funnel: how many people go through steps in order, and where the others stop."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,22 +6,23 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from kmdb_dagster.charts import answers
-from kmdb_dagster.questions.answer import Answer, percent, total, unripe
-from kmdb_dagster.questions.duck import NONE, fold, frame_of
-from kmdb_dagster.questions.slices import opened, span_of
-from kmdb_dagster.questions.span import RECENTLY, When, in_words, shifted
+from kmdb_dagster.charts.number_text import describe_duration, percent
+from kmdb_dagster.charts.step_charts import draw_funnel
+from kmdb_dagster.questions.answer import Answer, int_sum, short_observation_caveat
+from kmdb_dagster.questions.groups import NONE, fold_rare_values
+from kmdb_dagster.questions.slices import open_slice, query_frame, resolve_span
+from kmdb_dagster.questions.span import RECENTLY, When, shift
 
 if TYPE_CHECKING:
     import polars as pl
     from duckdb import DuckDBPyConnection
 
-BEFORE = "OVER (PARTITION BY person ORDER BY t, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+EARLIER_ROWS = "OVER (PARTITION BY person ORDER BY t, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
 
 
 @dataclass(frozen=True)
 class Funnel:
-    """Who did the first step in the span, and then the others, in this order, all within ``within`` seconds."""
+    """Who did the first step in the span, then the others in this order, all within ``within`` seconds."""
 
     steps: tuple[str, ...]
     within: int
@@ -29,54 +30,54 @@ class Funnel:
     when: When = RECENTLY
 
     def ask(self, engine: Engine) -> Answer:
-        """Ask the database."""
-        span = span_of(engine, self.when)
-        last = shifted(span.until, self.within)
-        with opened(engine) as found:
-            steps = found.keys(self.steps)
-            found.take_events(steps, span.since, last)
-            found.take_labels(self.by, span.since, last)
-            fold(found.duck)
-            frame = with_shares(passed(found.duck, steps, self.within, span.end), self.steps)
-        first, final = (total(frame.filter(frame["step"] == step)["people"]) for step in (1, len(self.steps)))
+        """Load the slice, compute the frame, and return the answer."""
+        span = resolve_span(engine, self.when)
+        last = shift(span.until, self.within)
+        with open_slice(engine) as slice_:
+            steps = slice_.name_ids(self.steps)
+            slice_.take_events(steps, span.since, last)
+            slice_.take_labels(self.by, span.since, last)
+            fold_rare_values(slice_.duck)
+            frame = add_shares(count_steps(slice_.duck, steps, self.within, span.end), self.steps)
+        first, final = (int_sum(frame.filter(frame["step"] == step)["people"]) for step in (1, len(self.steps)))
         return Answer(
-            question=f"{' → '.join(self.steps)} within {in_words(self.within)}"
+            question=f"{' → '.join(self.steps)} within {describe_duration(self.within)}"
             + (f", by {self.by}" if self.by else ""),
-            finding=f"{percent(final, first)} of {first:,} people get to the end.",
+            finding=f"{percent(final, first)} of {first:,} people reach the last step.",
             number=final / first if first else None,
             span=span,
             frame=frame if self.by else frame.drop("group"),
-            sql=tuple(found.statements),
-            caveats=unripe(span, self.within),
-            draw=lambda figure: answers.funnel(figure, frame),
+            sql=tuple(slice_.statements),
+            caveats=short_observation_caveat(span, self.within),
+            draw=lambda figure: draw_funnel(figure, frame),
         )
 
 
-def passed(duck: "DuckDBPyConnection", steps: Sequence[int], within: int, end: int) -> "pl.DataFrame":
-    """How many people of each group get to each step.
+def count_steps(duck: "DuckDBPyConnection", steps: Sequence[int], within: int, end: int) -> "pl.DataFrame":
+    """Count the people of each group that reach each step.
 
-    A person gets to a step if there are events of all steps up to it, one after the other, of which the last is at
-    most ``within`` seconds after the first, and the first before the second ``end``. Each event carries the latest
-    beginning of such a chain that it continues; the latest leaves the most time.
+    A person reaches a step with a chain of events: one of each step up to it, in order. The chain starts before ``end``
+    and takes at most ``within`` seconds. Each event carries the latest start of the chains that it continues, because
+    the latest start leaves the most time.
 
     Args:
-        duck: with the tables ``facts`` and ``labels``.
-        steps: the name of each step as in ``facts``. A name may come twice.
-        within: seconds.
-        end: seconds since 1970.
+        duck: A database with the tables ``facts`` and ``labels``.
+        steps: The id of each step's name, as in ``facts.name``. A name may occur twice.
+        within: Seconds allowed from the first step to the last.
+        end: Seconds since 1970; chains must start before this second.
 
     Returns:
-        ``group``, ``step`` (from 1), ``people``.
+        ``group``, ``step`` (text, from 1), ``people``.
     """
     chain = f"SELECT *, CASE WHEN name = {steps[0]} AND t < {end} THEN t END AS s1 FROM facts"
     for step, name in enumerate(steps[1:], 2):
-        began = f"max(s{step - 1}) {BEFORE}"
+        began = f"max(s{step - 1}) {EARLIER_ROWS}"
         chain = (
             f"SELECT *, CASE WHEN name = {name} AND t - {began} <= {within} THEN {began} END AS s{step} FROM ({chain})"
         )
     reached = ", ".join(f"max(s{step}) AS s{step}" for step in range(1, len(steps) + 1))
     counted = ", ".join(f"count(s{step}) AS '{step}'" for step in range(1, len(steps) + 1))
-    return frame_of(
+    return query_frame(
         duck,
         f"""
         WITH people AS (SELECT person, {reached} FROM ({chain}) GROUP BY person HAVING s1 IS NOT NULL),
@@ -89,8 +90,16 @@ def passed(duck: "DuckDBPyConnection", steps: Sequence[int], within: int, end: i
     )
 
 
-def with_shares(counts: "pl.DataFrame", names: Sequence[str]) -> "pl.DataFrame":
-    """With the names of the steps, and the share of those who did the first step and the one before."""
+def add_shares(counts: "pl.DataFrame", names: Sequence[str]) -> "pl.DataFrame":
+    """Add names and shares to the counts of `count_steps`, the largest group first.
+
+    Args:
+        counts: ``group``, ``step``, ``people``.
+        names: The name of each step.
+
+    Returns:
+        ``group``, ``step`` (Int64, from 1), ``event``, ``people``, ``of_first`` and ``of_step_before`` (0 to 1).
+    """
     import polars as pl
 
     first = pl.col("people").first().over("group")

@@ -1,6 +1,6 @@
-"""Logistic regression on counted patterns: which values are compared with which, and what cannot be estimated.
+"""Logistic regression on counted combinations of values, with statsmodels: odds ratios, intervals, p-values.
 
-The regression is statsmodels'. Nothing is known here of events or of where the patterns come from.
+Knows nothing of events. Values that cannot be estimated (complete separation, collinearity) get no odds.
 """
 
 import warnings
@@ -16,37 +16,39 @@ if TYPE_CHECKING:
     import polars as pl
 
 CONFIDENCE = 0.95
-LARGEST_ERROR = 10.0
-"""Of log odds. With a larger one the values of several properties together have all or none convert."""
-NO_MORE = 1e-9
-"""Of a column's length, what must be left of it when the columns before it are taken out."""
+MAX_STANDARD_ERROR = 10.0
+"""Of log odds. A larger error means that values of several properties together separate completely."""
+MIN_INDEPENDENT_PART = 1e-9
+"""Part of a column's norm that must remain after projection on the columns before it is removed."""
 
 
-class Fitted(NamedTuple):
-    """What came of it."""
+class Fit(NamedTuple):
+    """A fitted regression."""
 
     frame: "pl.DataFrame"
-    """``property, value, people, converted, rate, odds, odds_low, odds_high, p``. Odds are 1 for what the others of the
-    property are compared with; NULL where they cannot be estimated."""
+    """``property, value, people, converted, rate, odds, odds_low, odds_high, p``.
+
+    Odds are ratios to the most frequent value of the property, which has 1. They are NULL if they cannot be estimated.
+    """
     tests: int
-    """Values that are estimated."""
+    """Number of estimated values."""
     fewest: int
-    """Of those who convert and those who do not, the fewer."""
+    """People who convert, or people who do not, whichever are fewer."""
     separated: int
-    """Values with which all or none convert."""
+    """Number of values with which all people convert, or none."""
     dropped: int
-    """Values that are known when the others are."""
+    """Number of values that are collinear with others."""
 
 
-def fit(counts: "pl.DataFrame", properties: Sequence[str]) -> Fitted:
+def fit(counts: "pl.DataFrame", properties: Sequence[str]) -> Fit:
     """Fit a logistic regression with all properties at once.
 
     Args:
-        counts: a column of text for each property, ``people``, ``converted``: a row for each pattern of values.
-        properties: the columns.
+        counts: A row for each combination of values: a text column for each property, ``people``, ``converted``.
+        properties: The names of the text columns.
 
     Raises:
-        PermanentError: everybody converts, or nobody.
+        PermanentError: All people convert, or none.
     """
     import polars as pl
 
@@ -58,37 +60,41 @@ def fit(counts: "pl.DataFrame", properties: Sequence[str]) -> Fitted:
     fewest = min(sum(kept["converted"]), sum(kept["people"]) - sum(kept["converted"]))
     if fewest == 0:
         raise PermanentError(
-            "Everybody converts, or nobody: there is nothing to compare. Ask about another span or goal."
+            "All people convert, or none: there is nothing to compare. Ask about another span or goal."
         )
     columns = _columns(_totals(kept, properties), properties)
     design = np.column_stack([np.ones(len(kept)), *((kept[name] == value).to_numpy() for name, value in columns)])
-    free = independent(design * np.sqrt(kept["people"].to_numpy())[:, None])
-    estimated = [columns[at - 1] for at in free if at]
-    odds = _odds(design[:, free], kept, estimated)
+    kept_columns = independent_columns(design * np.sqrt(kept["people"].to_numpy())[:, None])
+    estimated = [columns[at - 1] for at in kept_columns if at]
+    odds = _odds(design[:, kept_columns], kept, estimated)
     base = totals.join(_base(kept, properties), on=["property", "value"], how="semi").select("property", "value")
     frame = (
         totals.join(pl.concat([odds, base.with_columns(odds=1.0)], how="diagonal"), ["property", "value"], "left")
         .with_columns(rate=pl.col("converted") / pl.col("people"))
         .select("property", "value", "people", "converted", "rate", "odds", "odds_low", "odds_high", "p")
     )
-    return Fitted(frame, len(estimated), fewest, len(separated), len(columns) - len(estimated))
+    return Fit(frame, len(estimated), fewest, len(separated), len(columns) - len(estimated))
 
 
-def independent(design: NDArray[np.float64]) -> list[int]:
-    """Which columns are no sum of columns before them."""
+def independent_columns(design: NDArray[np.float64]) -> list[int]:
+    """Return the indexes of columns that are not linear combinations of columns before them.
+
+    Args:
+        design: Shape (rows, columns), float64.
+    """
     found: list[int] = []
     basis = np.empty((len(design), 0))
     for at, column in enumerate(design.T):
         rest = column - basis @ (basis.T @ column)
-        rest -= basis @ (basis.T @ rest)  # once more, for what rounding left
-        if float(np.linalg.norm(rest)) > NO_MORE * max(float(np.linalg.norm(column)), 1.0):
+        rest -= basis @ (basis.T @ rest)  # a second time, against rounding errors
+        if float(np.linalg.norm(rest)) > MIN_INDEPENDENT_PART * max(float(np.linalg.norm(column)), 1.0):
             found.append(at)
             basis = np.column_stack([basis, rest / np.linalg.norm(rest)])
     return found
 
 
 def _totals(counts: "pl.DataFrame", properties: Sequence[str]) -> "pl.DataFrame":
-    """People of each value of each property, the largest first."""
+    """Count people and conversions of each value of each property, the largest value first."""
     import polars as pl
 
     parts = [
@@ -102,7 +108,7 @@ def _totals(counts: "pl.DataFrame", properties: Sequence[str]) -> "pl.DataFrame"
 
 
 def _columns(totals: "pl.DataFrame", properties: Sequence[str]) -> list[tuple[str, str]]:
-    """The values that get a column: all but the most frequent of each property."""
+    """Return the values that get a column: all but the most frequent of each property."""
     return [
         (name, value)
         for name in properties
@@ -111,7 +117,7 @@ def _columns(totals: "pl.DataFrame", properties: Sequence[str]) -> list[tuple[st
 
 
 def _base(kept: "pl.DataFrame", properties: Sequence[str]) -> "pl.DataFrame":
-    """The most frequent value of each property."""
+    """Return the most frequent value of each property."""
     return _totals(kept, properties).group_by("property", maintain_order=True).first()
 
 
@@ -123,10 +129,10 @@ def _odds(design: NDArray[np.float64], counts: "pl.DataFrame", columns: Sequence
     converted = counts["converted"].to_numpy()
     outcomes = np.column_stack([converted, counts["people"].to_numpy() - converted])
     with warnings.catch_warnings():
-        # As many values as patterns fit perfectly, which statsmodels takes for separation. That is looked at below.
+        # A perfect fit makes statsmodels warn of separation. `MAX_STANDARD_ERROR` handles it below.
         warnings.simplefilter("ignore")
         model = sm.GLM(outcomes, design, family=sm.families.Binomial()).fit()
-    known = [error < LARGEST_ERROR for error in model.bse[1:]]
+    known = [error < MAX_STANDARD_ERROR for error in model.bse[1:]]
     intervals = np.exp(model.conf_int(1 - CONFIDENCE))[1:]
     adjusted = multipletests(model.pvalues[1:], method="holm")[1] if len(columns) else []
     numbers = np.column_stack([np.exp(model.params[1:]), intervals, adjusted]) if len(columns) else np.empty((0, 4))

@@ -1,24 +1,23 @@
-"""Paths: what people do after an event, or on their way from one to another."""
+"""Paths: which events people do after a start, or between a start and a goal."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from kmdb_dagster.charts import answers
-from kmdb_dagster.questions.answer import Answer, percent, unripe
-from kmdb_dagster.questions.duck import AFTER, Way, frame_of
-from kmdb_dagster.questions.slices import opened, span_of
-from kmdb_dagster.questions.span import RECENTLY, When, shifted
+from kmdb_dagster.charts.number_text import percent
+from kmdb_dagster.charts.step_charts import ELLIPSIS, draw_paths
+from kmdb_dagster.questions.answer import Answer, short_observation_caveat
+from kmdb_dagster.questions.conversions import IS_LATER, Conversion
+from kmdb_dagster.questions.slices import open_slice, query_frame, resolve_span
+from kmdb_dagster.questions.span import RECENTLY, When, shift
 
 if TYPE_CHECKING:
     import polars as pl
     from duckdb import DuckDBPyConnection
 
-MOST_PATHS = 12
+MAX_PATHS = 12
 ARROW = " → "
-LONGER = "…"
-"""Stands for the events that were left out of a path that is too long."""
 
 
 @dataclass(frozen=True)
@@ -29,59 +28,61 @@ class Paths:
     goal: str | None = None
     within: int = 86_400
     without: tuple[str, ...] = ()
-    """Events that are passed over."""
+    """Events to skip."""
     longest: int = 5
-    """Events of a path, the first and the goal included."""
+    """Maximum number of events in a path, including start and goal."""
     when: When = RECENTLY
 
     def ask(self, engine: Engine) -> Answer:
-        """Ask the database."""
-        span = span_of(engine, self.when)
-        last = shifted(span.until, self.within)
-        with opened(engine) as found:
-            start, *goal = found.keys([self.start, self.goal] if self.goal else [self.start])
-            without = found.keys(self.without)
-            found.take_events([], span.since, last, of=goal[0] if goal else start, without=without)
-            counts = ways(found.duck, Way(start, goal[0] if goal else None, self.within, span.end), self.longest)
-            found.name_all({name for path in counts["path"].to_list() for name in path if name is not None})
-            frame = _named(counts, found.names)
+        """Load the slice, compute the frame, and return the answer."""
+        span = resolve_span(engine, self.when)
+        last = shift(span.until, self.within)
+        with open_slice(engine) as slice_:
+            start, *goal = slice_.name_ids([self.start, self.goal] if self.goal else [self.start])
+            without = slice_.name_ids(self.without)
+            slice_.take_events([], span.since, last, people_with=goal[0] if goal else start, without=without)
+            counts = count_paths(
+                slice_.duck, Conversion(start, goal[0] if goal else None, self.within, span.end), self.longest
+            )
+            slice_.look_up_names({name for path in counts["path"].to_list() for name in path if name is not None})
+            frame = _named(counts, slice_.names)
         top = frame.row(0, named=True) if len(frame) else None
         return Answer(
             question=f"From {self.start} to {self.goal}" if self.goal else f"After {self.start}",
-            finding=f"{percent(top['people'], top['of'])} of {top['of']:,} people take the most frequent way."
+            finding=f"{percent(top['people'], top['of'])} of {top['of']:,} people take the most frequent path."
             if top
-            else "Nobody.",
+            else "No person took any path.",
             number=top["of"] if top else 0,
             span=span,
             frame=frame.drop("of"),
-            sql=tuple(found.statements),
-            caveats=("An event that follows itself counts once.", *unripe(span, self.within)),
-            draw=lambda figure: answers.paths(figure, frame, _steps(counts, found.names)),
+            sql=tuple(slice_.statements),
+            caveats=("Consecutive events of the same name count once.", *short_observation_caveat(span, self.within)),
+            draw=lambda figure: draw_paths(figure, frame, _path_names(counts, slice_.names)),
         )
 
 
-def ways(duck: "DuckDBPyConnection", way: Way, longest: int) -> "pl.DataFrame":
-    """The paths that most people take.
+def count_paths(duck: "DuckDBPyConnection", conversion: Conversion, longest: int) -> "pl.DataFrame":
+    """Count people for each path, and return the most frequent paths.
 
     Args:
-        duck: with the table ``facts``.
-        way: from where to where; a person has one path. Without a goal, everything for so long.
-        longest: names in a path. In place of what a longer one has before its goal, or at its end, stands NULL.
+        duck: A database with the table ``facts``.
+        conversion: From where to where; a person has one path. Without a goal, the path has all events in time.
+        longest: Names in a path, at least 2. Events that exceed it are replaced by one NULL, before the goal if any.
 
     Returns:
-        ``path`` (a list of names), ``people``, ``share``, and ``of``: of how many people. With a goal, only people
-        who reach it.
+        ``path`` (list of name ids), ``people``, ``share`` (0 to 1), and ``of``: the people of all paths. With a goal,
+        only people who reach it are counted.
     """
-    the_last = "OR from_end = 1" if way.goal else ""
-    that_arrive = f"HAVING count(*) > 1 AND max_by(name, place) = {way.goal}" if way.goal else ""
-    return frame_of(
+    or_last = "OR from_end = 1" if conversion.goal else ""
+    if_reached = f"HAVING count(*) > 1 AND max_by(name, place) = {conversion.goal}" if conversion.goal else ""
+    return query_frame(
         duck,
         f"""
         WITH after AS (
-            SELECT f.*, sum((f.name = {way.goal or 0} AND f.id <> s.id)::INT) OVER (
+            SELECT f.*, sum((f.name = {conversion.goal or 0} AND f.id <> s.id)::INT) OVER (
                 PARTITION BY person ORDER BY f.t, f.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS goals
-            FROM facts f JOIN ({way.started()}) s USING (person)
-            WHERE (f.id = s.id OR {AFTER}) AND f.t <= s.t + {way.within}
+            FROM facts f JOIN ({conversion.starts_sql()}) s USING (person)
+            WHERE (f.id = s.id OR {IS_LATER}) AND f.t <= s.t + {conversion.within}
         ),
         changes AS (
             SELECT *, lag(name) OVER (PARTITION BY person ORDER BY t, id) IS DISTINCT FROM name AS new
@@ -94,26 +95,26 @@ def ways(duck: "DuckDBPyConnection", way: Way, longest: int) -> "pl.DataFrame":
         ),
         one_each AS (
             SELECT person, list(if(place < {longest} OR from_end = 1, name, NULL) ORDER BY place) AS path
-            FROM numbered WHERE place <= {longest} {the_last} GROUP BY person {that_arrive}
+            FROM numbered WHERE place <= {longest} {or_last} GROUP BY person {if_reached}
         )
         SELECT path, count(*) AS people, count(*) / sum(count(*)) OVER () AS share, sum(count(*)) OVER ()::BIGINT AS of
-        FROM one_each GROUP BY path ORDER BY people DESC, path LIMIT {MOST_PATHS}
+        FROM one_each GROUP BY path ORDER BY people DESC, path LIMIT {MAX_PATHS}
         """,
     )
 
 
-def _steps(counts: "pl.DataFrame", names: dict[int, str]) -> list[list[str]]:
-    """The names of the events of each path."""
-    return [[LONGER if name is None else names[name] for name in path] for path in counts["path"].to_list()]
+def _path_names(counts: "pl.DataFrame", names: dict[int, str]) -> list[list[str]]:
+    """Return the names of the events of each path."""
+    return [[ELLIPSIS if name is None else names[name] for name in path] for path in counts["path"].to_list()]
 
 
 def _named(counts: "pl.DataFrame", names: dict[int, str]) -> "pl.DataFrame":
     import polars as pl
 
-    words = [ARROW.join(map(_apart, path)) for path in _steps(counts, names)]
-    return counts.with_columns(pl.Series("path", words, pl.String))
+    texts = [ARROW.join(map(_quote_arrow, path)) for path in _path_names(counts, names)]
+    return counts.with_columns(pl.Series("path", texts, pl.String))
 
 
-def _apart(name: str) -> str:
-    """A name in quotes if it looks like two."""
+def _quote_arrow(name: str) -> str:
+    """Put a name in quotes if it contains an arrow, so that it does not read as two names."""
     return f"“{name}”" if ARROW.strip() in name else name

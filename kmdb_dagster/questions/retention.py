@@ -1,15 +1,16 @@
-"""Retention: of those who did something for the first time, how many come back, and when."""
+"""Retention: how many people come back after a first event, by cohort and period."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from kmdb_dagster.charts import answers
-from kmdb_dagster.questions.answer import Answer, percent, total
-from kmdb_dagster.questions.duck import AFTER, Way, frame_of
-from kmdb_dagster.questions.slices import opened, span_of
-from kmdb_dagster.questions.span import RECENTLY, Span, When, in_words
+from kmdb_dagster.charts.cohort_charts import draw_retention
+from kmdb_dagster.charts.number_text import describe_duration, percent
+from kmdb_dagster.questions.answer import Answer, int_sum
+from kmdb_dagster.questions.conversions import IS_LATER, Conversion
+from kmdb_dagster.questions.slices import open_slice, query_frame, resolve_span
+from kmdb_dagster.questions.span import RECENTLY, Span, When
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,69 +19,71 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Retention:
-    """Cohorts by the first ``start`` in the span; who did ``back`` (anything, if it is not named) in which period."""
+    """Cohorts by the first ``start`` in the span, and who did ``back`` (any event if None) in each period."""
 
     start: str
     back: str | None = None
     every: int | None = None
-    """Seconds of a period, and of a cohort."""
+    """Seconds of a period, and of a cohort. None: chosen by the span."""
     when: When = RECENTLY
 
     def ask(self, engine: Engine) -> Answer:
-        """Ask the database."""
-        span = span_of(engine, self.when)
-        every = self.every or span.pieces()
-        with opened(engine) as found:
-            start, *back = found.keys([self.start, self.back] if self.back else [self.start])
-            found.take_events([start, *back] if back else [], span.since, span.until, of=None if back else start)
-            frame = cohorts(found.duck, start, back[0] if back else None, every, span)
+        """Load the slice, compute the frame, and return the answer."""
+        span = resolve_span(engine, self.when)
+        every = self.every or span.default_period()
+        with open_slice(engine) as slice_:
+            start, *back = slice_.name_ids([self.start, self.back] if self.back else [self.start])
+            slice_.take_events(
+                [start, *back] if back else [], span.since, span.until, people_with=None if back else start
+            )
+            frame = count_returns(slice_.duck, start, back[0] if back else None, every, span)
         first = frame.filter(frame["period"] == 1)
-        people, came_back = total(first["people"]), total(first["back"])
+        people, came_back = int_sum(first["people"]), int_sum(first["back"])
         again = f"“{self.back}”" if self.back else "anything"
-        length = in_words(every)
+        length = describe_duration(every)
         return Answer(
             question=f"Who does {again} again after a first “{self.start}”, in periods of {length}",
             finding=_finding(people, came_back, length),
             number=came_back / people if people else None,
             span=span,
             frame=frame,
-            sql=tuple(found.statements),
+            sql=tuple(slice_.statements),
             caveats=(
-                "The first time is the first in the span: who had come before it counts as new.",
-                "A period is left out until everybody of the cohort has had all of it.",
+                "The first event is the first in the span: people who came before the span count as new.",
+                "A period is excluded until it is over for the whole cohort.",
             ),
-            draw=lambda figure: answers.retention(figure, frame, length),
+            draw=lambda figure: draw_retention(figure, frame, length),
         )
 
 
-def cohorts(duck: "DuckDBPyConnection", start: int, back: int | None, every: int, span: Span) -> "pl.DataFrame":
-    """How many people of each cohort came back in each period after their own first time.
+def count_returns(duck: "DuckDBPyConnection", start: int, back: int | None, every: int, span: Span) -> "pl.DataFrame":
+    """Count the people of each cohort that came back in each period after their own first event.
 
-    Period 0 is the ``every`` seconds from that first event on, without the event itself.
+    Period 0 is the ``every`` seconds that begin with that first event, without the event itself.
 
     Args:
-        duck: with the table ``facts``.
-        start: the name that begins; who did it first in the same piece of the span is a cohort.
-        back: the name that counts as coming back; None: any.
-        every: seconds of a period, and of a cohort.
-        span: what is asked about, and until when everything is known.
+        duck: A database with the table ``facts``.
+        start: The id of the name that starts; people with a first start in the same period are a cohort.
+        back: The id of the name that counts as coming back; None: any event.
+        every: Seconds of a period, and of a cohort.
+        span: The time of the question, and the end of the imported data.
 
     Returns:
-        ``cohort`` (its first second), ``people``, ``period``, ``back``, ``share``. A period is left out until all of
-        the cohort have had the whole of it.
+        ``cohort`` (its first second, UTC), ``people``, ``period`` (from 0), ``back``, ``share`` (0 to 1). Periods that
+        are not over for the whole cohort are excluded.
     """
     end = min(span.end, span.known_end())
-    return frame_of(
+    return query_frame(
         duck,
         f"""
         WITH born AS (
-            SELECT *, (t - {span.start}) // {every} AS cohort FROM ({Way(start, None, 0, span.end).started()})
+            SELECT *, (t - {span.start}) // {every} AS cohort FROM ({Conversion(start, None, 0, span.end).starts_sql()})
         ),
         sizes AS (SELECT cohort, count(*) AS people FROM born GROUP BY cohort),
         seen AS (
             SELECT cohort, (f.t - s.t) // {every} AS period, count(DISTINCT person) AS back
             FROM facts f JOIN born s USING (person)
-            WHERE {AFTER} AND {f"f.name = {back}" if back else "true"} GROUP BY ALL
+            WHERE {IS_LATER} AND {f"f.name = {back}" if back else "true"} GROUP BY ALL
         ),
         whole AS (
             SELECT * FROM sizes, range({(end - span.start) // every}) periods(period)
@@ -96,6 +99,6 @@ def cohorts(duck: "DuckDBPyConnection", start: int, back: int | None, every: int
 
 def _finding(people: int, back: int, length: str) -> str:
     if not people:
-        return "No cohort is old enough yet."
+        return "No cohort is observed long enough yet."
     period = length.removeprefix("1 ")
     return f"Of {people:,} people, {percent(back, people)} come back in the {period} after the first."

@@ -1,29 +1,26 @@
-"""Spans of time: which time partitions a question reads, and the lengths of time that it speaks of. All UTC."""
+"""The span of time that a question reads, and how dates and durations are written. All times are UTC."""
 
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
+from kmdb_dagster.charts.number_text import SECONDS_PER_UNIT
 from kmdb_dagster.errors import PermanentError
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-"""Seconds of the units in which lengths of time are written: ``30m``, ``7d``."""
-WORDS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-"""The last second that a fact can have. A span until then includes it: there is no later moment to name."""
+"""The last second that a fact can have. A span until then includes it, because no later moment can be named."""
 
 
 @dataclass(frozen=True)
 class When:
-    """Which time a question is about, as it is asked."""
+    """The time that a question is about, as the user writes it."""
 
     since: datetime | None = None
     until: datetime | None = None
-    """None: as long as there is data."""
-    last: int = 30 * UNITS["d"]
-    """Seconds before ``until``, back to a midnight; counts if there is no ``since``."""
+    """None: the end of the imported data."""
+    last: int = 30 * SECONDS_PER_UNIT["d"]
+    """Seconds before ``until``, extended back to a midnight. Used without ``since``."""
 
 
 RECENTLY = When()
@@ -31,14 +28,14 @@ RECENTLY = When()
 
 @dataclass(frozen=True)
 class Span:
-    """From ``since`` until before ``until``; ``known_until`` is where the data ends, if that is known."""
+    """From ``since`` (inclusive) to ``until`` (exclusive); the imported data ends at ``known_until``, if known."""
 
     since: datetime
     until: datetime
     known_until: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a span of nothing."""
+        """Reject an empty span."""
         if self.since >= self.until:
             raise PermanentError(
                 f"The span is empty: since {self.since:%Y-%m-%d %H:%M}, until {self.until:%Y-%m-%d %H:%M}."
@@ -46,58 +43,58 @@ class Span:
 
     @property
     def start(self) -> int:
-        """The first second, since 1970."""
-        return seconds(self.since)
+        """The first second of the span, since 1970."""
+        return epoch_seconds(self.since)
 
     @property
     def end(self) -> int:
-        """The first second after it, since 1970."""
-        return seconds(self.until) + reaches_latest(self.until)
+        """The first second after the span, since 1970."""
+        return epoch_seconds(self.until) + includes_latest(self.until)
 
     def known_end(self) -> int:
-        """Up to which second, since 1970, everything is known that the span speaks of."""
-        return self.end if self.known_until is None else seconds(self.known_until)
+        """Return the second, since 1970, up to which all events are imported."""
+        return self.end if self.known_until is None else epoch_seconds(self.known_until)
 
-    def pieces(self) -> int:
-        """Seconds of a piece that divides the span for a picture: an hour, a day or a week."""
+    def default_period(self) -> int:
+        """Return the seconds of a period that suits a picture of the span: an hour, a day or a week."""
         length = self.until - self.since
         return 3600 if length <= timedelta(days=3) else 86_400 if length <= timedelta(days=120) else 604_800
 
     def __str__(self) -> str:
-        """For people: whole days as dates."""
-        whole = self.start % 86_400 == self.end % 86_400 == 0
-        form = "%Y-%m-%d" if whole else "%Y-%m-%d %H:%M"
-        return f"{self.since:{form}} to {self.until:{form}} UTC"
+        """Write both ends, whole days as dates."""
+        whole_days = self.start % 86_400 == self.end % 86_400 == 0
+        date_format = "%Y-%m-%d" if whole_days else "%Y-%m-%d %H:%M"
+        return f"{self.since:{date_format}} to {self.until:{date_format}} UTC"
 
 
-def seconds(t: datetime) -> int:
-    """Seconds since 1970."""
+def epoch_seconds(t: datetime) -> int:
+    """Convert an aware time to seconds since 1970."""
     return int((t - EPOCH).total_seconds())
 
 
-def reaches_latest(until: datetime) -> bool:
-    """Whether a span until then holds all that comes after its start."""
-    return until >= LATEST
-
-
-def shifted(t: datetime, length: int) -> datetime:
-    """A time so many seconds later, or earlier if negative, within the time that facts can have: 1970 to 9999."""
-    try:
-        return min(max(t + timedelta(seconds=length), EPOCH), LATEST)
-    except OverflowError:
-        return LATEST if length > 0 else EPOCH
-
-
-def moment(second: int) -> datetime:
-    """The other way round."""
+def from_epoch_seconds(second: int) -> datetime:
+    """Convert seconds since 1970 to a time in UTC."""
     return EPOCH + timedelta(seconds=second)
 
 
+def includes_latest(until: datetime) -> bool:
+    """Return whether a span that ends here has no upper bound (see `LATEST`)."""
+    return until >= LATEST
+
+
+def shift(t: datetime, seconds: int) -> datetime:
+    """Move a time forward, or back if ``seconds`` is negative, within the years 1970 to 9999 that facts can have."""
+    try:
+        return min(max(t + timedelta(seconds=seconds), EPOCH), LATEST)
+    except OverflowError:
+        return LATEST if seconds > 0 else EPOCH
+
+
 def parse_moment(text: str) -> datetime:
-    """A date or time as people write it: ``2014-01-31``, ``2014-01-31 12:30``. UTC unless it says otherwise.
+    """Read a date or time: ``2014-01-31``, ``2014-01-31 12:30``. UTC unless the text has an offset.
 
     Raises:
-        ValueError: it is none.
+        ValueError: The text is not a date or time of ISO 8601, or is outside the years 1 to 9999.
     """
     found = datetime.fromisoformat(text)
     try:
@@ -106,30 +103,13 @@ def parse_moment(text: str) -> datetime:
         raise ValueError(f"{text!r} is outside the years 1 to 9999 in UTC") from None
 
 
-def parse_length(text: str) -> int:
-    """A length of time, in seconds: ``90s``, ``30m``, ``12h``, ``7d``, ``2w``.
+def parse_duration(text: str) -> int:
+    """Read a duration, in seconds: ``90s``, ``30m``, ``12h``, ``7d``, ``2w``.
 
     Raises:
-        ValueError: it is none, or nothing.
+        ValueError: The text is not a duration, or it is 0.
     """
     found = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", text)
     if not found:
-        raise ValueError(f"{text!r} is no length of time: expected a number and one of s, m, h, d, w, as in 7d")
-    return int(found[1]) * UNITS[found[2]]
-
-
-def in_words(length: int) -> str:
-    """A length of time for people: ``7 days``."""
-    unit = next(unit for unit in ("d", "h", "m", "s") if length % UNITS[unit] == 0)
-    number = length // UNITS[unit]
-    return f"{number} {WORDS[unit]}{'' if number == 1 else 's'}"
-
-
-def rounded(length: float) -> str:
-    """A measured length of time for people, in its largest unit that is not a fraction: ``3.4 hours``."""
-    for unit, smaller in pairwise("dhms"):
-        if length >= UNITS[unit]:
-            return f"{length / UNITS[unit]:.1f} {WORDS[unit]}s"
-        if smaller == "s":
-            break
-    return f"{length:.0f} seconds"
+        raise ValueError(f"{text!r} is not a duration: expected a number and one of s, m, h, d, w, as in 7d")
+    return int(found[1]) * SECONDS_PER_UNIT[found[2]]

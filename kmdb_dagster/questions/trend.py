@@ -1,4 +1,4 @@
-"""Events over time: how many of each name, or of each value of a property."""
+"""Trend: events over time, by name or by the value of a property."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -6,143 +6,157 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlalchemy import Engine, Integer, Select, SQLColumnExpression, Text, and_, distinct, func, select
 
-from kmdb_dagster.charts import answers
-from kmdb_dagster.questions.answer import Answer, total
-from kmdb_dagster.questions.duck import MOST_GROUPS, NONE, OTHER, apart, frame_of
-from kmdb_dagster.questions.slices import LONGEST_LABEL, Slice, bounded, opened, second, span_of, within
-from kmdb_dagster.questions.span import RECENTLY, UNITS, Span, When, in_words
+from kmdb_dagster.charts.number_text import describe_duration
+from kmdb_dagster.charts.palette import OTHER
+from kmdb_dagster.charts.time_charts import draw_trend
+from kmdb_dagster.questions.answer import Answer, int_sum
+from kmdb_dagster.questions.groups import MAX_GROUPS, NONE, quote_reserved
+from kmdb_dagster.questions.slices import (
+    MAX_LABEL_CHARACTERS,
+    Slice,
+    bound_to_span,
+    in_span,
+    open_slice,
+    query_frame,
+    resolve_span,
+    seconds_of,
+)
+from kmdb_dagster.questions.span import RECENTLY, Span, When
 from kmdb_dagster.warehouse.schema.tables import Event, Property
 
 if TYPE_CHECKING:
     import polars as pl
     from duckdb import DuckDBPyConnection
 
-MULTIPLIES = 8
-"""SQLAlchemy's precedence of multiplication: MySQL's DIV binds as tightly."""
-DAY = UNITS["d"]
+DIV_PRECEDENCE = 8
+"""SQLAlchemy's precedence of multiplication, which MySQL's DIV has too."""
+SECONDS_PER_DAY = 86_400
 DAYS_BEFORE_1970 = 719_528
 """TO_DAYS('1970-01-01')."""
 
 
 @dataclass(frozen=True)
 class Trend:
-    """How often these events happen, or all if none is named, in each piece of ``every`` seconds."""
+    """How often these events happen (all events if empty) in each period of ``every`` seconds."""
 
     events: tuple[str, ...] = ()
     by: str | None = None
     every: int | None = None
     people: bool = False
-    """Count people, each once in a piece, and not events."""
+    """Draw people, each once in a period, instead of events."""
     when: When = RECENTLY
 
     def ask(self, engine: Engine) -> Answer:
-        """Ask the database."""
-        span = span_of(engine, self.when)
-        every = self.every or span.pieces()
-        with opened(engine) as found:
-            found.take("counts", self._counts(found, span, every))
-            _tell_values_apart(found.duck) if self.by else _name_groups(found)
-            frame = over_time(found.duck, span, every)
+        """Load the slice, compute the frame, and return the answer."""
+        span = resolve_span(engine, self.when)
+        every = self.every or span.default_period()
+        with open_slice(engine) as slice_:
+            slice_.take("counts", self._counts(slice_, span, every))
+            _label_values(slice_.duck) if self.by else _label_names(slice_)
+            frame = count_over_time(slice_.duck, span, every)
         what = "people" if self.people else "events"
         return Answer(
-            question=f"{self._subject()} per {in_words(every).removeprefix('1 ')}"
+            question=f"{self._subject()} per {describe_duration(every).removeprefix('1 ')}"
             + (f", by {self.by}" if self.by else ""),
-            finding=f"{total(frame['events']):,} events" + _busiest(frame),
-            number=total(frame["events"]),
+            finding=f"{int_sum(frame['events']):,} events" + _busiest(frame),
+            number=int_sum(frame["events"]),
             span=span,
             frame=frame,
-            sql=tuple(found.statements),
-            caveats=_whole_pieces(span, every),
-            draw=lambda figure: answers.trend(figure, frame, what),
+            sql=tuple(slice_.statements),
+            caveats=_partial_period_caveat(span, every),
+            draw=lambda figure: draw_trend(figure, frame, what),
         )
 
     def _subject(self) -> str:
         counted = ", ".join(f"“{name}”" for name in self.events) or "Events"
         return f"People with {counted}" if self.people else counted
 
-    def _counts(self, found: Slice, span: Span, every: int) -> Select[Any]:
-        """Counted by the server: what comes back is small, whatever the number of events."""
-        piece = _piece(span, every)
+    def _counts(self, slice_: Slice, span: Span, every: int) -> Select[Any]:
+        """Return the statement that counts on the server, so that few rows are loaded."""
+        period = _period_number(span, every)
         group: SQLColumnExpression[Any] = Event.n
         if self.by:
-            group = func.left(Property.value, LONGEST_LABEL, type_=Text)
+            group = func.left(Property.value, MAX_LABEL_CHARACTERS, type_=Text)
         counted = select(
-            piece.label("piece"),
+            period.label("period"),
             group.label("label"),
             func.count().label("events"),
             func.count(distinct(Event.user_id)).label("people"),
         )
         if self.by:
-            (key,) = found.keys([self.by])
+            (key,) = slice_.name_ids([self.by])
             its = and_(Property.event_id == Event.id, Property.t == Event.t, Property.key == key)
-            # Bounds of its own: from those of the events, the server would not know which partitions it needs.
-            its &= and_(*within(Property.t, span.since, span.until))
+            # The properties need bounds of their own: the server does not prune partitions by those of the events.
+            its &= and_(*in_span(Property.t, span.since, span.until))
             counted = counted.select_from(Event).outerjoin(Property, its)
-        narrowed = bounded(counted, Event, span.since, span.until, found.keys(self.events))
-        return narrowed.group_by(piece, group)
+        narrowed = bound_to_span(counted, Event, span.since, span.until, slice_.name_ids(self.events))
+        return narrowed.group_by(period, group)
 
 
-def _piece(span: Span, every: int) -> Any:  # noqa: ANN401 - SQLAlchemy types no operator of ours
-    """Which piece of the span an event is in, counted from 0."""
-    if span.start % DAY == every % DAY == 0:
-        # The server takes a third less to group by whole days than by seconds.
-        days = func.to_days(Event.t, type_=Integer) - (DAYS_BEFORE_1970 + span.start // DAY)
-        return days.op("DIV", precedence=MULTIPLIES)(every // DAY)
-    return (second(Event.t) - span.start).op("DIV", precedence=MULTIPLIES)(every)
+def _period_number(span: Span, every: int) -> Any:  # noqa: ANN401 - SQLAlchemy types no operator of ours
+    """Return SQL for the period of the span that an event is in, from 0."""
+    if span.start % SECONDS_PER_DAY == every % SECONDS_PER_DAY == 0:
+        # Grouping by whole days takes the server a third less time than by seconds.
+        days = func.to_days(Event.t, type_=Integer) - (DAYS_BEFORE_1970 + span.start // SECONDS_PER_DAY)
+        return days.op("DIV", precedence=DIV_PRECEDENCE)(every // SECONDS_PER_DAY)
+    return (seconds_of(Event.t) - span.start).op("DIV", precedence=DIV_PRECEDENCE)(every)
 
 
-def over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.DataFrame":
-    """A row for each piece of time and each of the largest groups; 0 where nothing happened.
+def count_over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.DataFrame":
+    """Fill the counts up to a row for each period and each of the largest groups.
 
     Args:
-        duck: with the table ``counts (piece, label, events, people)``. The first piece is 0.
-        span: what the pieces divide.
-        every: seconds of a piece.
+        duck: A database with the table ``counts (period, label, events, people)``; the first period is 0.
+        span: The time that the periods divide.
+        every: Seconds of a period.
 
     Returns:
-        ``time``, ``group``, ``events``, ``people``. The people of all small groups together are not known: NULL.
+        ``time`` (start of the period, UTC), ``group``, ``events``, ``people`` (Int64; 0 without events). ``people`` is
+        NULL for `OTHER`, because a person may be in several of its groups.
     """
-    pieces = -(-(span.end - span.start) // every)
-    return frame_of(
+    periods = -(-(span.end - span.start) // every)
+    return query_frame(
         duck,
         f"""
         WITH largest AS (
-            SELECT label, sum(events) AS total FROM counts GROUP BY label ORDER BY total DESC, label LIMIT {MOST_GROUPS}
+            SELECT label, sum(events) AS total FROM counts GROUP BY label ORDER BY total DESC, label LIMIT {MAX_GROUPS}
         ),
         folded AS (
-            SELECT piece, coalesce(l.label, '{OTHER}') AS "group", sum(events) AS events,
+            SELECT period, coalesce(l.label, '{OTHER}') AS "group", sum(events) AS events,
                 if(l.label IS NULL, NULL, sum(people)) AS people, coalesce(max(l.total), 0) AS total
-            FROM counts c LEFT JOIN largest l ON l.label = c.label GROUP BY piece, l.label
+            FROM counts c LEFT JOIN largest l ON l.label = c.label GROUP BY period, l.label
         ),
         grid AS (
-            SELECT p.piece, g.* FROM range({pieces}) p(piece), (
+            SELECT p.period, g.* FROM range({periods}) p(period), (
                 SELECT "group", max(total) AS total FROM folded GROUP BY "group") g
         )
-        SELECT make_timestamp(({span.start} + g.piece * {every}) * 1000000) AS time, "group",
+        SELECT make_timestamp(({span.start} + g.period * {every}) * 1000000) AS time, "group",
             coalesce(events, 0)::BIGINT AS events,
             if("group" = '{OTHER}', NULL, coalesce(people, 0))::BIGINT AS people
-        FROM grid g LEFT JOIN folded f USING (piece, "group")
+        FROM grid g LEFT JOIN folded f USING (period, "group")
         ORDER BY g.total DESC, "group", time
         """,
     )
 
 
-def _tell_values_apart(duck: "DuckDBPyConnection") -> None:
-    """Values as groups: none is taken for the group of those without one, or of those that few have."""
-    duck.execute(f"UPDATE counts SET label = coalesce({apart('label')}, '{NONE}')")
+def _label_values(duck: "DuckDBPyConnection") -> None:
+    """Turn values into group names that cannot be confused with `NONE` or `OTHER`."""
+    duck.execute(f"UPDATE counts SET label = coalesce({quote_reserved('label')}, '{NONE}')")
 
 
-def _name_groups(found: Slice) -> None:
-    """Names in place of their ids."""
-    found.name_all([row[0] for row in found.duck.sql("SELECT DISTINCT label FROM counts").fetchall()])
-    # All at once: an event may be called 7, which is also the id of another.
-    found.duck.register("names", pa.table({"id": pa.array(found.names, pa.int64()), "name": [*found.names.values()]}))
-    found.duck.execute(
+def _label_names(slice_: Slice) -> None:
+    """Replace the ids of names by the names."""
+    slice_.look_up_names([row[0] for row in slice_.duck.sql("SELECT DISTINCT label FROM counts").fetchall()])
+    # In one statement: the name of one event may be the id of another, such as 7.
+    slice_.duck.register(
+        "names", pa.table({"id": pa.array(slice_.names, pa.int64()), "name": [*slice_.names.values()]})
+    )
+    slice_.duck.execute(
         "CREATE OR REPLACE TABLE counts AS "
-        f"SELECT piece, {apart('names.name')} AS label, events, people "
+        f"SELECT period, {quote_reserved('names.name')} AS label, events, people "
         "FROM counts JOIN names ON names.id = counts.label"
     )
-    found.duck.unregister("names")
+    slice_.duck.unregister("names")
 
 
 def _busiest(frame: "pl.DataFrame") -> str:
@@ -152,7 +166,7 @@ def _busiest(frame: "pl.DataFrame") -> str:
     return f", most often {top} ({frame.filter(frame['group'] == top)['events'].sum():,})."
 
 
-def _whole_pieces(span: Span, every: int) -> tuple[str, ...]:
+def _partial_period_caveat(span: Span, every: int) -> tuple[str, ...]:
     if (span.end - span.start) % every == 0 and span.end <= span.known_end():
         return ()
-    return ("The last piece of time is not whole: it shows less than there will be.",)
+    return ("The last period is not complete: its numbers will rise.",)

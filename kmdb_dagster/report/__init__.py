@@ -1,4 +1,4 @@
-"""How the import went and what it brought, as figures and as pictures. Knows neither SQL nor Dagster.
+"""The import report: series computed from the ledger (``figures``), and their charts (``import_charts``).
 
-``figures`` makes series of what the warehouse says, ``charts`` draws them.
+Knows neither SQL nor Dagster.
 """

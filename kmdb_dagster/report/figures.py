@@ -1,31 +1,26 @@
-"""Series to be drawn, from the ledger. Pure.
+"""Series of the import report, computed from the ledger. Pure.
 
-A file holds lines of times long past, and of a future that a visitor's wrong clock knows. So the day of a revision
-is that of the middle one of its neighbours: KissMetrics' numbers rise with the time of arrival.
+A revision may hold late-arriving data, and times in the future from a visitor's wrong clock. So the time of a revision
+is the median of its neighbours' times: KissMetrics numbers revisions in the order of arrival.
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
+from kmdb_dagster.charts.series import Series
 from kmdb_dagster.warehouse.ledger.history import FirstSeen, History, Numbers, Times
 
 NEIGHBOURS = 9
-MOST_POINTS = 600
-
-
-class Series(NamedTuple):
-    """A value for each moment, ascending."""
-
-    at: Times
-    value: NDArray[Any]
+"""Revisions in the window of the median."""
+MAX_POINTS = 600
+"""Longer series are averaged or reduced to this length: a picture has no more pixels."""
 
 
 class Run(NamedTuple):
-    """A run that imported: when it ended and how many seconds it took, and the first and the last revision of it."""
+    """An import run: its end in seconds since 1970, its duration in seconds, its first and last revision."""
 
     ended: float
     seconds: float
@@ -33,36 +28,40 @@ class Run(NamedTuple):
     last: int
 
 
-def times_of(history: History) -> Times:
-    """A time for each revision that has facts, to the second; NaT for the others."""
+def revision_times(history: History) -> Times:
+    """Estimate the time of each revision.
+
+    Returns:
+        UTC, dtype ``datetime64[s]``, one for each revision of the history; NaT for revisions without facts.
+    """
     known = ~np.isnat(history.t_max)
     times = np.full(len(known), np.datetime64("NaT"), "M8[s]")
-    # Nothing is newer than its import.
+    # A fact newer than its import comes from a wrong clock.
     newest = np.minimum(history.t_max[known], history.imported_at[known])
     times[known] = median_filter(newest.astype(np.int64), NEIGHBOURS, mode="reflect").astype("M8[s]")
     return times
 
 
 def per_day(times: Times, values: Numbers) -> Series:
-    """The sum of each day, also of those without anything; of very many days, the mean of a few together."""
+    """Sum values by day; days without values are 0. More than `MAX_POINTS` days become means of several days."""
     known = ~np.isnat(times)
     days = times[known].astype("M8[D]").astype(np.int64)
     if not len(days):
         return Series(np.array([], "M8[D]"), np.array([], np.int64))
-    width = 1 + (days.max() - days.min()) // MOST_POINTS
+    width = 1 + (days.max() - days.min()) // MAX_POINTS
     sums = np.bincount((days - days.min()) // width, weights=values[known])
     return Series((days.min() + width * np.arange(len(sums))).astype("M8[D]"), sums / width)
 
 
 def share_per_day(times: Times, part: Numbers, whole: Numbers) -> Series:
-    """The share of each day that has anything, as percent."""
-    at, all_of_it = per_day(times, whole)
-    there = all_of_it > 0
-    return Series(at[there], 100 * per_day(times, part).value[there] / all_of_it[there])
+    """Compute ``part / whole`` of each day in percent (0 to 100), without days on which ``whole`` is 0."""
+    at, total = per_day(times, whole)
+    known = total > 0
+    return Series(at[known], 100 * per_day(times, part).value[known] / total[known])
 
 
 def lag(times: Times, imported_at: Times) -> Series:
-    """How old, in hours, the newest fact was whenever a revision had come in; the worst of each span of time."""
+    """Compute the age of the newest fact, in hours, at each import; long series keep the maximum of each interval."""
     known = ~np.isnat(times)
     order = np.argsort(imported_at[known], kind="stable")
     at = imported_at[known][order]
@@ -70,12 +69,12 @@ def lag(times: Times, imported_at: Times) -> Series:
     hours = np.maximum((at - newest) / np.timedelta64(1, "h"), 0)
     if not len(at):
         return Series(at, hours)
-    starts = np.unique(np.linspace(0, len(at), MOST_POINTS, endpoint=False).astype(int))
+    starts = np.unique(np.linspace(0, len(at), MAX_POINTS, endpoint=False).astype(int))
     return Series(at[starts], np.maximum.reduceat(hours, starts))
 
 
 def people_over_time(seen: FirstSeen, times: Times) -> Series:
-    """How many people there were by the end of each week; who has facts from before the export is in the first."""
+    """Count people with a fact by the end of each week; facts from before the export count in the first week."""
     known = times[~np.isnat(times)]
     if not len(known) or not len(seen.week):
         return Series(np.array([], "M8[s]"), np.array([], np.int64))
@@ -86,7 +85,7 @@ def people_over_time(seen: FirstSeen, times: Times) -> Series:
 
 
 def speed(history: History, runs: Iterable[Run]) -> Series:
-    """Rows a second of each run, its start and its end and all."""
+    """Compute rows per second of each run, at its end. The duration includes the start of the run's process."""
     total = np.concatenate([[0], np.cumsum(history.rows)])
     found = []
     for run in sorted(runs):

@@ -22,9 +22,9 @@ def asked(ready: Terminal, warehouse: object, tmp_path: Path) -> Terminal:
 def test_an_answer_has_the_finding_the_numbers_and_the_caveats(asked: Terminal) -> None:
     ended = asked.kmdb("ask", *FUNNEL)
     assert ended.code == 0
-    assert ended.out.startswith("visited site → signed up within 1 hour\n33.3 % of 3 people get to the end.\n")
+    assert ended.out.startswith("visited site → signed up within 1 hour\n33.3 % of 3 people reach the last step.\n")
     assert "2 signed up 1 33.3 % 33.3 %" in " ".join(ended.out.split())
-    assert "* Who came in the last hour of the data may yet go on; their time is not over." in ended.out
+    assert "* People who started in the last hour of the data may still convert" in ended.out
     assert "SELECT" not in ended.out
 
 
@@ -38,7 +38,7 @@ def test_csv_and_a_picture_go_where_they_are_wanted(asked: Terminal) -> None:
     ended = asked.kmdb("ask", "--csv", "--picture", "funnel.svg", *FUNNEL)
     assert ended.out.splitlines()[0] == "step,event,people,of_first,of_step_before"
     assert len(ended.out.splitlines()) == 3
-    assert ended.err == "Drawn to funnel.svg.\n"
+    assert ended.err == "Wrote funnel.svg.\n"
     assert "<svg" in (asked.folder / "funnel.svg").read_text()
 
 

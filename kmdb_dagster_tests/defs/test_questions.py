@@ -52,7 +52,7 @@ def test_each_line_of_the_file_is_an_asset_that_answers_it(
 def test_a_typed_question_is_answered_and_a_wrong_one_says_why(instance: dg.DagsterInstance) -> None:
     done = run_job(instance, "ask", {"ops": {"answer_question": {"config": {"question": FUNNEL}}}})
     (output,) = (event for event in done.all_events if event.event_type == dg.DagsterEventType.STEP_OUTPUT)
-    assert output.step_output_data.metadata["finding"].value == "33.3 % of 3 people get to the end."
+    assert output.step_output_data.metadata["finding"].value == "33.3 % of 3 people reach the last step."
     wrong = run_job(instance, "ask", {"ops": {"answer_question": {"config": {"question": "funel a"}}}})
     assert "No such command 'funel'" in failure_of(wrong)
 

@@ -123,8 +123,8 @@ def test_paths_equal_loops_over_everybody(sampled: Warehouse) -> None:
     names = {at: name for name, at in ids(sampled.engine).items()}
     start, goal, left_out = (ids(sampled.engine)[name] for name in ("visited site", "signed up", "page view"))
     people = by_hand.by_person(one for one in facts(sampled.engine) if one.name != left_out).values()
-    ways = [by_hand.path_of(events, start, goal, 3600, SINCE + 86_400) for events in people]
-    expected = Counter(" → ".join(names[name] for name in way) for way in ways if way)
+    count_paths = [by_hand.path_of(events, start, goal, 3600, SINCE + 86_400) for events in people]
+    expected = Counter(" → ".join(names[name] for name in way) for way in count_paths if way)
     assert dict(frame.select("path", "people").iter_rows()) == dict(expected.most_common(12))
 
 
@@ -133,7 +133,7 @@ def test_all_events_of_few_people_are_looked_up_and_of_many_all_are_read_with_on
     sampled: Warehouse, monkeypatch: pytest.MonkeyPatch, question: str
 ) -> None:
     few = ask(sampled, QUESTIONS[question])
-    monkeypatch.setattr(slices, "MOST_LOOKED_UP", 1)
+    monkeypatch.setattr(slices, "MAX_PEOPLE_LOOKED_UP", 1)
     many = parse(QUESTIONS[question]).ask(sampled.engine)
     assert few.frame.equals(many.frame)
     assert ["SELECT events.user_id \nFROM" in answer.sql[0] for answer in (few, many)] == [True, False]
@@ -170,7 +170,7 @@ def test_the_newsletter_of_the_sample_is_what_goes_with_signing_up(sampled: Ware
     (row,) = (row for row in answer.frame.iter_rows(named=True) if row["value"] == "skippers newsletter")
     assert row["odds_low"] < 2.6 < row["odds_high"]
     assert row["p"] < 0.05
-    assert answer.finding.startswith("Most clearly campaign name = skippers newsletter")
+    assert answer.finding.startswith("Clearest: campaign name = skippers newsletter")
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -220,7 +220,7 @@ def test_an_answer_shows_itself_in_markdown_with_its_picture(sampled: Warehouse)
     shown = ask(sampled, QUESTIONS["experiment"]).markdown()
     assert "](data:image/png;base64," in shown
     assert "| variant | people | converted |" in shown
-    assert "* Looking again and again" in shown
+    assert "* Repeated looks until" in shown
 
 
 def test_a_name_that_is_not_there_is_answered_with_one_that_is(sampled: Warehouse) -> None:

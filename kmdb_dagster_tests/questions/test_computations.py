@@ -7,13 +7,15 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmdb_dagster.questions.delay import growth, measure, summary
-from kmdb_dagster.questions.duck import OTHER, Way, band, fold
-from kmdb_dagster.questions.funnel import passed, with_shares
-from kmdb_dagster.questions.paths import ways
-from kmdb_dagster.questions.retention import cohorts
-from kmdb_dagster.questions.span import EPOCH, Span, moment
-from kmdb_dagster.questions.trend import over_time
+from kmdb_dagster.charts.palette import OTHER
+from kmdb_dagster.questions.conversions import Conversion
+from kmdb_dagster.questions.delay import conversion_curve, measure_delays, summarize_delays
+from kmdb_dagster.questions.funnel import add_shares, count_steps
+from kmdb_dagster.questions.groups import band_numbers, fold_rare_values
+from kmdb_dagster.questions.paths import count_paths
+from kmdb_dagster.questions.retention import count_returns
+from kmdb_dagster.questions.span import EPOCH, Span, from_epoch_seconds
+from kmdb_dagster.questions.trend import count_over_time
 from kmdb_dagster_tests.questions import by_hand
 from kmdb_dagster_tests.questions.by_hand import Fact
 from kmdb_dagster_tests.questions.tables import DUCK, NAMES, put, some_facts, tables
@@ -32,33 +34,33 @@ def in_step(frame: pl.DataFrame) -> list[int]:
 def test_a_funnel_counts_who_has_a_chain_of_all_steps_in_time(
     facts: list[Fact], steps: list[int], within: int, end: int
 ) -> None:
-    found = in_step(passed(tables(facts), steps, within, end))
+    found = in_step(count_steps(tables(facts), steps, within, end))
     expected = by_hand.funnel(facts, steps, within, end)
     assert found == (expected if expected[0] else [])
 
 
 def test_a_second_visit_may_begin_the_chain_that_is_in_time() -> None:
     facts = [Fact(1, 0, 1, 1), Fact(1, 100, 2, 1), Fact(1, 105, 3, 2)]
-    assert in_step(passed(tables(facts), [1, 2], 10, 200)) == [1, 1]
+    assert in_step(count_steps(tables(facts), [1, 2], 10, 200)) == [1, 1]
 
 
 def test_the_last_second_that_there_is_still_counts() -> None:
     facts = [Fact(1, 10, 1, 1), Fact(1, 20, 2, 2)]
-    assert in_step(passed(tables(facts), [1, 2], 10, 11)) == [1, 1]
-    assert in_step(passed(tables(facts), [1, 2], 9, 11)) == [1, 0]
-    assert in_step(passed(tables(facts), [1, 2], 10, 10)) == []
+    assert in_step(count_steps(tables(facts), [1, 2], 10, 11)) == [1, 1]
+    assert in_step(count_steps(tables(facts), [1, 2], 9, 11)) == [1, 0]
+    assert in_step(count_steps(tables(facts), [1, 2], 10, 10)) == []
 
 
 def test_of_one_second_what_arrived_first_came_first() -> None:
     forward, backward = [Fact(1, 5, 1, 1), Fact(1, 5, 2, 2)], [Fact(1, 5, 1, 2), Fact(1, 5, 2, 1)]
-    assert in_step(passed(tables(forward), [1, 2], 10, 20)) == [1, 1]
-    assert in_step(passed(tables(backward), [1, 2], 10, 20)) == [1, 0]
+    assert in_step(count_steps(tables(forward), [1, 2], 10, 20)) == [1, 1]
+    assert in_step(count_steps(tables(backward), [1, 2], 10, 20)) == [1, 0]
 
 
 def test_groups_of_a_funnel_add_up_and_shares_are_of_the_group() -> None:
     facts = [Fact(person, 0, person, 1) for person in range(1, 5)] + [Fact(1, 1, 9, 2), Fact(4, 1, 10, 2)]
     labels = [(1, 0, 1, "a"), (2, 0, 2, "a"), (3, 0, 3, "b")]
-    frame = with_shares(passed(tables(facts, labels), [1, 2], 10, 20), ["come", "go"])
+    frame = add_shares(count_steps(tables(facts, labels), [1, 2], 10, 20), ["come", "go"])
     assert frame.rows() == [
         ("a", 1, "come", 2, 1.0, None),
         ("a", 2, "go", 1, 0.5, 0.5),
@@ -75,7 +77,7 @@ def test_a_delay_is_from_the_first_start_to_the_first_goal_after_it(
     facts: list[Fact], start: int, goal: int, within: int, end: int
 ) -> None:
     duck = tables(facts)
-    measure(duck, Way(start, goal, within, end))
+    measure_delays(duck, Conversion(start, goal, within, end))
     found = dict(duck.sql("SELECT person, took FROM delays").fetchall())
     assert found == by_hand.delays(facts, start, goal, within, end)
 
@@ -84,9 +86,9 @@ def test_quarters_of_delays_and_their_curve_are_those_of_the_people_who_got_ther
     facts = [Fact(person, 0, person, 1) for person in range(1, 11)]
     facts += [Fact(person, 10 * person, 100 + person, 2) for person in range(1, 9)]
     duck = tables(facts)
-    measure(duck, Way(1, 2, 1000, 5))
-    assert summary(duck).rows() == [("(none)", 10, 8, 0.8, 20, 40, 60, 80)]
-    curve = growth(duck)
+    measure_delays(duck, Conversion(1, 2, 1000, 5))
+    assert summarize_delays(duck).rows() == [("(none)", 10, 8, 0.8, 20, 40, 60, 80)]
+    curve = conversion_curve(duck)
     assert curve["seconds"].to_list() == [10, 20, 30, 40, 50, 60, 70, 80]
     assert curve["share"].to_list() == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 
@@ -97,7 +99,7 @@ def test_retention_counts_who_comes_back_in_each_period_that_is_over(
     facts: list[Fact], start: int, back: int | None, every: int, end: int
 ) -> None:
     inside = [fact for fact in facts if fact.t < end]
-    frame = cohorts(tables(inside), start, back, every, Span(EPOCH, moment(end)))
+    frame = count_returns(tables(inside), start, back, every, Span(EPOCH, from_epoch_seconds(end)))
     found = {
         (int(row["cohort"].replace(tzinfo=UTC).timestamp()) // every, row["period"]): (row["people"], row["back"])
         for row in frame.iter_rows(named=True)
@@ -112,7 +114,7 @@ def test_paths_are_what_people_do_one_after_the_other(
 ) -> None:
     if goal == start:
         goal = None
-    frame = ways(tables(facts), Way(start, goal, within, end), 20)
+    frame = count_paths(tables(facts), Conversion(start, goal, within, end), 20)
     paths = [by_hand.path_of(events, start, goal, within, end) for events in by_hand.by_person(facts).values()]
     expected = Counter(tuple(path) for path in paths if path is not None)
     assert {tuple(row["path"]): row["people"] for row in frame.iter_rows(named=True)} == expected
@@ -120,41 +122,41 @@ def test_paths_are_what_people_do_one_after_the_other(
 
 def test_a_long_path_keeps_its_beginning_and_its_goal() -> None:
     facts = [Fact(1, t, t, 1 + t % 2) for t in range(8)] + [Fact(1, 9, 9, 3)]
-    assert ways(tables(facts), Way(1, 3, 100, 50), 4)["path"].to_list() == [[1, 2, 1, None, 3]]
+    assert count_paths(tables(facts), Conversion(1, 3, 100, 50), 4)["path"].to_list() == [[1, 2, 1, None, 3]]
 
 
 @EXAMPLES
 @given(st.dictionaries(st.tuples(st.integers(0, 4), st.sampled_from("abcdefghi")), st.integers(1, 9)))
-def test_a_trend_has_every_piece_of_every_group_and_loses_no_event(counts: dict[tuple[int, str], int]) -> None:
+def test_a_trend_has_every_period_of_every_group_and_loses_no_event(counts: dict[tuple[int, str], int]) -> None:
     tables([])
     rows = [(*key, many, 1) for key, many in counts.items()]
     put(
         "counts",
         pl.DataFrame(
-            rows, {"piece": pl.Int64, "label": pl.String, "events": pl.Int64, "people": pl.Int64}, orient="row"
+            rows, {"period": pl.Int64, "label": pl.String, "events": pl.Int64, "people": pl.Int64}, orient="row"
         ),
     )
-    frame = over_time(DUCK, Span(moment(100), moment(100 + 5 * 60)), 60)
+    frame = count_over_time(DUCK, Span(from_epoch_seconds(100), from_epoch_seconds(100 + 5 * 60)), 60)
     groups = {label for _, label in counts}
     assert len(frame) == 5 * min(len(groups), 7)
     assert sum(frame["events"]) == sum(counts.values())
     for row in frame.filter(frame["group"] != OTHER).iter_rows(named=True):
-        piece = (int(row["time"].replace(tzinfo=UTC).timestamp()) - 100) // 60
-        assert row["events"] == counts.get((piece, row["group"]), 0)
+        period = (int(row["time"].replace(tzinfo=UTC).timestamp()) - 100) // 60
+        assert row["events"] == counts.get((period, row["group"]), 0)
 
 
 def test_what_few_have_becomes_one_group() -> None:
     labels = [(at, 0, at, label) for at, label in enumerate("aaabbbccd", 1)]
     duck = tables([], labels)
-    fold(duck, most=2)
+    fold_rare_values(duck, max_groups=2)
     assert Counter(row[0] for row in duck.sql("SELECT label FROM labels").fetchall()) == {"a": 3, "b": 3, OTHER: 3}
 
 
 def test_numbers_become_four_bands_and_words_stay() -> None:
     duck = tables([], [(at, 0, at, str(at / 2)) for at in range(1, 41)])
-    band(duck)
+    band_numbers(duck)
     sizes = Counter(row[0] for row in duck.sql("SELECT label FROM labels").fetchall())
     assert sizes == {"0.5 to 5.0": 10, "5.5 to 10.0": 10, "10.5 to 15.0": 10, "15.5 to 20.0": 10}
     words = tables([], [(at, 0, at, f"v{at}") for at in range(1, 41)])
-    band(words)
+    band_numbers(words)
     assert words.sql("SELECT count(DISTINCT label) FROM labels").fetchall() == [(40,)]

@@ -90,7 +90,7 @@ def test_a_span_that_begins_before_all_time_begins_with_it(ends: Warehouse, when
 
 
 def test_a_moment_that_has_no_year_in_utc_is_refused(ends: Warehouse) -> None:
-    with pytest.raises(PermanentError, match="is no date"):
+    with pytest.raises(PermanentError, match="is not a date"):
         parse("trend --until 9999-12-31T23:59:59-05:00").ask(ends.engine)
 
 

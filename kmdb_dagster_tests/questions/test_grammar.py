@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kmdb_dagster.charts.number_text import describe_duration, round_duration
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.questions.delay import Delay
 from kmdb_dagster.questions.drivers import Drivers
@@ -14,7 +15,7 @@ from kmdb_dagster.questions.funnel import Funnel
 from kmdb_dagster.questions.grammar import QUESTIONS, Question, parse
 from kmdb_dagster.questions.paths import Paths
 from kmdb_dagster.questions.retention import Retention
-from kmdb_dagster.questions.span import Span, When, in_words, rounded
+from kmdb_dagster.questions.span import Span, When
 from kmdb_dagster.questions.trend import Trend
 
 DAY = 86_400
@@ -55,9 +56,9 @@ def test_a_line_is_a_question(line: str, question: Question) -> None:
         ("funel a", "No such command 'funel'"),
         ("funnel", "Missing argument 'STEPS...'"),
         ("funnel 'a", "No closing quotation"),
-        ("funnel a --within week", "'week' is no length of time"),
-        ("funnel a --within 0d", "'0d' is no length of time"),
-        ("funnel a --since yesterday", "'yesterday' is no date"),
+        ("funnel a --within week", "'week' is not a duration"),
+        ("funnel a --within 0d", "'0d' is not a duration"),
+        ("funnel a --since yesterday", "'yesterday' is not a date"),
         ("drivers a b", "Missing option '--with'"),
         ("paths a --longest 1", "1 is not in the range 2<=x<=10"),
     ],
@@ -65,7 +66,7 @@ def test_a_line_is_a_question(line: str, question: Question) -> None:
 def test_a_line_that_is_no_question_is_answered_with_the_reason(line: str, said: str) -> None:
     with pytest.raises(PermanentError) as caught:
         parse(line)
-    assert f"This is no question: {line}" in str(caught.value)
+    assert f"This is not a question: {line}" in str(caught.value)
     assert said in str(caught.value)
 
 
@@ -77,13 +78,18 @@ def test_a_span_that_ends_before_it_starts_is_refused() -> None:
 
 def test_a_span_is_divided_into_hours_days_or_weeks() -> None:
     start = datetime(2014, 1, 1, tzinfo=UTC)
-    lengths = [Span(start, start + timedelta(days)).pieces() for days in (1, 30, 365)]
+    lengths = [Span(start, start + timedelta(days)).default_period() for days in (1, 30, 365)]
     assert lengths == [3600, DAY, 7 * DAY]
 
 
 def test_lengths_of_time_are_told_in_words() -> None:
-    assert [in_words(length) for length in (1, 90, 3600, 7 * DAY)] == ["1 second", "90 seconds", "1 hour", "7 days"]
-    assert [rounded(length) for length in (0, 59, 90, 5400, 1.5 * DAY)] == [
+    assert [describe_duration(length) for length in (1, 90, 3600, 7 * DAY)] == [
+        "1 second",
+        "90 seconds",
+        "1 hour",
+        "7 days",
+    ]
+    assert [round_duration(length) for length in (0, 59, 90, 5400, 1.5 * DAY)] == [
         "0 seconds",
         "59 seconds",
         "1.5 minutes",

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from kmdb_dagster.questions import fonts
+from kmdb_dagster.charts import fonts
 from kmdb_dagster.questions.answer import Answer
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.settings import database_url
@@ -80,7 +80,7 @@ def test_a_picture_has_every_character_in_words_that_fit(question: str, asked: W
         answer = ask(asked, question)
         assert answer.picture().startswith(b"\x89PNG")
         figure = answer.figure()
-        with fonts.text_as_it_is():
+        with fonts.literal_text():
             FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]  # matplotlib's
     for found in figure.findobj(Text):
         assert isinstance(found, Text)

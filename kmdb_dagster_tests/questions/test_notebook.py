@@ -17,7 +17,7 @@ def test_docs_the_notebook_answers_its_questions(sampled_url: str, monkeypatch: 
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert sum("image/png" in output.get("data", {}) for output in shown) == 7
-    assert "What goes with conversion need not cause it" in str(shown)
+    assert "Association is not causation" in str(shown)
     assert "FROM events" in str(shown)
 
 

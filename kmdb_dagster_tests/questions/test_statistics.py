@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.questions.drivers import leave_out_late, patterns
-from kmdb_dagster.questions.duck import Way, go
-from kmdb_dagster.questions.experiment import changed_sides, compare, outcomes
-from kmdb_dagster.questions.logistic import Fitted, fit
+from kmdb_dagster.questions.conversions import Conversion, find_conversions
+from kmdb_dagster.questions.drivers import count_patterns, delete_late_values
+from kmdb_dagster.questions.experiment import compare, count_conversions, count_switched
+from kmdb_dagster.questions.logistic import Fit, fit
 from kmdb_dagster_tests.questions.by_hand import Fact
 from kmdb_dagster_tests.questions.tables import put, tables
 
@@ -24,12 +24,12 @@ def cell(frame: pl.DataFrame, prop: str, value: str) -> dict[str, float]:
 def test_who_converts_after_the_variant_was_seen_and_in_time_counts() -> None:
     labels = [(person, 100, person, "long" if person < 4 else "short") for person in range(1, 7)]
     goals = [Fact(1, 101, 11, 9), Fact(2, 99, 12, 9), Fact(3, 111, 13, 9), Fact(4, 110, 14, 9), Fact(9, 105, 15, 9)]
-    found = outcomes(tables(goals, labels), 9, 10)
+    found = count_conversions(tables(goals, labels), 9, 10)
     assert found.rows() == [("long", 3, 1), ("short", 3, 1)]
 
 
 def test_who_had_two_variants_is_told() -> None:
-    assert changed_sides(tables([], [(1, 0, 1, "a"), (1, 1, 2, "b"), (2, 0, 3, "a"), (2, 1, 4, "a")])) == 1
+    assert count_switched(tables([], [(1, 0, 1, "a"), (1, 1, 2, "b"), (2, 0, 3, "a"), (2, 1, 4, "a")])) == 1
 
 
 def test_an_interval_is_wilsons_and_a_difference_newcombes() -> None:
@@ -60,7 +60,7 @@ def test_an_effect_that_was_planted_is_found_and_none_is_not() -> None:
 def test_the_control_can_be_chosen_and_must_be_there() -> None:
     counts = counted(("a", 100, 10), ("b", 50, 10))
     assert compare(counts, "b")["variant"].to_list() == ["b", "a"]
-    with pytest.raises(PermanentError, match="Nobody has the value"):
+    with pytest.raises(PermanentError, match="No person has the control value"):
         compare(counts, "c")
 
 
@@ -76,13 +76,13 @@ def test_one_variant_or_very_many_are_not_compared(variants: int) -> None:
 
 def test_patterns_count_people_and_values_that_come_with_the_goal_do_not_count() -> None:
     duck = tables([Fact(1, 0, 1, 1), Fact(1, 10, 5, 2), Fact(2, 0, 2, 1), Fact(3, 0, 3, 1)])
-    go(duck, Way(1, 2, 100, 50))
+    find_conversions(duck, Conversion(1, 2, 100, 50))
     held = {"person": [1, 2, 3], "t": [10, 5, 200], "id": [6, 7, 8], "label": ["pro", "free", "late"]}
     put("labels0", pl.DataFrame(held))
     put("labels1", pl.DataFrame({**held, "t": [1, 1, 1]}))
     for table in ("labels0", "labels1"):
-        leave_out_late(duck, table, 100)
-    assert sorted(patterns(duck, ["plan", "source"]).rows()) == [
+        delete_late_values(duck, table, 100)
+    assert sorted(count_patterns(duck, ["plan", "source"]).rows()) == [
         ("(none)", "late", 1, 0),
         ("(none)", "pro", 1, 1),
         ("free", "free", 1, 0),
@@ -142,10 +142,10 @@ def test_a_value_with_which_nobody_converts_has_no_odds_and_the_others_do() -> N
 
 
 def test_where_everybody_converts_nothing_is_compared() -> None:
-    with pytest.raises(PermanentError, match="Everybody converts, or nobody"):
+    with pytest.raises(PermanentError, match="All people convert, or none"):
         fit(pl.DataFrame({"plan": ["a", "b"], "people": [10, 10], "converted": [10, 10]}), ["plan"])
 
 
 def test_few_who_convert_are_told() -> None:
-    fitted: Fitted = fit(pl.DataFrame({"plan": ["a", "b"], "people": [10, 10], "converted": [3, 4]}), ["plan"])
+    fitted: Fit = fit(pl.DataFrame({"plan": ["a", "b"], "people": [10, 10], "converted": [3, 4]}), ["plan"])
     assert fitted.fewest == 7

@@ -7,23 +7,29 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from kmdb_dagster.charts import report
+from kmdb_dagster.charts import series_charts
+from kmdb_dagster.charts.series import Series
 from kmdb_dagster.report.figures import (
-    MOST_POINTS,
+    MAX_POINTS,
     Run,
-    Series,
     lag,
     people_over_time,
     per_day,
+    revision_times,
     share_per_day,
     speed,
-    times_of,
 )
 from kmdb_dagster.warehouse.ledger.history import FirstSeen, History
 
 START = np.datetime64("2014-04-15T06:00:00", "s")
 HOUR, DAY = np.timedelta64(3600, "s"), np.timedelta64(86400, "s")
-DRAWN = (report.amounts, report.shares, report.growth, report.points, report.lags)
+DRAWING_FUNCTIONS = (
+    series_charts.draw_daily_sums,
+    series_charts.draw_percentages,
+    series_charts.draw_growth,
+    series_charts.draw_points,
+    series_charts.draw_lag,
+)
 
 
 def history(revisions: int, every: np.timedelta64 = HOUR, first: int = 1) -> History:
@@ -38,7 +44,7 @@ def test_a_clock_that_is_wrong_moves_no_revision_to_another_day() -> None:
     known.t_max[[0, 7, 8]] = np.datetime64("2037-01-01")
     known.t_max[12] = np.datetime64("2009-01-01")
     known.t_max[15] = np.datetime64("NaT")
-    times = times_of(known)
+    times = revision_times(known)
     assert np.isnat(times).nonzero()[0].tolist() == [15]
     there = times[~np.isnat(times)]
     assert (there.min(), there.max()) >= (START, START)
@@ -55,9 +61,9 @@ def test_a_day_has_the_sum_of_its_revisions_and_one_without_any_has_none() -> No
 
 
 def test_of_very_many_days_a_few_are_one_point_with_their_mean() -> None:
-    known = history(3 * MOST_POINTS, every=DAY)
+    known = history(3 * MAX_POINTS, every=DAY)
     days = per_day(known.t_max, known.lines)
-    assert MOST_POINTS / 2 <= len(days.at) <= MOST_POINTS
+    assert MAX_POINTS / 2 <= len(days.at) <= MAX_POINTS
     assert days.value[:-1].tolist() == [10] * (len(days.at) - 1)
 
 
@@ -66,8 +72,8 @@ def test_the_lag_is_that_of_the_newest_fact_so_far() -> None:
     # The third came in late: what was newest before it came in has not become older by it.
     known.imported_at[2] = known.imported_at[4] + HOUR
     assert lag(known.t_max, known.imported_at).value.tolist() == [24, 24, 24, 24, 25]
-    many = history(5 * MOST_POINTS)
-    assert len(lag(many.t_max, many.imported_at).at) == MOST_POINTS
+    many = history(5 * MAX_POINTS)
+    assert len(lag(many.t_max, many.imported_at).at) == MAX_POINTS
 
 
 def test_people_are_counted_from_the_week_of_their_first_fact() -> None:
@@ -83,11 +89,11 @@ def test_a_runs_speed_is_that_of_the_rows_of_its_range() -> None:
     assert found.at[0].astype(datetime).replace(tzinfo=UTC).timestamp() == 1000
 
 
-@pytest.mark.parametrize("draw", DRAWN, ids=lambda draw: draw.__name__)
+@pytest.mark.parametrize("draw", DRAWING_FUNCTIONS, ids=lambda draw: draw.__name__)
 @pytest.mark.parametrize("length", [0, 1, 2, 4000])
 def test_every_series_can_be_drawn_and_a_picture_is_small(draw: object, length: int) -> None:
     at = np.arange(length).astype("M8[D]")
-    words = report.markdown([report.Chart("Anything", Series(at, np.linspace(0, 5000, length)), draw)])  # type: ignore[arg-type]  # any of them
+    words = series_charts.markdown([series_charts.Chart("Anything", Series(at, np.linspace(0, 5000, length)), draw)])  # type: ignore[arg-type]  # any of them
     (picture,) = re.findall(r"^!\[Anything\]\(data:image/png;base64,([^)]+)\)$", words)
     assert b64decode(picture).startswith(b"\x89PNG")
     assert len(words) < 60_000
