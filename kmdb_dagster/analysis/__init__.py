@@ -1,4 +1,4 @@
-"""The tables for whoever asks: model classes with scopes that chain, and views. Knows no dagster.
+"""Model classes with chainable scopes, and views, to query the tables from Python and SQL. Knows no Dagster.
 
     from kmdb_dagster import Event, User, connect
 
@@ -6,7 +6,7 @@
         Event.named("signed up").since("2014-01-01").before("2014-02-01").to_polars()
         User.find("bob@example.com").prop("plan name")
 
-Model classes only read. What they show is described in docs/how-to/query.md.
+Model classes only read. docs/how-to/query.md describes them.
 """
 
 from kmdb_dagster.analysis.database import connect

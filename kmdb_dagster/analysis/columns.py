@@ -1,7 +1,7 @@
-"""Which properties an event or a person has, and of which type all their values are.
+"""Columns of views: the properties of an event or of people, and the SQL type that fits all their values.
 
-A type is decided from all values that are there. A view still looks at each value: one that came later and does not
-fit is NULL, never cut or changed. Text always fits.
+The type is chosen from all values in the tables. A later value that does not fit is NULL in the view: it is never cut
+or changed. Text always fits.
 """
 
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 WHOLE = "^-?(0|[1-9][0-9]{0,17})$"
-"""Without zeros before it: 007 is a name."""
+"""Without leading zeros: 007 is a name."""
 DECIMAL = "^-?(0|[1-9][0-9]{0,17})([.][0-9]{1,12})?$"
 DOUBLE = "^-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]{1,2})?$"
 TIME = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([ T]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$"
 PATTERNS = (WHOLE, DECIMAL, DOUBLE, TIME)
-LONGEST = 40
-"""Characters of a value that may be a number or a time."""
+MAX_TYPED_CHARACTERS = 40
+"""A longer value is text."""
 
 PROPERTIES = """
     SELECT k.string, COUNT(p.value), {counts},
@@ -33,24 +33,24 @@ class Column(NamedTuple):
 
     name: str
     type: str
-    """As MySQL's CAST takes it; empty for text."""
+    """A type for MySQL's CAST; empty for text."""
     pattern: str
-    """What values of the type look like."""
+    """Regular expression of the values of this type."""
 
     def sql(self, value: str) -> str:
-        """The expression for a value of this column."""
+        """Return the SQL expression of this column, for the SQL expression of a value."""
         if not self.type:
             return value
         return f"CASE WHEN {fits(value, self.pattern)} THEN CAST({value} AS {self.type}) END"
 
 
 def event_columns(connection: Connection, event: str) -> list[Column]:
-    """The properties of an event of this name, those that most of them have first. Looks at each value."""
+    """Return the properties of events of this name, the most frequent first. Reads each value."""
     return list(_columns(connection, OF_EVENT.format(event=key_id(event))))
 
 
 def person_columns(connection: Connection, properties: tuple[str, ...]) -> list[Column]:
-    """These properties of people, in this order. Looks at each value."""
+    """Return these properties of people as columns, in this order. Reads each value."""
     if not properties:
         return []
     source = OF_PERSON.format(ids=", ".join(map(key_id, properties)))
@@ -68,26 +68,26 @@ def _columns(connection: Connection, source: str) -> Iterator[Column]:
 
 
 def fits(value: str, pattern: str) -> str:
-    """The condition that a value is of a type."""
-    return f"(CHAR_LENGTH({value}) <= {LONGEST} AND {value} REGEXP '{pattern}')"
+    """Return the SQL condition that a value fits a type."""
+    return f"(CHAR_LENGTH({value}) <= {MAX_TYPED_CHARACTERS} AND {value} REGEXP '{pattern}')"
 
 
 def key_id(name: str) -> str:
-    """The id of an event's or a property's name: by its name, because ids are others after a `kmdb flush`."""
-    return f"(SELECT id FROM `keys` WHERE string = {literal(name)})"  # noqa: S608 - a literal of our own making
+    """Return SQL for the id of a name. It looks up the name, because ids change with `kmdb flush`."""
+    return f"(SELECT id FROM `keys` WHERE string = {literal(name)})"  # noqa: S608 - the literal is escaped
 
 
 def literal(text: str) -> str:
-    """A text as SQL has it."""
+    """Quote a text as an SQL string."""
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def quoted(name: str) -> str:
-    """A name as SQL has it."""
+    """Quote a name as an SQL identifier."""
     return "`" + name.replace("`", "``") + "`"
 
 
 def execute(connection: Connection, statement: str) -> list[tuple[object, ...]]:
-    """Run a statement that holds its values."""
+    """Run a statement without parameters, and return its rows, if any."""
     result = connection.exec_driver_sql(statement.replace("%", "%%"))
     return [tuple(row) for row in result] if result.returns_rows else []

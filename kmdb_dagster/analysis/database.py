@@ -1,4 +1,4 @@
-"""The database that the model classes ask: one for the process, as km-db's classes had one."""
+"""The database that the model classes query: one for each process, as in km-db."""
 
 from types import TracebackType
 from typing import Self
@@ -12,19 +12,19 @@ from kmdb_dagster.warehouse.connection import server
 
 
 class Connected:
-    """A database in use by the model classes, until `close` or the end of a ``with``."""
+    """The database of the model classes, until `close` or the end of a ``with`` block."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.engine.dispose()
         if self in _connected:
             _connected.remove(self)
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -33,35 +33,35 @@ class Connected:
 
 
 _connected: list[Connected] = []
-"""The one in use, or none."""
+"""The current database, or nothing."""
 
 
 def connect(url: str | None = None) -> Connected:
-    """Let the model classes ask this database, in place of the one before. Nothing is opened yet.
+    """Set the database of the model classes. The first query opens a connection.
 
     Args:
-        url: ``mysql://USER:PASSWORD@HOST:PORT/DATABASE``; DATABASE_URL if it is not given.
+        url: ``mysql://USER:PASSWORD@HOST:PORT/DATABASE``; None: the setting DATABASE_URL.
 
     Raises:
         MissingSettingError: DATABASE_URL is not set.
-        ValueError: it is not the URL of a MySQL database.
+        ValueError: ``url`` is not the URL of a MySQL database.
     """
     engine = server.connect(database_url(url) if url else load_settings().required_database())
     event.listen(engine, "connect", _read_only)
-    # A transaction that somebody leaves open in a notebook would stand in the way of time partitions being added.
+    # A transaction left open in a notebook would block the DDL that adds time partitions.
     connected = Connected(engine.execution_options(isolation_level="AUTOCOMMIT"))
     _connected[:] = [connected]
     return connected
 
 
 def current_engine() -> Engine:
-    """The connections in use.
+    """Return the engine of the current database.
 
     Raises:
-        PermanentError: there are none yet, or none any more.
+        PermanentError: `connect` was not called, or the database is closed.
     """
     if not _connected:
-        raise PermanentError("The model classes have no database: call kmdb_dagster.connect() first.")
+        raise PermanentError("The model classes have no database. Call kmdb_dagster.connect() first.")
     return _connected[0].engine
 
 

@@ -1,8 +1,8 @@
-"""The model classes: km-db's, with its names. Each is the warehouse's table, and what can be asked of a row.
+"""The model classes, with km-db's names: each adds queries to a table of the warehouse.
 
-A `User` is an identity as KissMetrics wrote it. One of a person's identities stands for the person: that is whom
-`User.find` finds, and what ``user_id`` of events and properties means. Whatever is asked of a `User` is about the
-person, whichever of its identities the user is.
+A `User` is an identity as KissMetrics wrote it. One identity of a person is the canonical identity: `User.find` returns
+it, and ``user_id`` of events and properties is its id. Events, properties and identities of a `User` are those of the
+person, whichever identity the user is.
 """
 
 from collections.abc import Mapping
@@ -20,163 +20,166 @@ from kmdb_dagster.warehouse.schema import tables
 NOTHING: Mapping[str, str | None] = MappingProxyType({})
 
 
-def _string_of(key: InstrumentedAttribute[int]) -> Any:  # noqa: ANN401 - declared as Mapped[str] where it is used
+def _string_of(key: InstrumentedAttribute[int]) -> Any:  # noqa: ANN401 - declared as Mapped[str] in the classes
     named = select(tables.Key.string).where(tables.Key.id == key).correlate_except(tables.Key)
     return column_property(named.scalar_subquery().label("name"))
 
 
 class Event(tables.Event):
-    """Something that a person did."""
+    """An event: something that a person did, at a time."""
 
     name: Mapped[str] = _string_of(tables.Event.n)
     loaded = NOTHING
-    """The properties that came with it (`with_properties`)."""
+    """The properties loaded by `with_properties`."""
 
     @classmethod
     def name_id(cls) -> InstrumentedAttribute[int]:
-        """The column that `named` is about."""
+        """Return the column that holds the id of the name."""
         return cls.n
 
     @classmethod
     def all(cls) -> Events[Self]:
-        """All events, to add scopes to."""
+        """Return a query of all events."""
         return Events.of(cls)
 
     @classmethod
     def named(cls, name: str) -> Events[Self]:
-        """Events of this name, exactly."""
+        """Return a query of the events of this name, compared exactly."""
         return cls.all().named(name)
 
     @classmethod
     def before(cls, moment: Moment) -> Events[Self]:
-        """Events earlier than this."""
+        """Return a query of the events before this moment (exclusive)."""
         return cls.all().before(moment)
 
     @classmethod
     def after(cls, moment: Moment) -> Events[Self]:
-        """Events later than this, as in km-db: what happened at this very second is out."""
+        """Return a query of the events after this moment (exclusive, as in km-db)."""
         return cls.all().after(moment)
 
     @classmethod
     def since(cls, moment: Moment) -> Events[Self]:
-        """Events at this, or later."""
+        """Return a query of the events from this moment on (inclusive)."""
         return cls.all().since(moment)
 
     @classmethod
     def for_user(cls, user: tables.User | str) -> Events[Self]:
-        """Events of the person that this user, or this identity, belongs to."""
+        """Return a query of the events of the person that this user or identity belongs to."""
         return cls.all().for_user(user)
 
     @property
     def user(self) -> "User":
-        """The person."""
+        """The canonical identity of the person."""
         return _by_id(User, self.user_id)
 
     @property
     def properties(self) -> Facts["Property"]:
-        """Its properties."""
-        # With the time, so that one partition is read.
+        """A query of its properties."""
+        # The time limits the query to one partition.
         return Property.all().where(Property.event_id == self.id, Property.t == self.t)
 
     def prop(self, name: str) -> str | None:
-        """The value of a property; None also if it has none of that name."""
+        """Return the value of a property; None if the event does not have it."""
         if name in self.loaded:
             return self.loaded[name]
         found = self.properties.named(name).first()
         return found.value if found else None
 
     def props(self) -> dict[str, str | None]:
-        """Its properties as a dict, in their order on the line."""
+        """Return its properties as a dict, in the order of the line."""
         return {found.name: found.value for found in self.properties.by_date()}
 
 
 class Property(tables.Property):
-    """A value that an event or a person was given."""
+    """A property: a name and a value, of an event or of a person."""
 
     name: Mapped[str] = _string_of(tables.Property.key)
 
     @classmethod
     def name_id(cls) -> InstrumentedAttribute[int]:
-        """The column that `named` is about."""
+        """Return the column that holds the id of the name."""
         return cls.key
 
     @classmethod
     def all(cls) -> Facts[Self]:
-        """All properties, to add scopes to."""
+        """Return a query of all properties."""
         return Facts.of(cls)
 
     @classmethod
     def named(cls, name: str) -> Facts[Self]:
-        """Properties of this name, exactly."""
+        """Return a query of the properties of this name, compared exactly."""
         return cls.all().named(name)
 
     @classmethod
     def for_user(cls, user: tables.User | str) -> Facts[Self]:
-        """Properties of the person that this user, or this identity, belongs to."""
+        """Return a query of the properties of the person that this user or identity belongs to."""
         return cls.all().for_user(user)
 
     @property
     def user(self) -> "User":
-        """The person."""
+        """The canonical identity of the person."""
         return _by_id(User, self.user_id)
 
     @property
     def event(self) -> Event | None:
-        """The event that it came with; None if it was set on the person."""
+        """The event that it belongs to; None if it was set on the person."""
         return Event.all().where(Event.id == self.event_id, Event.t == self.t).first()
 
 
 class User(tables.User):
-    """An identity. What is asked of it is about the person that it belongs to."""
+    """An identity. Its events, properties and identities are those of its person."""
 
     @classmethod
     def all(cls) -> Query[Self]:
-        """All identities."""
+        """Return a query of all identities."""
         return Query.of(cls)
 
     @classmethod
     def named(cls, name: str) -> Query[Self]:
-        """The identity of this name, exactly, whoever stands for its person."""
+        """Return a query of the identity of this name, compared exactly; it may not be canonical."""
         return cls.all().where(cls.name == name)
 
     @classmethod
     def find(cls, name: str) -> Self:
-        """The person that has this identity, by way of the user map (km-db's ``User.get``).
+        """Return the canonical identity of the person with this identity (km-db's ``User.get``).
 
         Raises:
-            PermanentError: no line that was imported has this identity.
+            PermanentError: No imported line has this identity.
         """
         return _found(cls.all().where(cls.id == person_id(name)), "No person has this identity.")
 
     @property
     def person(self) -> Self:
-        """The identity that stands for the person."""
-        return _found(type(self).all().where(User.id == person_id(self)), "The user map does not know this identity.")
+        """The canonical identity of the person."""
+        return _found(
+            type(self).all().where(User.id == person_id(self)),
+            "The table `user_map` lacks this identity. Run `kmdb realias`.",
+        )
 
     @property
     def identities(self) -> Query[Self]:
-        """All identities of the person, this one among them, as they came."""
+        """A query of all identities of the person, including this one, in the order of their import."""
         same = select(tables.UserMapping.identity_id).where(tables.UserMapping.user_id == person_id(self))
         return type(self).all().where(User.id.in_(same)).order_by(User.id)
 
     @property
     def aliases(self) -> Timed["Alias"]:
-        """The alias lines that tie the person's identities."""
+        """A query of the alias lines that connect the person's identities."""
         same = select(tables.UserMapping.identity_id).where(tables.UserMapping.user_id == person_id(self))
         return Alias.all().where(Alias.identity1_id.in_(same))
 
     @property
     def events(self) -> Events[Event]:
-        """What the person did."""
+        """A query of the person's events."""
         return Event.for_user(self)
 
     @property
     def properties(self) -> Facts[Property]:
-        """Every value that the person and the person's events were given."""
+        """A query of the properties of the person and of the person's events."""
         return Property.for_user(self)
 
     def prop(self, name: str) -> str | None:
-        """The latest value of a property of the person, or of any of the person's events."""
+        """Return the latest value of a property of the person or of the person's events; None without one."""
         latest = self.properties.named(name).latest_first().first()
         return latest.value if latest else None
 
@@ -186,45 +189,45 @@ class Key(tables.Key):
 
     @classmethod
     def all(cls) -> Query[Self]:
-        """All names."""
+        """Return a query of all names."""
         return Query.of(cls)
 
     @classmethod
     def get(cls, string: str) -> int:
-        """The id of a name, which ``events.n`` and ``properties.key`` have. Unlike km-db's, it makes no new one.
+        """Return the id of a name, as in ``events.n`` and ``properties.key``. Unlike km-db, it creates none.
 
         Raises:
-            PermanentError: no event or property has this name.
+            PermanentError: No event or property has this name.
         """
         return _found(cls.all().where(cls.string == string), "No event or property has this name.").id
 
     @property
     def events(self) -> Events[Event]:
-        """The events of this name."""
+        """A query of the events of this name."""
         return Event.named(self.string)
 
     @property
     def properties(self) -> Facts[Property]:
-        """The properties of this name."""
+        """A query of the properties of this name."""
         return Property.named(self.string)
 
 
 class Alias(tables.Alias):
-    """A line that ties two identities."""
+    """An alias line: it connects two identities."""
 
     @classmethod
     def all(cls) -> Timed[Self]:
-        """All alias lines, to add scopes to."""
+        """Return a query of all alias lines."""
         return Timed.of(cls)
 
 
 M = TypeVar("M")
 
 
-def _found(query: Query[M], otherwise: str) -> M:
+def _found(query: Query[M], message: str) -> M:
     found = query.first()
     if found is None:
-        raise PermanentError(otherwise)
+        raise PermanentError(message)
     return found
 
 

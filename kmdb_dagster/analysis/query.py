@@ -1,6 +1,6 @@
-"""A question that is not asked yet: scopes are added one by one, and it is asked when its rows are wanted.
+"""Lazy queries: scopes are added one by one, and the query runs when its rows are read.
 
-Every question has a connection of its own for as long as its rows come, so others may be asked meanwhile.
+Each running query has a connection of its own, so queries may overlap.
 """
 
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-ROWS_AT_ONCE = 10_000
+ROWS_PER_BATCH = 10_000
 TYPES: dict[type, pa.DataType] = {
     int: pa.int64(),
     datetime: pa.timestamp("ms", tz="UTC"),
     bytes: pa.binary(),
     str: pa.string(),
 }
-"""What columns become in Arrow."""
+"""Python types of columns, and their Arrow types."""
 NOT_IN_FRAMES = {"digest"}
 
 M = TypeVar("M")
@@ -38,68 +38,68 @@ M = TypeVar("M")
 
 @dataclass(frozen=True)
 class Query(Generic[M]):
-    """Rows of a model class. Iterate over it: it is asked then, and its rows are read as they come, some at a time."""
+    """A lazy query of a model class. Iterating runs it, and streams the rows in batches of `ROWS_PER_BATCH`."""
 
     model: type[M]
     select: Select[Any]
-    """The same for SQLAlchemy, if you want to go on with it there."""
+    """The SQLAlchemy statement, to extend it there."""
     values: tuple[tuple[str, SQLColumnExpression[str | None]], ...] = ()
-    """Properties that come along, by name."""
+    """Properties loaded with the rows: name and column."""
 
     @classmethod
     def of(cls, model: type[M]) -> Self:
-        """All rows."""
+        """Return a query of all rows of a model class."""
         return cls(model, select(model).select_from(model))
 
     def where(self, *conditions: ColumnElement[bool]) -> Self:
-        """Only rows for which these hold: ``where(Event.identity_id == 5)``."""
+        """Keep rows for which all conditions hold: ``where(Event.identity_id == 5)``."""
         return replace(self, select=self.select.where(*conditions))
 
     def order_by(self, *columns: ColumnElement[Any] | InstrumentedAttribute[Any]) -> Self:
-        """Sorted by these, after what it is sorted by already."""
+        """Sort by these columns, after the columns that it is sorted by already."""
         return replace(self, select=self.select.order_by(*columns))
 
     def limit(self, rows: int) -> Self:
-        """So many rows at the most."""
+        """Return at most this many rows."""
         return replace(self, select=self.select.limit(rows))
 
     def sql(self) -> str:
-        """The statement, with its values in it. It may show personal data."""
-        # Parameters of this style, because with the driver's own every % would be doubled.
+        """Return the statement with its values. It may show personal data."""
+        # The driver's own parameter style would double every %.
         dialect = mysql.dialect(paramstyle="named")
         return str(self.select.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
     def __str__(self) -> str:
-        """The statement."""
+        """Return the statement."""
         return self.sql()
 
     def __iter__(self) -> Iterator[M]:
-        """Ask, and read the rows as they come."""
+        """Run the query, and stream its rows."""
         names = [name for name, _ in self.values]
         with _session() as session:
-            for row in session.execute(self.select, execution_options={"yield_per": ROWS_AT_ONCE}):
+            for row in session.execute(self.select, execution_options={"yield_per": ROWS_PER_BATCH}):
                 if names:
                     row[0].loaded = dict(zip(names, row[1:], strict=True))
                 yield row[0]
 
     def first(self) -> M | None:
-        """The first row, if there is one."""
+        """Return the first row, or None."""
         rows = list(self.limit(1))
         return rows[0] if rows else None
 
     def count(self) -> int:
-        """How many rows there are."""
+        """Count the rows on the server."""
         counted = self.select.order_by(None).with_only_columns(self._columns()[0])
         with _session() as session:
             return session.scalar(select(func.count()).select_from(counted.subquery())) or 0
 
     def arrow_batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows as columns, some thousands at a time: for results that are larger than memory."""
+        """Stream the rows as Arrow batches of `ROWS_PER_BATCH`, for results larger than memory. Times are UTC."""
         schema = self._schema()
         columns = [*self._columns(), *(value for _, value in self.values)]
         wanted = self.select.with_only_columns(*columns)
         with _session() as session:
-            result = session.execute(wanted, execution_options={"yield_per": ROWS_AT_ONCE})
+            result = session.execute(wanted, execution_options={"yield_per": ROWS_PER_BATCH})
             for rows in result.partitions():
                 arrays = [
                     pa.array(cells, field.type) for cells, field in zip(zip(*rows, strict=True), schema, strict=True)
@@ -107,24 +107,24 @@ class Query(Generic[M]):
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def to_arrow(self) -> pa.Table:
-        """All rows as an Arrow table. Times are UTC."""
+        """Return all rows as an Arrow table. Times are UTC, ``timestamp[ms]``."""
         return pa.Table.from_batches(self.arrow_batches(), schema=self._schema())
 
     def to_polars(self) -> "pl.DataFrame":
-        """All rows as a Polars frame.
+        """Return all rows as a Polars frame. Times are UTC.
 
         Raises:
             PermanentError: Polars is not installed.
         """
         try:
-            import polars as pl  # noqa: PLC0415 - only who wants it needs it
+            import polars as pl  # noqa: PLC0415 - an optional dependency
         except ModuleNotFoundError:
-            raise PermanentError("A Polars frame needs more: pip install 'kmdb-dagster[analysis]'") from None
+            raise PermanentError("A Polars frame needs Polars: pip install 'kmdb-dagster[analysis]'") from None
         frame = pl.from_arrow(self.to_arrow())
         return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
 
     def to_pandas(self) -> "pd.DataFrame":
-        """All rows as a pandas frame, if pandas is installed."""
+        """Return all rows as a pandas frame. Needs pandas."""
         return self.to_arrow().to_pandas()
 
     def _columns(self) -> list[InstrumentedAttribute[Any]]:
@@ -139,7 +139,7 @@ class Query(Generic[M]):
 
 @contextmanager
 def _session() -> Iterator[Session]:
-    """A connection for one question. Whoever leaves before the last row does not wait for the others to arrive."""
+    """Open a connection for one query. A caller that stops early does not wait for the remaining rows."""
     engine = current_engine()
     with translate_mysql_errors(engine), Session(engine, expire_on_commit=False) as session:
         try:

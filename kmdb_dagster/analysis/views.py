@@ -1,7 +1,7 @@
-"""Views for tools that want one row an event, or one a person, and a column for each property.
+"""Views for BI tools: one row for each event or person, one column for each property.
 
-Each can be made again at any time. A view stands by its names, not by ids: it outlives a `kmdb flush`.
-Docs/decisions/0021 says why it is made of joins, and what was measured.
+A view can be replaced at any time. It refers to names, not to ids, so it survives `kmdb flush`. docs/decisions/0021
+explains why it consists of joins.
 """
 
 import re
@@ -11,12 +11,12 @@ from typing import NamedTuple
 from sqlalchemy import Engine
 
 from kmdb_dagster.analysis.columns import Column, event_columns, execute, key_id, person_columns, quoted
-from kmdb_dagster.analysis.names import LONGEST, marked, unique_names
+from kmdb_dagster.analysis.names import MAX_NAME_CHARACTERS, unique_names, with_digest
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse.connection.server import autocommit
 
-MOST_PROPERTIES = 55
-"""MySQL joins 61 tables at the most, and whoever asks a view may want to join others to it."""
+MAX_PROPERTIES = 55
+"""MySQL joins at most 61 tables: this leaves room to join the view with others."""
 PREFIX = "event_"
 PEOPLE = "people"
 EVENT_COLUMNS = ("event_id", "t", "user_id", "identity_id")
@@ -38,56 +38,56 @@ LEFT JOIN (
 
 
 class View(NamedTuple):
-    """A view that there is."""
+    """An existing view: its name and its number of columns."""
 
     name: str
     columns: int
 
 
-class Made(NamedTuple):
-    """A view that was made."""
+class CreatedView(NamedTuple):
+    """A view that was created or replaced."""
 
     name: str
     columns: list[Column]
-    left_out: int
-    """Properties that found no room: those that the fewest events have."""
+    excluded: int
+    """Number of properties beyond `MAX_PROPERTIES`: the least frequent ones."""
 
 
-def create_event_view(engine: Engine, event: str, properties: Iterable[str] = ()) -> Made:
-    """Make the view of an event: one row an event, one column a property.
+def create_event_view(engine: Engine, event: str, properties: Iterable[str] = ()) -> CreatedView:
+    """Create or replace the view of an event: one row for each event, one column for each property.
 
     Args:
         engine: The warehouse.
         event: The event's name.
-        properties: Those that get a column; all if none is named, as far as there is room.
+        properties: The properties that get a column; all if it is empty, up to `MAX_PROPERTIES`.
 
     Raises:
-        PermanentError: no event has this name, or it has no property of a name that was given.
+        PermanentError: No event has this name, or none has one of these properties.
     """
     with autocommit(engine) as connection:
         name = view_name(event, [str(row[0]) for row in execute(connection, "SELECT string FROM `keys`")])
         found = _chosen(event_columns(connection, event), tuple(properties))
-        columns = found[:MOST_PROPERTIES]
+        columns = found[:MAX_PROPERTIES]
         joins = [JOIN.format(p=f"p{n}", key=key_id(column.name)) for n, column in enumerate(columns, start=1)]
         tables = " ".join(["events e", *joins, f"WHERE e.n = {key_id(event)}"])
         own = ["e.id AS event_id", "e.t AS t", "e.user_id AS user_id", "e.identity_id AS identity_id"]
         _create(engine, name, [*own, *_values(columns, EVENT_COLUMNS)], tables)
-    return Made(name, columns, len(found) - len(columns))
+    return CreatedView(name, columns, len(found) - len(columns))
 
 
-def create_people_view(engine: Engine, properties: Iterable[str] = ()) -> Made:
-    """Make the view of people: one row a person, one column for the latest value of each of these properties."""
+def create_people_view(engine: Engine, properties: Iterable[str] = ()) -> CreatedView:
+    """Create or replace the view of people: one row for each person, and the latest value of these properties."""
     with autocommit(engine) as connection:
-        columns = person_columns(connection, tuple(properties)[:MOST_PROPERTIES])
+        columns = person_columns(connection, tuple(properties)[:MAX_PROPERTIES])
     joins = [LATEST.format(p=f"p{n}", key=key_id(column.name)) for n, column in enumerate(columns, start=1)]
     own = ["m.user_id AS user_id", "u.name AS person", "m.identities AS identities"]
     own += ["COALESCE(e.events, 0) AS events", "e.first_seen AS first_seen", "e.last_seen AS last_seen"]
     _create(engine, PEOPLE, [*own, *_values(columns, PEOPLE_COLUMNS)], "\n".join([PERSONS, *joins]))
-    return Made(PEOPLE, columns, 0)
+    return CreatedView(PEOPLE, columns, 0)
 
 
 def list_views(engine: Engine) -> list[View]:
-    """The views that were made here, by name."""
+    """Return the views that `create_event_view` and `create_people_view` created, by name."""
     statement = (
         "SELECT v.TABLE_NAME, COUNT(*) FROM INFORMATION_SCHEMA.VIEWS v JOIN INFORMATION_SCHEMA.COLUMNS c "
         "ON c.TABLE_SCHEMA = v.TABLE_SCHEMA AND c.TABLE_NAME = v.TABLE_NAME WHERE v.TABLE_SCHEMA = DATABASE() "
@@ -102,22 +102,30 @@ def drop_view(engine: Engine, name: str) -> None:
     """Drop a view by its name. The data stays.
 
     Raises:
-        PermanentError: there is no such view.
+        PermanentError: There is no such view.
     """
     if name not in {view.name for view in list_views(engine)}:
-        raise PermanentError(f"There is no view {name!r} of ours. `kmdb view list` names those that there are.")
+        raise PermanentError(f"There is no view {name!r} of kmdb. Run `kmdb view list`.")
     with autocommit(engine) as connection:
         execute(connection, f"DROP VIEW {quoted(name)}")
 
 
-def view_name(event: str, others: Iterable[str]) -> str:
-    """The name of an event's view: ``event_signed_up``. Events that would share one get a digest at the end."""
-    slugs = {name: PREFIX + re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") for name in others}
+def view_name(event: str, names: Iterable[str]) -> str:
+    """Choose the name of an event's view: ``event_signed_up``, with a digest if another event would share it.
+
+    Args:
+        event: The event's name.
+        names: The names of all events.
+
+    Raises:
+        PermanentError: ``event`` is not one of them.
+    """
+    slugs = {name: PREFIX + re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") for name in names}
     if event not in slugs:
-        raise PermanentError("No event has this name. Names are compared exactly: see the table `keys`.")
+        raise PermanentError("No event has this name. Names are compared exactly; the table `keys` lists them.")
     slug = slugs[event]
-    alone = list(slugs.values()).count(slug) == 1 and len(slug) <= LONGEST
-    return slug if alone else marked(slug, event)
+    is_unique = list(slugs.values()).count(slug) == 1 and len(slug) <= MAX_NAME_CHARACTERS
+    return slug if is_unique else with_digest(slug, event)
 
 
 def _chosen(found: list[Column], properties: tuple[str, ...]) -> list[Column]:
@@ -126,7 +134,7 @@ def _chosen(found: list[Column], properties: tuple[str, ...]) -> list[Column]:
     by_name = {column.name: column for column in found}
     missing = [name for name in properties if name not in by_name]
     if missing:
-        raise PermanentError(f"{len(missing)} of the properties named are on no event of this name: {missing}.")
+        raise PermanentError(f"No event of this name has {len(missing)} of these properties: {missing}.")
     return [by_name[name] for name in properties]
 
 

@@ -1,4 +1,4 @@
-"""The command ``ask``: a question, and its answer at the terminal, as a picture, as CSV."""
+"""The command ``ask``: the answer to a question as text, CSV or a picture."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,34 +13,43 @@ from kmdb_dagster.settings import load_settings
 if TYPE_CHECKING:
     from kmdb_dagster.questions.answer import Answer
 
-FORMS = (".png", ".svg", ".pdf")
+PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def picture_file(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
-    """A file of a form that pictures have."""
-    if value is not None and value.suffix not in FORMS:
-        raise click.BadParameter(f"the name must end with {', '.join(FORMS)}")
+    """Check that the file name ends like a picture's."""
+    if value is not None and value.suffix not in PICTURE_SUFFIXES:
+        raise click.BadParameter(f"the name must end with {', '.join(PICTURE_SUFFIXES)}")
     return value
 
 
 @click.group(commands=QUESTIONS)
 @click.option(
-    "--picture", type=click.Path(dir_okay=False, path_type=Path), callback=picture_file, help="Draw it to FILE."
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=picture_file,
+    help="Write a picture to this file.",
 )
-@click.option("--sql", is_flag=True, help="Show what the server was asked.")
-@click.option("--csv", is_flag=True, help="Print the numbers as CSV and nothing else.")
+@click.option("--sql", is_flag=True, help="Show the SQL that the server ran.")
+@click.option("--csv", is_flag=True, help="Print only the numbers, as CSV.")
 def ask(**_: object) -> None:
-    """Ask a question of the events. These options stand before it.
+    """Answer a question: funnel, retention, trend and others.
+
+    Reads the database and changes nothing. These options come before the name of the question.
 
     \b
     Example:
-        kmdb ask --picture funnel.png funnel "visited site" "signed up" --within 7d --last 30d
+        $ kmdb ask funnel "visited site" "signed up" --within 1h
+        visited site → signed up within 1 hour
+        33.3 % of 3 people reach the last step.
+        ...
+        $ kmdb ask --picture funnel.png funnel "visited site" "signed up" --last 30d
     """
 
 
 @ask.result_callback()
 def show(question: Question, *, picture: Path | None, sql: bool, csv: bool) -> None:
-    """Print the answer."""
+    """Answer the question, and print or write what the options request."""
     with warehouse(load_settings()) as opened:
         answer = question.ask(opened.engine)
     if sql:
@@ -51,7 +60,7 @@ def show(question: Question, *, picture: Path | None, sql: bool, csv: bool) -> N
         _print(answer)
     if picture is not None:
         picture.write_bytes(answer.picture(picture.suffix[1:]))
-        click.echo(f"Drawn to {picture}.", err=True)
+        click.echo(f"Wrote {picture}.", err=True)
 
 
 def _print(answer: "Answer") -> None:
@@ -70,7 +79,7 @@ def _print(answer: "Answer") -> None:
     console.print(f"{for_terminal_line(answer.finding)}\n{answer.span}\n", soft_wrap=True)
     console.print(table)
     if len(answer.frame) > len(rows):
-        console.print(f"… and {len(answer.frame) - len(rows):,} more: --csv has them all")
+        console.print(f"… and {len(answer.frame) - len(rows):,} more rows: use --csv for all of them")
     for caveat in ("", *answer.caveats):
         console.print(for_terminal_line(f"* {caveat}") if caveat else "", soft_wrap=True)
 

@@ -12,7 +12,9 @@ from kmdb_dagster.warehouse.ledger import ledger
 
 @click.group()
 def confirm() -> None:
-    """Bind the database to another bucket or data folder, which imports refuse until then.
+    """Accept another bucket or data folder for the database.
+
+    Imports refuse them until then.
 
     \b
     Example:
@@ -24,7 +26,9 @@ def confirm() -> None:
 @confirm.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def bucket(*, yes: bool) -> None:
-    """Import from the bucket in the settings from now on, whatever the database belonged to.
+    """Accept the bucket in the settings from now on.
+
+    It replaces the bucket that the database was bound to.
 
     Revisions of the bucket replace those of the same number.
 
@@ -58,7 +62,9 @@ def _question(opened: Warehouse, before: str | None, location: str) -> str:
 @confirm.command("data-dir")
 @click.option("--removed", metavar="ID", help="Instead, remove a data folder that no longer exists.")
 def data_dir(removed: str | None) -> None:
-    """Use the folder in KMDB_DATA_DIR for this database, too. Prints all data folders of the database.
+    """Accept the folder in KMDB_DATA_DIR as a further data folder.
+
+    Prints all data folders of the database.
 
     An erasure is complete when each of them was searched. Several machines with a folder of their own each confirm it.
 

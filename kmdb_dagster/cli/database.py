@@ -1,4 +1,4 @@
-"""Commands on the database: ``migrate``, ``partition``, ``index``, ``realias``, ``flush``."""
+"""Commands on the database: ``migrate``, ``partition``, ``index``, ``realias``, ``flush``; and how commands open it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,11 @@ from kmdb_dagster.warehouse import Warehouse
 
 @contextmanager
 def warehouse(settings: Settings) -> Iterator[Warehouse]:
-    """The warehouse that the settings name."""
+    """Open the warehouse that the settings name, and close it at the end.
+
+    Raises:
+        MissingSettingError: DATABASE_URL is not set.
+    """
     opened = Warehouse(settings.required_database())
     try:
         yield opened
@@ -21,16 +25,24 @@ def warehouse(settings: Settings) -> Iterator[Warehouse]:
         opened.close()
 
 
-def confirm_by_name(opened: Warehouse, deed: str) -> None:
-    """Ask for the name of the database, and end the command if another one is typed."""
-    typed = click.prompt(f"To {deed} of {opened.name}, type the name of the database", default="", show_default=False)
+def confirm_by_name(opened: Warehouse, action: str) -> None:
+    """Ask for the name of the database before ``action`` (``delete every imported row``).
+
+    Raises:
+        PermanentError: Another name was typed.
+    """
+    typed = click.prompt(f"To {action} of {opened.name}, type the name of the database", default="", show_default=False)
     if typed != opened.database:
-        raise PermanentError("Nothing is deleted: that is not the name of the database.")
+        raise PermanentError("Nothing was deleted: that is not the name of the database.")
 
 
 @contextmanager
 def progress_reports(first: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A line at the terminal that says what is being done, how much of it is done, and of how much."""
+    """Show a progress bar, and yield a function that updates it: ``report(text, done, total)``.
+
+    Args:
+        first: The text before the first report.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -38,19 +50,23 @@ def progress_reports(first: str) -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(first, total=None)
 
-        def report(what: str, done: int, of: int) -> None:
-            progress.update(task, description=what, completed=done, total=of or None)
+        def report(what: str, done: int, total: int) -> None:
+            progress.update(task, description=what, completed=done, total=total or None)
 
         yield report
 
 
 @click.command()
 def migrate() -> None:
-    """Create the tables, or bring them up to date.
+    """Create the tables, or upgrade them to this version.
+
+    Run it once before the first import, and after each upgrade of the package. It changes nothing if the tables are
+    current.
 
     \b
     Example:
-        DATABASE_URL=mysql://kmdb:secret@localhost/kmdb kmdb migrate
+        $ kmdb migrate
+        kmdb on localhost:3306: schema 1 (was none).
     """
     from kmdb_dagster.warehouse.schema.migrations import migrate as run
 
@@ -62,22 +78,27 @@ def migrate() -> None:
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Only print the statements.")
+@click.option("--dry-run", is_flag=True, help="Print the statements; change nothing.")
 @click.option(
     "--drop-before",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="Instead, drop the facts before this day, by whole partitions. The Parquet stays.",
+    help="Drop the partitions that end before this day. The Parquet files stay.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask before facts are dropped.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def partition(*, dry_run: bool, drop_before: datetime | None, yes: bool) -> None:
-    """Split the large tables by time, or add the partitions that are missing.
+    """Add time partitions to the large tables, or drop old ones.
 
-    Up to KMDB_MAX_DATE, or 90 days from today; KMDB_MIN_DATE counts the first time only.
+    Partitions reach to KMDB_MAX_DATE, or to 90 days from today. KMDB_MIN_DATE sets the first one, and is read only when
+    the tables have no partitions yet. Dagster runs this every night.
 
     \b
     Example:
-        KMDB_MIN_DATE=2014-01-01 KMDB_DAYS_PER_PARTITION=7 kmdb partition --dry-run
-        kmdb partition --drop-before 2016-01-01 --dry-run
+        $ KMDB_MIN_DATE=2014-04-01 KMDB_MAX_DATE=2014-06-01 kmdb partition
+        events: 10 partitions added to 0.
+        properties: 10 partitions added to 0.
+        $ kmdb partition --drop-before 2014-04-20 --dry-run
+        ALTER TABLE events DROP PARTITION past, p20140401, p20140408;
+        ALTER TABLE properties DROP PARTITION past, p20140401, p20140408;
     """
     settings = load_settings()
     with warehouse(settings) as opened:
@@ -128,38 +149,48 @@ def _drop(opened: Warehouse, before: date, *, dry_run: bool, yes: bool) -> None:
 
 @click.group()
 def index() -> None:
-    """Take the indexes of events and properties away for a first import, and build them after it.
+    """Drop the indexes for a large import, and build them after it.
+
+    An import of a long history is faster without the indexes of events and properties.
 
     \b
     Example:
-        kmdb index drop
-        kmdb import
-        kmdb index build
+        $ kmdb index drop
+        The indexes of events and properties are dropped. After the import, run `kmdb index build`.
+        $ kmdb import
+        $ kmdb index build
+        The indexes of events and properties exist. Facts of 0 identities were moved.
     """
 
 
 @index.command()
 def drop() -> None:
-    """Take them away: imports are faster, queries read whole tables, facts that are to follow a person wait.
+    """Drop the indexes of events and properties.
+
+    Until they are built again, queries read whole partitions, and facts of merged people are not moved.
 
     \b
     Example:
-        kmdb index drop
+        $ kmdb index drop
+        The indexes of events and properties are dropped. After the import, run `kmdb index build`.
     """
     from kmdb_dagster.warehouse.maintenance.indexes import drop as run
 
     with warehouse(load_settings()) as opened:
         run(opened.engine)
-        click.echo("The indexes of events and properties are away. After the import: `kmdb index build`.")
+        click.echo("The indexes of events and properties are dropped. After the import, run `kmdb index build`.")
 
 
 @index.command()
 def build() -> None:
-    """Build those that are away, then let the facts that wait follow. Broken off, it can be run again.
+    """Build the missing indexes, then carry out the pending moves.
+
+    If it is interrupted, run it again: it continues.
 
     \b
     Example:
-        kmdb index build
+        $ kmdb index build
+        The indexes of events and properties exist. Facts of 0 identities were moved.
     """
     from kmdb_dagster.warehouse.identity.user_map import move_facts
     from kmdb_dagster.warehouse.maintenance.indexes import build as run
@@ -167,37 +198,42 @@ def build() -> None:
     with warehouse(load_settings()) as opened:
         run(opened.engine)
         moved = move_facts(opened.engine)
-        click.echo(f"The indexes of events and properties are there. Facts of {moved} identities were moved.")
+        click.echo(f"The indexes of events and properties exist. Facts of {moved} identities were moved.")
 
 
 @click.command()
 def realias() -> None:
-    """Make the user map anew from the table `aliases`, and put every fact under its person.
+    """Resolve all identities again, and move facts to their people.
 
-    Imports keep the map up to date by themselves. This puts other `placeholder_identities`, other
-    `ignored_users` and another KMDB_NUMERIC_APART in force, and repairs what was changed by hand. It may be broken
-    off: run again, it goes on.
+    Imports keep `user_map` current. Run this after you changed `placeholder_identities`, `ignored_users` or
+    KMDB_NUMERIC_APART, or edited tables by hand. It rebuilds `user_map` from the table `aliases`. If it is interrupted,
+    run it again: it continues.
 
     \b
     Example:
-        kmdb realias
+        $ kmdb realias
+        0 identities got another person; facts of 0 identities were moved.
     """
     from kmdb_dagster.warehouse.identity.rebuild import realias as run
 
     settings = load_settings()
-    with warehouse(settings) as opened, progress_reports("waiting for the map") as report:
+    with warehouse(settings) as opened, progress_reports("waiting for the lock on the map") as report:
         done = run(opened.engine, opened.generation(), numeric_apart=settings.numeric_apart, report=report)
     click.echo(f"{done.identities} identities got another person; facts of {done.moved} identities were moved.")
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def flush(*, yes: bool) -> None:
-    """Delete everything that was imported. The tables, their partitions and the filters stay.
+    """Delete all imported rows. Tables, time partitions and filters stay.
+
+    The bucket is not changed, and Dagster's sensor imports everything again. Stop the sensor first if you do not want
+    that.
 
     \b
     Example:
-        kmdb flush --yes
+        $ kmdb flush --yes
+        kmdb on localhost:3306 is empty. Dagster's sensor will import everything again.
     """
     from kmdb_dagster.warehouse.maintenance.flush import flush as run
 

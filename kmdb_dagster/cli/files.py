@@ -1,4 +1,4 @@
-"""Commands on files, which need no database: ``inspect`` and ``sample``."""
+"""Commands on files, without a database: ``inspect`` and ``sample``."""
 
 import json
 from collections import Counter
@@ -20,9 +20,9 @@ from kmdb_dagster.km_export.records import Event, PropertySet, Reason, Record, R
 from kmdb_dagster.lake.parsed import KINDS
 from kmdb_dagster.source.folder import CHUNK
 
-MOST_LINES_NAMED = 5
+MAX_LINE_NUMBERS = 5
 
-WORDS = {
+KIND_LABELS = {
     "event": "events",
     "property_set": "property sets",
     "alias": "aliases",
@@ -34,14 +34,23 @@ WORDS = {
 
 @click.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("--json", "as_lines", is_flag=True, help="Print each outcome as a JSON line. It shows personal data.")
+@click.option("--json", "as_lines", is_flag=True, help="Print a JSON line for each line. Shows personal data.")
 def inspect(file: BinaryIO, *, as_lines: bool) -> None:
-    """Say what each line of a revision FILE, plain or gzip, would become. Imports nothing; - reads standard input.
+    """Show what an import would make of the lines of a file.
+
+    FILE is a revision, plain or gzip; - reads standard input. Nothing is imported. Rejected lines are counted by
+    reason, with the numbers of the first five.
 
     \b
     Example:
-        kmdb inspect revisions/300.json
-        kmdb inspect --json revisions/300.json | grep rejected
+        $ kmdb sample --revisions 3 --lines 100 bucket
+        bucket holds 0.1 MB.
+        $ kmdb inspect bucket/revisions/3.json
+              100 lines
+               85 events
+               10 property sets
+                5 aliases
+              229 property values
     """
     chunks = decompressed(_chunks(file))
     head = next(chunks, b"")
@@ -70,33 +79,35 @@ def _summarize(records: Iterator[Record]) -> None:
         counts[KINDS[type(record)]] += 1
         if isinstance(record, Rejected):
             reasons[record.reason] += 1
-            if reasons[record.reason] <= MOST_LINES_NAMED:
+            if reasons[record.reason] <= MAX_LINE_NUMBERS:
                 first_lines.setdefault(record.reason, []).append(record.line)
         elif isinstance(record, Event | PropertySet):
             counts["properties"] += len(record.properties)
     click.echo(f"{lines:>9} lines")
-    for kind, words in WORDS.items():
+    for kind, label in KIND_LABELS.items():
         if counts[kind]:
-            click.echo(f"{counts[kind]:>9} {words}")
+            click.echo(f"{counts[kind]:>9} {label}")
     for reason, count in sorted(reasons.items()):
-        named = ", ".join(map(str, first_lines[reason])) + (", …" if count > MOST_LINES_NAMED else "")
-        click.echo(f"{count:>13} {reason} ({REASONS[reason]}), line {named}")
+        numbers = ", ".join(map(str, first_lines[reason])) + (", …" if count > MAX_LINE_NUMBERS else "")
+        click.echo(f"{count:>13} {reason} ({REASONS[reason]}), line {numbers}")
 
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--revisions", default=30, show_default=True, type=click.IntRange(1), help="How many revision files.")
-@click.option("--lines", default=2000, show_default=True, type=click.IntRange(1), help="Lines in each.")
-@click.option("--seed", type=int, help="Another export of the same kind.")
+@click.option("--revisions", default=30, show_default=True, type=click.IntRange(1), help="Number of revision files.")
+@click.option("--lines", default=2000, show_default=True, type=click.IntRange(1), help="Lines of each file.")
+@click.option("--seed", type=int, help="Seed of the random numbers, for another export of the same shape.")
 def sample(folder: Path, revisions: int, lines: int, seed: int | None) -> None:
-    """Write an invented export to FOLDER, in the shape of a KissMetrics bucket.
+    """Write an invented export to a folder, to try things out.
 
-    The same options give the same files. Nobody in it exists.
+    FOLDER gets the layout of a KissMetrics bucket: set KMDB_LOCAL_BUCKET to it. The same options give the same files.
+    No person in them exists.
 
     \b
     Example:
-        kmdb sample --revisions 30 --lines 2000 /tmp/bucket
-        KMDB_LOCAL_BUCKET=/tmp/bucket kmdb ui
+        $ kmdb sample --revisions 3 --lines 100 bucket
+        bucket holds 0.1 MB.
+        $ KMDB_LOCAL_BUCKET=bucket kmdb ui
     """
     from kmdb_dagster.sample import DEFAULT_SEED, sample_bucket
 

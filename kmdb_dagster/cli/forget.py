@@ -33,7 +33,9 @@ class Asked(NamedTuple):
 def forget(  # noqa: PLR0913 - a file and five options
     file: BinaryIO | None, *, dry_run: bool, yes: bool, later: bool, finish: bool, large: bool
 ) -> None:
-    """Forget people: all that is here of them, under all of their identities. No import brings it back.
+    """Erase people from the database and from all files (GDPR).
+
+    Removes all identities of each person. No import brings them back.
 
     Asks for an identity, or reads FILE, an identity a line (- is standard input). It removes events, properties,
     identities, aliases, rejected lines, and what is in the files of KMDB_DATA_DIR. The bucket is not touched. Broken

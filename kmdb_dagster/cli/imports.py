@@ -1,4 +1,4 @@
-"""Commands on the import: ``import`` asks Dagster for it and follows it, ``status`` says how things stand."""
+"""Commands on the import: ``import`` requests it from Dagster and waits for it, ``status`` shows the ledger."""
 
 import json
 import time
@@ -18,29 +18,32 @@ from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.ledger.status import read as read_status
 
-SECONDS_BETWEEN_LOOKS = 2.0
-MOST_NAMED = 20
+SECONDS_BETWEEN_POLLS = 2.0
+MAX_FAILURES_SHOWN = 20
 
-_AHEAD = (
-    "{name} last ticked in the future ({until:%Y-%m-%d}). Restart Dagster; its dagster.yaml needs the `storage` of the "
-    "one shipped"
+_FUTURE_TICK = (
+    "{name} last ticked in the future ({until:%Y-%m-%d}). Restart Dagster with the `storage` section of the shipped "
+    "dagster.yaml"
 )
 
 
 @click.command("import")
 @click.argument("revisions", required=False)
-@click.option("--no-wait", is_flag=True, help="Ask for the import and return.")
+@click.option("--no-wait", is_flag=True, help="Request the import, and do not wait for it.")
 def import_(revisions: str | None, *, no_wait: bool) -> None:
-    """Import REVISIONS (31..45, or 57), or everything that is not in yet.
+    """Import revisions, or all that are not imported yet.
 
-    The same as the job `import_range` in Dagster's UI: it becomes a backfill, which Dagster's daemon carries out
-    (`kmdb ui` runs one). Revisions that are in already are imported anew.
+    REVISIONS is a range (31..45) or a number (57). Revisions that are imported already are replaced. The command
+    requests a backfill, as the job `import_range` does, and shows its progress. Dagster's daemon must run: `kmdb ui`
+    starts it.
 
     \b
     Example:
-        kmdb import 31..45
+        $ kmdb import 31..45
+        Backfill dvjqbfnl: 15 revisions. Dagster looks for backfills every 30 seconds.
+        All revisions are imported.
     """
-    # Dagster takes a second to import: only for those who need it.
+    # Dagster takes a second to import, so only commands that need it do.
     from kmdb_dagster.dagster_ext.backfills import outcome_of, request_new, request_range
     from kmdb_dagster.dagster_ext.instance import open_instance, require_daemon
     from kmdb_dagster.defs.resources import Kmdb
@@ -50,21 +53,20 @@ def import_(revisions: str | None, *, no_wait: bool) -> None:
     settings.required_database()
     with open_instance() as instance, warehouse(settings) as opened:
         require_daemon(instance)
-        asked = request_range(instance, Kmdb(), *bounds) if bounds else request_new(instance, Kmdb())
-        if not asked.revisions:
-            click.echo("Everything in the bucket is in already, or on its way.")
+        requested = request_range(instance, Kmdb(), *bounds) if bounds else request_new(instance, Kmdb())
+        if not requested.revisions:
+            click.echo("Nothing to import: every revision in the bucket is imported or requested.")
             return
-        click.echo(
-            f"Backfill {asked.id}: {len(asked.revisions)} revisions. Dagster looks for backfills every 30 seconds."
-        )
+        number = len(requested.revisions)
+        click.echo(f"Backfill {requested.id}: {number} revisions. Dagster looks for backfills every 30 seconds.")
         if no_wait:
             return
-        outcome = _follow(opened, asked.revisions, lambda: outcome_of(instance, asked.id))
-        _say_how_it_ended(opened, asked.revisions, outcome)
+        outcome = _follow(opened, requested.revisions, lambda: outcome_of(instance, requested.id))
+        _report_outcome(opened, requested.revisions, outcome)
 
 
 def _follow(opened: Warehouse, revisions: list[int], outcome: Callable[[], str | None]) -> str:
-    """A progress bar that moves as revisions come in, until there is an outcome."""
+    """Show a progress bar of attempted revisions until the backfill has an outcome, and return it."""
     before = ledger.attempts(opened.engine, revisions)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
@@ -75,31 +77,40 @@ def _follow(opened: Warehouse, revisions: list[int], outcome: Callable[[], str |
             progress.update(task, completed=sum(now[revision] != before.get(revision) for revision in now))
             if ended is not None:
                 return ended
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_POLLS)
 
 
-def _say_how_it_ended(opened: Warehouse, revisions: list[int], outcome: str) -> None:
+def _report_outcome(opened: Warehouse, revisions: list[int], outcome: str) -> None:
     wanted = set(revisions)
-    everywhere = ledger.failures(opened.engine, most=MAX_REVISION)
-    failed = [(number, why) for number, why in everywhere if number in wanted]
-    for number, why in failed[:MOST_NAMED]:
-        click.echo(for_terminal(f"revision {number}, {why}"), err=True)
-    if len(failed) > MOST_NAMED:
-        click.echo(f"… and {len(failed) - MOST_NAMED} more", err=True)
+    all_failures = ledger.failures(opened.engine, most=MAX_REVISION)
+    failed = [(number, reason) for number, reason in all_failures if number in wanted]
+    for number, reason in failed[:MAX_FAILURES_SHOWN]:
+        click.echo(for_terminal(f"revision {number}, {reason}"), err=True)
+    if len(failed) > MAX_FAILURES_SHOWN:
+        click.echo(f"… and {len(failed) - MAX_FAILURES_SHOWN} more", err=True)
     if outcome != "COMPLETED_SUCCESS":
-        raise PermanentError(f"The backfill ended as {outcome}; {len(failed)} revisions failed. See the run in the UI.")
-    click.echo("All of it is in.")
+        raise PermanentError(
+            f"The backfill ended as {outcome}; {len(failed)} revisions failed. Open the run in Dagster's UI."
+        )
+    click.echo("All revisions are imported.")
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-@click.option("--no-bucket", is_flag=True, help="Do not list the bucket, which takes 15 s for 100,000 revisions.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program.")
+@click.option("--no-bucket", is_flag=True, help="Do not list the bucket: that takes 15 s for 100,000 revisions.")
 def status(*, as_json: bool, no_bucket: bool) -> None:
-    """Say what is in, what failed, what the bucket has besides, and how far the time partitions reach.
+    """Show what is imported, what failed, and what the bucket has.
+
+    Reads the ledger, lists the bucket, and shows how far the time partitions reach. It changes nothing.
 
     \b
     Example:
-        kmdb status
+        $ kmdb status
+        kmdb on localhost:3306
+          server                 MySQL 9.2.0
+          revisions              30 in, 0 that KissMetrics never wrote, 1 failed
+          ...
+          failed: revision 7, raw_revisions: it is not JSON
     """
     settings = load_settings()
     with warehouse(settings) as opened:
@@ -115,12 +126,12 @@ def status(*, as_json: bool, no_bucket: bool) -> None:
             click.echo(f"  {name:<22} {value}")
         for name, value in bucket:
             click.echo(for_terminal(f"  {name:<22} {value}"))
-        for revision, why in found.failures:
-            click.echo(for_terminal(f"  failed: revision {revision}, {why}"))
+        for revision, reason in found.failures:
+            click.echo(for_terminal(f"  failed: revision {revision}, {reason}"))
 
 
 def _dagster_lines() -> list[tuple[str, str]]:
-    """What Dagster's history says of the sensors: nothing, if they are well or there is no history here."""
+    """Report sensors whose last tick is in the future; nothing without such a sensor or without DAGSTER_HOME."""
     from kmdb_dagster.dagster_ext.future_ticks import sensors_ahead
     from kmdb_dagster.dagster_ext.history_storage import without_retries
     from kmdb_dagster.dagster_ext.instance import open_instance
@@ -130,9 +141,9 @@ def _dagster_lines() -> list[tuple[str, str]]:
             ahead = sensors_ahead(instance)
     except SettingsError:
         return []
-    except Exception as error:  # noqa: BLE001 - it is Dagster's, and the rest of the status is worth printing
+    except Exception as error:  # noqa: BLE001 - any error of Dagster; the rest of the status is still useful
         return [("Dagster", f"its history cannot be read ({type(error).__name__})")]
-    return [("a clock was ahead", _AHEAD.format(name=name, until=until)) for name, until in ahead]
+    return [("a clock was ahead", _FUTURE_TICK.format(name=name, until=until)) for name, until in ahead]
 
 
 COMMANDS = (import_, status)

@@ -1,4 +1,4 @@
-"""The commands that serve Dagster's UI: ``ui`` with all that it needs, ``webserver`` alone."""
+"""Commands that serve Dagster's UI: ``ui`` with the daemon, ``webserver`` alone."""
 
 import os
 import sys
@@ -13,21 +13,22 @@ from kmdb_dagster.settings import load_settings
 @click.command()
 @click.option("--port", default=3000, show_default=True, help="Port on 127.0.0.1.")
 def ui(port: int) -> None:
-    """Open Dagster's UI, with the daemon that runs imports. Ctrl-C ends both.
+    """Start Dagster's UI, and the daemon that runs imports.
 
-    It listens on this machine only: Dagster has no log-in of its own. Requests that pages of other sites send are
-    refused.
+    It listens on 127.0.0.1 only, because Dagster has no login. Requests from pages of other sites are refused. Ctrl-C
+    stops UI and daemon.
 
     \b
     Example:
-        DAGSTER_HOME=$HOME/kmdb kmdb ui
+        $ DAGSTER_HOME=$HOME/kmdb kmdb ui
+        Dagster's UI: http://127.0.0.1:3000
     """
     load_settings()
-    # Compute logs may hold personal data: files of this process and its children are for this user only.
+    # Compute logs may hold personal data, so only this user may read the files of this process and its children.
     os.umask(0o077)
     home = os.environ.get("DAGSTER_HOME")
     if home:
-        # Dagster wants it absolute.
+        # Dagster requires an absolute path.
         os.environ["DAGSTER_HOME"] = str(Path(home).resolve())
         configure(Path(home))
     click.echo(f"Dagster's UI: http://127.0.0.1:{port}")
@@ -48,13 +49,14 @@ def ui(port: int) -> None:
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF dagster-webserver]")
 def webserver(options: tuple[str, ...]) -> None:
-    """Serve Dagster's UI alone, with the OPTIONS of `dagster-webserver`. Use it wherever that is documented.
+    """Serve Dagster's UI alone, in place of `dagster-webserver`.
 
-    Requests that pages of other sites send are refused, and so are names other than KMDB_UI_URL and KMDB_UI_HOSTS.
+    Takes the options of `dagster-webserver`. Requests from pages of other sites are refused, and requests for host
+    names other than those of KMDB_UI_URL and KMDB_UI_HOSTS.
 
     \b
     Example:
-        kmdb webserver -h 127.0.0.1 -p 3000 -w workspace.yaml
+        $ kmdb webserver -h 127.0.0.1 -p 3000 -w workspace.yaml
     """
     from kmdb_dagster.dagster_ext.webserver import serve
 
@@ -62,7 +64,7 @@ def webserver(options: tuple[str, ...]) -> None:
 
 
 def configure(home: Path) -> None:
-    """Give a new DAGSTER_HOME the configuration that comes with the package, keeping the history in it."""
+    """Create DAGSTER_HOME with the dagster.yaml of the package, and its history inside. Keep an existing file."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     target = home / "dagster.yaml"
     if not target.exists():
@@ -71,7 +73,7 @@ def configure(home: Path) -> None:
 
 
 def _shipped(name: str) -> Path:
-    """A configuration file that comes with the package; in a checkout it stands at the top."""
+    """Return the path of a configuration file of the package; in a checkout, it is in the top folder."""
     package = Path(kmdb_dagster.__file__).parent
     return next(path for path in (package / name, package.parent / name) if path.exists())
 

@@ -1,4 +1,4 @@
-"""Commands on the views that stand for an event or for people: ``view create``, ``people``, ``list``, ``drop``."""
+"""Commands on the views of events and people: ``view create``, ``view people``, ``view list``, ``view drop``."""
 
 import click
 
@@ -9,27 +9,37 @@ from kmdb_dagster.settings import load_settings
 
 @click.group()
 def view() -> None:
-    """Views with one row an event, or one a person, and a column for each property.
+    """Create views with one column for each property.
 
-    Made again, a view takes in properties that are new, and decides the types anew.
+    A view has one row for each event of a name, or for each person. Create it again to add new properties and to choose
+    the types again.
 
     \b
     Example:
-        kmdb view create "signed up"
-        kmdb view people --property "plan name"
-        kmdb view list
+        $ kmdb view create "signed up"
+        event_signed_up: 2 properties.
+          BIGINT         berths
+          text           plan name
+        $ kmdb view list
+        event_signed_up                          6 columns
     """
 
 
 @view.command()
 @click.argument("event")
-@click.option("--property", "properties", multiple=True, help="A property that gets a column. All, if none is named.")
+@click.option(
+    "--property", "properties", multiple=True, help="A property that gets a column; repeatable. [default: all]"
+)
 def create(event: str, properties: tuple[str, ...]) -> None:
-    """Make the view of an EVENT, or make it anew.
+    """Create or replace the view of an event's name.
+
+    One row for each event of this name, one column for each property. A column has a type if all its values fit it.
 
     \b
     Example:
-        kmdb view create "signed up" --property "plan name" --property source
+        $ kmdb view create "signed up" --property "plan name"
+        event_signed_up: 1 properties.
+          text           plan name
     """
     from kmdb_dagster.analysis.views import create_event_view
 
@@ -38,18 +48,23 @@ def create(event: str, properties: tuple[str, ...]) -> None:
     click.echo(f"{for_terminal_line(made.name)}: {len(made.columns)} properties.")
     for column in made.columns:
         click.echo(f"  {column.type.replace('SIGNED', 'BIGINT') or 'text':14} {for_terminal_line(column.name)}")
-    if made.left_out:
-        click.echo(f"No room for {made.left_out} more. Name those that you want with --property.")
+    if made.excluded:
+        click.echo(f"{made.excluded} more properties do not fit into a view. Choose some with --property.")
 
 
 @view.command()
-@click.option("--property", "properties", multiple=True, help="A property whose latest value gets a column.")
+@click.option(
+    "--property", "properties", multiple=True, help="A property whose latest value gets a column; repeatable."
+)
 def people(properties: tuple[str, ...]) -> None:
-    """Make the view `people`, or make it anew: who was seen when, under how many identities.
+    """Create or replace the view of people.
+
+    One row for each person: canonical identity, number of identities and events, first and last event.
 
     \b
     Example:
-        kmdb view people --property "plan name"
+        $ kmdb view people --property "plan name"
+        people: the latest value of 1 properties.
     """
     from kmdb_dagster.analysis.views import create_people_view
 
@@ -60,11 +75,12 @@ def people(properties: tuple[str, ...]) -> None:
 
 @view.command("list")
 def list_() -> None:
-    """Name the views that were made.
+    """List the views.
 
     \b
     Example:
-        kmdb view list
+        $ kmdb view list
+        event_signed_up                          6 columns
     """
     from kmdb_dagster.analysis.views import list_views
 
@@ -76,11 +92,11 @@ def list_() -> None:
 @view.command()
 @click.argument("name")
 def drop(name: str) -> None:
-    """Drop the view NAME. The data stays.
+    """Drop a view by its name. The data stays.
 
     \b
     Example:
-        kmdb view drop event_signed_up
+        $ kmdb view drop event_signed_up
     """
     from kmdb_dagster.analysis.views import drop_view
 

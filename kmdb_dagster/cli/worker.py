@@ -1,4 +1,4 @@
-"""The command that carries out runs, one machine of many: ``worker``."""
+"""The command ``worker``: executes Dagster's runs on one of many machines."""
 
 import os
 
@@ -9,15 +9,16 @@ from kmdb_dagster.settings import load_settings
 
 
 @click.command()
-@click.option("--runs", default=1, show_default=True, type=click.IntRange(1, 64), help="Runs at a time.")
+@click.option("--runs", default=1, show_default=True, type=click.IntRange(1, 64), help="Runs at the same time.")
 def worker(runs: int) -> None:
-    """Carry out Dagster's runs, here, until it is ended. For many machines (docs/how-to/many-machines.md).
+    """Execute Dagster's runs on this machine.
 
-    SIGTERM lets the runs that it has come to their end first.
+    Takes runs from the Celery broker until you stop it; see docs/how-to/many-machines.md. On SIGTERM, it finishes the
+    runs that it has started.
 
     \b
     Example:
-        DAGSTER_HOME=/etc/kmdb kmdb worker --runs 2
+        $ DAGSTER_HOME=/etc/kmdb kmdb worker --runs 2
     """
     load_settings().required_database()
     try:
@@ -28,7 +29,7 @@ def worker(runs: int) -> None:
         raise SettingsError("Celery is not installed: pip install 'kmdb-dagster[celery]'.") from None
     from kmdb_dagster.dagster_ext.instance import open_instance
 
-    # As in `kmdb ui`: compute logs of runs may hold personal data.
+    # Compute logs may hold personal data, so only this user may read them.
     os.umask(0o077)
     with open_instance() as instance:
         work(instance, runs)

@@ -193,17 +193,17 @@ def test_a_query_asks_nothing_before_its_rows_are_wanted() -> None:
 
 
 def test_other_questions_may_be_asked_while_rows_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(query, "ROWS_PER_BATCH", 1)
     assert [event.prop("referer") for event in Event.named("visited site").by_date()] == ["a", "b"]
 
 
 def test_rows_come_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(query, "ROWS_PER_BATCH", 2)
     assert [batch.num_rows for batch in Event.all().arrow_batches()] == [2, 2, 1]
 
 
 def test_whoever_leaves_early_leaves_a_connection_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(query, "ROWS_PER_BATCH", 1)
     for _ in range(3):
         for event in Event.all().by_date():
             assert event.name == "visited site"

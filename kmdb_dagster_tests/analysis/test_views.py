@@ -106,7 +106,7 @@ def test_views_are_listed_and_dropped(tool: Tool) -> None:
         ["people", "8", "columns"],
     ]
     assert tool.kmdb("drop", "people").code == 0
-    assert tool.kmdb("drop", "people").err.startswith("kmdb: There is no view 'people' of ours.")
+    assert tool.kmdb("drop", "people").err.startswith("kmdb: There is no view 'people' of kmdb.")
     assert tool.kmdb("drop", "events").code == 1
     assert one(tool.engine, "SELECT COUNT(*) FROM events") == 5
 
