@@ -12,9 +12,9 @@ DIGEST_CHARACTERS = 8
 def unique_names(properties: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
     """Choose a column name for each property: the property's own, if MySQL accepts it and it is unique.
 
-    MySQL compares column names without case. They have at most 64 characters, none above U+FFFF, and no blank at the
-    end (MySQL manual, "Schema Object Names"). Any other name ends with a digest of the property, so that it does not depend
-    on the order of the properties.
+    MySQL compares column names without case. They have at most 64 characters, none above U+FFFF, and no blank at
+    the end (MySQL manual, "Schema Object Names"). Any other name ends with a digest of the property, so that
+    it does not depend on the order of the properties.
 
     Args:
         properties: The names of the properties.
