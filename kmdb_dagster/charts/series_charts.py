@@ -1,4 +1,4 @@
-"""Charts of the import report: one look for all, with a title that names the value and its unit."""
+"""Charts of a `Series`, for the import report: one look, with a title that names the value and its unit."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
