@@ -118,7 +118,5 @@ def test_s3_is_reached_by_tls_and_a_wrong_certificate_is_refused(
     boto3.client("s3", region_name=load_settings().region).create_bucket(Bucket="km-data")
     assert list(Kmdb().bucket().objects()) == []
     monkeypatch.setenv("AWS_CA_BUNDLE", str(stranger.certificate))
-    with pytest.raises(
-        PermanentError, match=r"s3://km-data/: the certificate is not to be trusted\. AWS_CA_BUNDLE names"
-    ):
+    with pytest.raises(PermanentError, match=r"s3://km-data/: its TLS certificate is not trusted\. Set AWS_CA_BUNDLE"):
         list(Kmdb().bucket().objects())

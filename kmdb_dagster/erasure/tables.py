@@ -1,11 +1,9 @@
-"""The removal of people from the tables: of all that ``forgotten_identities`` names.
+"""Erase people from the tables. Safe to kill and repeat, and safe beside running imports.
 
-May be killed anywhere and run again, and imports may run beside it:
-
-* `mark_people` waits for whoever uses ids, writes down every identity of each person, and lets go. Whoever comes after
-  it sees them, and leaves them out. So what is removed does not come back.
-* `remove_person` removes one person in one transaction, and puts the ledger right in it. Locks are taken in the order
-  of a load: ledger, facts, map. If the map has changed meanwhile, nothing is done, and it is to be tried again.
+* `mark_people` adds every identity of each person to the erasure list, under the lock that interning takes. Imports
+  redact these identities from that commit on, so what is removed does not come back.
+* `remove_person` removes one person and corrects the ledger in one transaction. It takes locks in the order of a load:
+  ledger, facts, map. If the map has changed in the meantime, it changes nothing and is retried.
 """
 
 from collections import Counter
@@ -37,7 +35,7 @@ SELECT_PROPERTIES = f"SELECT id, t, event_id IS NULL FROM properties {OF_PERSON}
 SELECT_ALIASES = (
     "SELECT id, t FROM aliases WHERE identity1_id IN :ids UNION SELECT id, t FROM aliases WHERE identity2_id IN :ids"
 )
-ASKED = (
+REQUESTED = (
     "SELECT digest FROM forgotten_identities f WHERE done_at IS NULL AND NOT EXISTS "
     "(SELECT 1 FROM searched_folders s WHERE s.digest = f.digest AND s.folder_id = :folder)"
 )
@@ -48,31 +46,31 @@ OF_IDENTITIES = {
     "user_map": "identity_id IN :ids",
     "users": "id IN :ids",
 }
-"""In this order: an identity in ``users`` is what is left to do."""
+"""Deleted in this order. ``users`` is last: an identity in it is still to be erased."""
 
 Row = tuple[Any, ...]
 
 
 class Person(NamedTuple):
-    """A person that is in. Ids can change hands, so ``identities`` maps each to the digest it had when it was read."""
+    """A person in the database. Ids can be reused, so ``identities`` maps each id to its digest when it was read."""
 
     id: int
     identities: dict[int, bytes | None]
 
 
 class Marked(NamedTuple):
-    """Who is to be removed: the people that are in, and the digests that a data folder is to be searched for.
-
-    ``large`` counts people that were passed over.
-    """
+    """What is to be erased."""
 
     people: list[Person]
+    """The people to remove from the tables."""
     digests: set[bytes]
+    """The digests that the data folder must be searched for."""
     large: int
+    """The number of people that were skipped because they have too many identities."""
 
 
 class Removed(NamedTuple):
-    """Rows that were removed."""
+    """Numbers of rows that were removed."""
 
     identities: int = 0
     events: int = 0
@@ -81,9 +79,9 @@ class Removed(NamedTuple):
     rejected_lines: int = 0
 
 
-def people_of(connection: Connection, forgotten: ErasedIdentities) -> list[Person]:
-    """The people that have one of these identities and are in, as the map has them."""
-    digests = [f"0x{item.hex()}" for item in forgotten.digests]
+def people_of(connection: Connection, erased: ErasedIdentities) -> list[Person]:
+    """Return the people of these identities, with all identities that the user map gives them."""
+    digests = [f"0x{item.hex()}" for item in erased.digests]
     found: set[int] = set()
     for start in range(0, len(digests), 1000):
         part = ", ".join(digests[start : start + 1000])
@@ -100,7 +98,7 @@ def _members(connection: Connection, people: Collection[int]) -> dict[int, dict[
 
 
 def size_of(engine: Engine, people: Iterable[Person]) -> Removed:
-    """What forgetting these people would remove, but for refused lines, which are not counted."""
+    """Count the rows that an erasure of these people would remove, without rejected lines."""
     found: Counter[str] = Counter()
     with transaction(engine) as connection:
         for person in people:
@@ -112,17 +110,17 @@ def size_of(engine: Engine, people: Iterable[Person]) -> Removed:
 
 
 def mark_people(engine: Engine, generation: str, most_identities: int | None, folder: bytes) -> Marked:
-    """Write down all identities of the people to be forgotten. From then on nothing of them comes in.
+    """Add all identities of the requested people to the erasure list. Imports redact them from this commit on.
 
     Args:
         engine: the warehouse.
-        generation: that of the ids.
-        most_identities: pass over people of more identities; None: over none.
+        generation: the generation that the ids belong to.
+        most_identities: skip people with more identities; None: skip no person.
         folder: the id of the data folder to search.
     """
     with translate_mysql_errors(engine), engine.connect() as connection:
         lock_generation(connection, generation)
-        # Let go after the commit: who adds identities looks, when it holds this lock, whether they are forgotten.
+        # Released after the commit: interning reads the erasure list under this lock.
         with named_lock(engine, USERS.kind, LOCK_TIMEOUT_SECONDS):
             people = people_of(connection, ErasedIdentities(read_erased_digests(connection)))
             large = [
@@ -131,11 +129,11 @@ def mark_people(engine: Engine, generation: str, most_identities: int | None, fo
             chosen = [person for person in people if person not in large]
             for person in chosen:
                 _mark(connection, person.identities)
-            asked = set(connection.execute(text(ASKED), {"folder": folder}).scalars())
+            requested = set(connection.execute(text(REQUESTED), {"folder": folder}).scalars())
             for person in large:
-                asked -= {row[0] for row in select_in_batches(connection, DIGESTS, person.identities)}
+                requested -= {row[0] for row in select_in_batches(connection, DIGESTS, person.identities)}
             connection.commit()
-    return Marked(chosen, asked, len(large))
+    return Marked(chosen, requested, len(large))
 
 
 def _mark(connection: Connection, identities: Collection[int]) -> None:
@@ -148,10 +146,10 @@ def _mark(connection: Connection, identities: Collection[int]) -> None:
 
 
 def remove_person(engine: Engine, generation: str, person: Person) -> Removed:
-    """Remove a person that is marked: facts, aliases, identities.
+    """Remove the facts, aliases and identities of a marked person.
 
     Raises:
-        TransientError: the person changed meanwhile, or its ids belong to other identities by now.
+        TransientError: the person has changed since it was read, or its ids now belong to other identities.
     """
     with transaction(engine) as connection:
         lock_generation_shared(connection, generation)
@@ -167,12 +165,12 @@ def remove_person(engine: Engine, generation: str, person: Person) -> Removed:
         lock_map(connection, generation)
         aliases = sorted(set(select_in_batches(connection, SELECT_ALIASES, person.identities)))
         if not _unchanged(connection, person) or not _revisions((events, properties), aliases) <= spans.keys():
-            raise TransientError("A person that is to be forgotten changed meanwhile.")
-        # Again: a server that lost commits after `mark_people` would let the person back in.
+            raise TransientError("The identities of a person changed while it was being erased.")
+        # Again, in this transaction: the server may have lost the commit of `mark_people`.
         _mark(connection, person.identities)
         for table, which in OF_IDENTITIES.items():
             _execute_in_batches(connection, f"DELETE FROM {table} WHERE {which}", person.identities)  # noqa: S608 - ours
-        _put_ledger_right(connection, spans, events, properties, aliases)
+        _correct_ledger(connection, spans, events, properties, aliases)
     return Removed(len(person.identities), len(events), len(properties), len(aliases))
 
 
@@ -189,9 +187,10 @@ def _revisions(facts: Iterable[list[Row]], aliases: Iterable[Row]) -> set[int]:
 
 
 def _unchanged(connection: Connection, person: Person) -> bool:
-    """Whether the map, which is held alone, has these identities under this person, and no fact is elsewhere.
+    """Return whether the map still gives this person these identities, and no move of facts is pending.
 
-    Digests are compared too: a server that lost commits hands the same ids out again, to other identities.
+    The caller holds the exclusive lock on the map. Digests are compared too, because a server that lost commits
+    assigns the same ids again, to other identities.
     """
     members = _members(connection, [person.id])[person.id]
     moves = select_in_batches(connection, "SELECT id FROM pending_moves WHERE identity_id IN :ids", person.identities)
@@ -199,23 +198,23 @@ def _unchanged(connection: Connection, person: Person) -> bool:
     return members == person.identities and not moves and not spans
 
 
-def _put_ledger_right(
+def _correct_ledger(
     connection: Connection,
     spans: dict[int, ledger.Span],
     events: list[Row],
     properties: list[Row],
     aliases: list[Row],
 ) -> None:
-    """As it would be if these records had never come in: their lines are ignored."""
+    """Count the removed lines as ignored, as if these records had never been imported."""
     of_lines = {row[0] >> ORDINAL_BITS for row in chain(events, properties)}
-    alone = [row for row in aliases if row[0] >> ORDINAL_BITS not in of_lines]
-    gone = of_lines | {row[0] >> ORDINAL_BITS for row in alone if not _says_more(connection, row)}
+    without_fact = [row for row in aliases if row[0] >> ORDINAL_BITS not in of_lines]
+    lines = of_lines | {row[0] >> ORDINAL_BITS for row in without_fact if not _has_other_fact(connection, row)}
     counts = {
         "events": _by_revision(row[0] for row in events),
         "properties": _by_revision(row[0] for row in properties),
         "property_sets": _by_revision({row[0] & ~MAX_ORDINAL for row in properties if row[2]}),
         "aliases": _by_revision(row[0] for row in aliases),
-        "imported": _by_revision(line << ORDINAL_BITS for line in gone),
+        "imported": _by_revision(line << ORDINAL_BITS for line in lines),
     }
     times: dict[int, set[datetime]] = {revision: set() for revision in spans}
     for row in chain(events, properties):
@@ -230,8 +229,8 @@ def _by_revision(ids: Iterable[int]) -> Counter[int]:
     return Counter(number >> LINE_BITS + ORDINAL_BITS for number in ids)
 
 
-def _says_more(connection: Connection, alias: Row) -> bool:
-    """Whether the line of an alias has a fact that stays."""
+def _has_other_fact(connection: Connection, alias: Row) -> bool:
+    """Return whether the line of an alias has a fact that stays."""
     where = {"first": alias[0], "last": alias[0] | MAX_ORDINAL, "t": alias[1]}
     found = connection.execute(
         text(
@@ -244,7 +243,7 @@ def _says_more(connection: Connection, alias: Row) -> bool:
 
 
 def _narrow(connection: Connection, revision: int, span: ledger.Span) -> None:
-    """What was removed was at one end of the revision's time."""
+    """Compute the time span of a revision again, after its earliest or latest fact was removed."""
     part = "SELECT t FROM {} WHERE id BETWEEN :first AND :last AND t BETWEEN :t_min AND :t_max"
     facts = " UNION ALL ".join(part.format(table) for table in FACTS)
     found = connection.execute(
@@ -254,26 +253,26 @@ def _narrow(connection: Connection, revision: int, span: ledger.Span) -> None:
     ledger.set_span(connection, revision, ledger.Span(*found))
 
 
-def remove_rejected(engine: Engine, forgotten: ErasedIdentities, report: Progress = lambda *_: None) -> int:
-    """Remove the refused lines that name a forgotten person. Looks at all of them."""
+def remove_rejected(engine: Engine, erased: ErasedIdentities, report: Progress = lambda *_: None) -> int:
+    """Remove the rejected lines that name an erased identity. Reads all rejected lines."""
     with transaction(engine) as connection:
         revisions = list(connection.execute(text("SELECT revision FROM revisions WHERE rejected > 0")).scalars())
     removed = 0
     for number, revision in enumerate(revisions, start=1):
         with transaction(engine) as connection:
-            if _naming(connection, revision, forgotten):
+            if _naming(connection, revision, erased):
                 ledger.lock_revisions(connection, [revision])
-                removed += _remove_lines(connection, revision, _naming(connection, revision, forgotten))
-        report("looking through refused lines, revisions", number, len(revisions))
+                removed += _remove_lines(connection, revision, _naming(connection, revision, erased))
+        report("searching rejected lines of revisions", number, len(revisions))
     return removed
 
 
-def _naming(connection: Connection, revision: int, forgotten: ErasedIdentities) -> list[int]:
-    # A line may have 16 MiB: few are held at a time.
+def _naming(connection: Connection, revision: int, erased: ErasedIdentities) -> list[int]:
+    # A line may have 16 MiB, so the buffer is small.
     found = connection.execution_options(stream_results=True, max_row_buffer=8).execute(
         text("SELECT line, raw FROM rejected_lines WHERE revision = :revision"), {"revision": revision}
     )
-    return [int(line) for line, raw in found if forgotten.named_in(bytes(raw))]
+    return [int(line) for line, raw in found if erased.named_in(bytes(raw))]
 
 
 def _remove_lines(connection: Connection, revision: int, lines: Collection[int]) -> int:
@@ -282,14 +281,14 @@ def _remove_lines(connection: Connection, revision: int, lines: Collection[int])
     return len(lines)
 
 
-def remove_from_filters(engine: Engine, forgotten: ErasedIdentities) -> None:
-    """Nobody needs to be ignored by name who is forgotten."""
+def remove_from_filters(engine: Engine, erased: ErasedIdentities) -> None:
+    """Remove erased identities from `ignored_users`. The digest in the erasure list excludes them from now on."""
     with transaction(engine) as connection:
         found = connection.execute(text("SELECT id, name FROM ignored_users")).all()
         _execute_in_batches(
             connection,
             "DELETE FROM ignored_users WHERE id IN :ids",
-            [row.id for row in found if row.name in forgotten],
+            [row.id for row in found if row.name in erased],
         )
 
 

@@ -149,7 +149,7 @@ class ParsedFile:
     def __init__(self, path: Path, revision: int) -> None:
         if not path.exists():
             raise PermanentError(
-                f"Revision {revision} is not parsed: {path.name} is missing. Materialize parsed_events of it first."
+                f"Revision {revision} is not parsed: {path.name} is missing. Materialize parsed_events first."
             )
         self._path = path
         self._damaged = (

@@ -1,6 +1,6 @@
-"""Where the export's files are: an S3 bucket, or a folder of the same shape, behind one small interface.
+"""Read the files of an export: an S3 bucket, or a folder of the same shape, behind one interface (`Bucket`).
 
-What the files are called and what stands in them is not known here: see ``export``.
+The names and the content of the files are in `km_export`.
 """
 
 from kmdb_dagster.source.bucket import (

@@ -1,4 +1,4 @@
-"""The interface of a bucket. Types only."""
+"""The interface of a bucket, its objects and its errors."""
 
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -7,7 +7,7 @@ from kmdb_dagster.errors import PermanentError, TransientError
 
 
 class StoredObject(NamedTuple):
-    """An object as it was seen: ``etag`` changes when its content does; ``size`` is in bytes."""
+    """An object when it was found. ``etag`` changes with the content; ``size`` is in bytes."""
 
     key: str
     etag: str
@@ -15,7 +15,7 @@ class StoredObject(NamedTuple):
 
 
 class ObjectChangedError(TransientError):
-    """The object was replaced or vanished while it was read. To read it anew is right."""
+    """The object was replaced or deleted while it was read. Find it again, then read it from byte 0."""
 
     def __init__(self, place: str) -> None:
         super().__init__(f"{place} changed while it was read. It will be read again from its start.")
@@ -44,29 +44,29 @@ def plain_etag(text: str) -> str:
 class Bucket(Protocol):
     """Read-only access to a KissMetrics export.
 
-    Every method raises `PermanentError` for what only a person can fix (no such bucket, access denied) and
-    `TransientError` for what passes by itself. `BucketUnusableError` concerns all objects,
-    `ObjectUnreadableError` and other permanent errors concern one.
+    Every method raises `PermanentError` for what you must fix (no such bucket, access denied), and `TransientError`
+    for what passes by itself. `BucketUnusableError` concerns all objects. `ObjectUnreadableError` and other permanent
+    errors concern one object.
     """
 
     @property
     def url(self) -> str:
-        """The bucket's name for people: ``s3://name`` or a folder."""
+        """The bucket as text for messages: ``s3://name`` or a folder."""
 
     @property
     def location(self) -> str:
-        """Where the bucket is, so that no other one has the same: its URL, with an endpoint that is not Amazon's."""
+        """The unique location of the bucket: its URL, with the endpoint if that is not Amazon's."""
 
     def objects(self, below: str = "") -> Iterator[StoredObject]:
-        """All objects whose keys begin with ``below``, in no promised order."""
+        """Yield all objects whose keys begin with ``below``, in no promised order."""
 
     def find(self, key: str) -> StoredObject | None:
-        """The object as it is now, or None if there is none."""
+        """Return the object as it is now. None: there is no such object."""
 
     def read(self, found: StoredObject) -> Iterator[bytes]:
-        """The bytes of exactly this object.
+        """Yield the bytes of exactly this object.
 
         Raises:
-            ObjectChangedError: it has another ETag by now.
-            ObjectDamagedError: all bytes have been yielded, and they do not match the object's checksum.
+            ObjectChangedError: the object has another ETag now.
+            ObjectDamagedError: raised after the last byte, if the bytes do not match the object's checksum.
         """

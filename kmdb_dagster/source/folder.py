@@ -1,4 +1,4 @@
-"""A folder of the shape of a KissMetrics bucket: for tests, samples, and buckets copied to disk."""
+"""A folder of the shape of a KissMetrics bucket: for tests, samples, and exports copied to disk."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ CHUNK = 1024 * 1024
 
 
 class FolderBucket:
-    """A `Bucket` on disk. The ETag is made of size and time of change."""
+    """A `Bucket` on disk. The ETag is made of the size and the modification time."""
 
     def __init__(self, folder: Path, prefix: str = "") -> None:
         if not folder.is_dir():
@@ -35,9 +35,9 @@ class FolderBucket:
         return str(self._folder.resolve())
 
     def objects(self, below: str = "") -> Iterator[StoredObject]:
-        """All files below the folder whose keys begin with ``below``."""
+        """Yield all files below the folder whose keys begin with ``below``."""
         for parent, _, names in self._walk():
-            # Once for a folder: asked of each of 100,000 files, it would take longer than all else.
+            # Once for each folder: for each of 100,000 files it would take most of the time.
             inside = Path(parent).relative_to(self._folder).as_posix()
             for name in names:
                 key = name if inside == "." else f"{inside}/{name}"
@@ -46,18 +46,18 @@ class FolderBucket:
                     yield found
 
     def find(self, key: str) -> StoredObject | None:
-        """The file as it is now."""
+        """Return the file as it is now. None: there is no such file."""
         with self._translated(key):
             try:
-                seen = (self._folder / key).stat()
+                status = (self._folder / key).stat()
             except (FileNotFoundError, NotADirectoryError):
                 return None
-        if not stat.S_ISREG(seen.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             return None
-        return StoredObject(key, f"{seen.st_size:x}-{seen.st_mtime_ns:x}", seen.st_size)
+        return StoredObject(key, f"{status.st_size:x}-{status.st_mtime_ns:x}", status.st_size)
 
     def read(self, found: StoredObject) -> Iterator[bytes]:
-        """The bytes of the file, if it is the same before and after."""
+        """Yield the bytes of the file. Raise `ObjectChangedError` if it was replaced before or during the read."""
         self._check(found)
         with self._translated(found.key), (self._folder / found.key).open("rb") as file:
             while chunk := file.read(CHUNK):
@@ -70,7 +70,7 @@ class FolderBucket:
 
     def _walk(self) -> Iterator[tuple[str, list[str], list[str]]]:
         def refuse(error: OSError) -> None:
-            # By itself, os.walk leaves out what it cannot read.
+            # By default, os.walk skips what it cannot read.
             raise error
 
         with self._translated(""):
@@ -78,13 +78,13 @@ class FolderBucket:
 
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
-        """Failures of the disk as our own. What vanishes while it is read was changed."""
+        """Raise errors of the disk as errors of this package. A file that disappears while it is read has changed."""
         place = f"{self.url}/{key}"
         try:
             yield
         except FileNotFoundError:
             raise ObjectChangedError(place) from None
         except PermissionError:
-            raise PermanentError(f"{place} may not be read. Give this user the right to.") from None
+            raise PermanentError(f"{place} cannot be read: permission denied. Give this user read access.") from None
         except OSError as error:
             raise TransientError(f"{place} cannot be read ({error.strerror}).") from error

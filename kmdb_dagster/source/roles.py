@@ -26,7 +26,7 @@ def metadata_service_fails() -> bool:
     endpoint = botocore.session.get_session().get_config_variable("ec2_metadata_service_endpoint") or DEFAULT_ENDPOINT
     if not endpoint.startswith("http"):
         return False
-    # No proxy: the address is local to the machine.
+    # Without a proxy, because the address is local to the machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         opener.open(endpoint.rstrip("/") + ROLE_PATH, timeout=TIMEOUT_SECONDS).close()

@@ -1,8 +1,7 @@
-"""A bucket on S3, or on anything that speaks its API.
+"""A bucket on S3, or on another service with the same API.
 
-boto3 retries throttling and refused connections by itself (the client is made with ``retries``); a body that
-breaks off in the middle is our part: the read goes on at the byte where it stopped, pinned to the ETag. Then all
-bytes together are compared with the object's checksum.
+boto3 retries throttling and refused connections (the client has ``retries``). A body that breaks off is resumed here:
+the next request starts at the missing byte, pinned to the ETag. At the end all bytes are compared with the checksum.
 """
 
 import time
@@ -23,24 +22,24 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 CHUNK = 1024 * 1024
-MOST_BREAKS = 6
-"""Breaks in a row, without one byte between them, after which a read gives up: about 16 seconds."""
+MAX_BREAKS = 6
+"""Broken connections in a row, without one byte between them, before a read fails: about 16 seconds."""
 
 CODES_OF_HEAD = {"400", "401", "403", "405"}
-"""Statuses of the answer to a HEAD behind which there are several error codes."""
+"""HTTP statuses of a HEAD response that stand for several error codes."""
 
 
 AMAZON_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 class S3Bucket:
-    """A `Bucket` on S3, or what is under one prefix of it."""
+    """A `Bucket` on S3, or the part of one below a prefix."""
 
     def __init__(self, client: "S3Client", name: str, prefix: str = "") -> None:
         self._client = client
         self._name = name
         self._prefix = prefix
-        self._seen = False
+        self._exists = False
         self._has_weak_etags = False
 
     @property
@@ -50,13 +49,13 @@ class S3Bucket:
 
     @property
     def location(self) -> str:
-        """The URL, with the endpoint of an S3 that is not Amazon's: names of buckets are unique in one S3 only."""
+        """The URL, with the endpoint if that is not Amazon's. Bucket names are unique only within one S3 service."""
         endpoint = self._client.meta.endpoint_url.rstrip("/")
         host = urlsplit(endpoint).hostname or ""
         return self.url if host.endswith(AMAZON_DOMAINS) else f"{self.url} at {endpoint}"
 
     def objects(self, below: str = "") -> Iterator[StoredObject]:
-        """All objects whose keys begin with ``below``, a page of 1,000 a request."""
+        """Yield all objects whose keys begin with ``below``: one request for each 1,000."""
         under = self._prefix + below
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=under)
         with translate_s3_errors(self.url):
@@ -65,7 +64,7 @@ class S3Bucket:
                     yield self._stored(item["Key"].removeprefix(self._prefix), item["ETag"], item["Size"])
 
     def find(self, key: str) -> StoredObject | None:
-        """The object as it is now: one request."""
+        """Return the object as it is now: one request. None: there is no such object."""
         try:
             with translate_s3_errors(self.url, key):
                 head = self._head(key)
@@ -75,7 +74,7 @@ class S3Bucket:
             return None
 
     def read(self, found: StoredObject) -> Iterator[bytes]:
-        """The bytes of exactly this object; goes on where a connection broke."""
+        """Yield the bytes of exactly this object. A broken connection is resumed at the missing byte."""
         done = breaks = 0
         checksum = Checksum(self._name)
         while done < found.size:
@@ -88,14 +87,14 @@ class S3Bucket:
                 raise
             except TransientError:
                 breaks += 1
-                if breaks == MOST_BREAKS:
+                if breaks == MAX_BREAKS:
                     raise
                 time.sleep(2.0**breaks / 4)
         if not checksum.matches():
             raise ObjectDamagedError(f"{self.url}/{found.key}", checksum.name)
 
     def _head(self, key: str) -> "HeadObjectOutputTypeDef | GetObjectOutputTypeDef":
-        """Ask for an object without its bytes. S3 gives no error code with this answer, only with that to a GET."""
+        """Request an object without its bytes. A HEAD response has no error code, so an error is repeated as GET."""
         try:
             return self._client.head_object(Bucket=self._name, Key=self._prefix + key)
         except ClientError as error:
@@ -106,13 +105,13 @@ class S3Bucket:
         return got
 
     def _check_bucket(self) -> None:
-        """S3 answers a HEAD alike for a missing object and a missing bucket, whose objects are not just absent."""
-        if self._seen:
+        """Raise if the bucket is missing. A HEAD response is the same for a missing object and bucket."""
+        if self._exists:
             return
         with translate_s3_errors(self.url):
-            # Not a HEAD: this one is sure to need no more than s3:ListBucket, and says which of the two is missing.
+            # A listing needs only s3:ListBucket, and its error names what is missing.
             self._client.list_objects_v2(Bucket=self._name, MaxKeys=1)
-        self._seen = True
+        self._exists = True
 
     def _chunks(self, found: StoredObject, start: int, checksum: Checksum) -> Iterator[bytes]:
         """Yield the bytes from ``start`` on."""
@@ -132,7 +131,7 @@ class S3Bucket:
             raise ObjectChangedError(place) from None
 
     def _pinned(self, found: StoredObject, start: int) -> dict[str, Any]:
-        # Without Range, S3 adds the checksum of the whole object. If-Match never matches a weak ETag (RFC 9110).
+        # Without Range, S3 sends the checksum of the whole object. If-Match never matches a weak ETag (RFC 9110).
         range_ = {"Range": f"bytes={start}-"} if start else {}
         return range_ if self._has_weak_etags else {**range_, "IfMatch": found.etag}
 
@@ -142,7 +141,7 @@ class S3Bucket:
 
 
 def _verified(body: StreamingBody, place: str, *, is_whole: bool) -> Iterator[bytes]:
-    """Yield a body. boto3 raises at its end if it differs from its checksum, which may be that of the whole object."""
+    """Yield a body. boto3 raises at its end if it differs from the checksum, which may be of the whole object."""
     try:
         # botocore raises IncompleteReadError (a BotoCoreError) for a body shorter than its Content-Length.
         yield from body.iter_chunks(CHUNK)

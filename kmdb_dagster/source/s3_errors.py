@@ -1,7 +1,7 @@
-"""Which errors of S3 pass by themselves: one table by error code, one by exception of botocore.
+"""Which errors of S3 are transient, and which permanent: by error code, and by exception of botocore.
 
-An answer is permanent for all objects, permanent for one object, or transient. Codes that are in no table are decided
-by their HTTP status: 5xx, 408 and 429 are transient, any other status is permanent for the object.
+An error is permanent for all objects, permanent for one object, or transient. The HTTP status decides for a code that
+is in no table: 5xx, 408 and 429 are transient, any other status is permanent for the object.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ DENIED = "access denied: the credentials need s3:ListBucket on the bucket and s3
 ELSEWHERE = "the bucket is in another region: see AWS_DEFAULT_REGION"
 KMS_KEY = "its KMS key cannot be used. Enable the key and allow kms:Decrypt"
 ROLE = (
-    "the credentials of the role cannot be fetched. If that lasts, check the role of the instance or task, and its "
+    "the credentials of the role cannot be fetched. If this persists, check the role of the instance or task, and its "
     "metadata service (in a container: a hop limit of 2). Or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
 NO_CREDENTIALS = (
@@ -30,7 +30,7 @@ NO_CREDENTIALS = (
 
 BUCKET_CODES = {
     "NoSuchBucket": "there is no such bucket: see AWS_BUCKET and AWS_ENDPOINT_URL",
-    "InvalidBucketName": "S3 allows no such name. See AWS_BUCKET",
+    "InvalidBucketName": "S3 does not allow this bucket name. See AWS_BUCKET",
     "AllAccessDisabled": "S3 has disabled the bucket: ask AWS support",
     "AccountProblem": "S3 refuses the account of these credentials: ask AWS support",
     "NotSignedUp": "the account of these credentials is not signed up for S3",
@@ -60,7 +60,7 @@ OBJECT_CODES = {
 """Permanent for one object, with what to do."""
 
 DENIED_CODES = {"AccessDenied", "403"}
-"""Permanent for one object, but S3 gives the same answer for an object that is not there."""
+"""Permanent for one object. S3 also sends it for a missing object."""
 
 TRANSIENT_CODES = {
     "SlowDown",
@@ -83,7 +83,7 @@ TRANSIENT_CODES = {
     "KMS.ThrottlingException",
     "KMS.DependencyTimeoutException",
 }
-"""They pass by themselves, whatever their HTTP status."""
+"""Transient, whatever the HTTP status."""
 
 TRANSIENT_STATUSES = {200, 408, 429}
 
@@ -93,7 +93,7 @@ LOGIN_ERRORS = (boto.SSOError, boto.LoginError, boto.NoAuthTokenError, boto.Toke
 
 
 class NotFoundError(PermanentError):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 @contextmanager
@@ -101,8 +101,8 @@ def translate_s3_errors(bucket: str, key: str = "") -> Iterator[None]:
     """Raise errors of S3 as permanent or transient errors of this package.
 
     Args:
-        bucket: its URL, for the message.
-        key: the object; empty for requests that concern the whole bucket.
+        bucket: the URL of the bucket, for the message.
+        key: the object. Empty for a request about the whole bucket.
     """
     place = f"{bucket}/{key}"
     try:
@@ -114,7 +114,7 @@ def translate_s3_errors(bucket: str, key: str = "") -> Iterator[None]:
 
 
 def code_of(error: boto.ClientError) -> str:
-    """Return S3's error code. The answer to a HEAD has none but its HTTP status."""
+    """Return S3's error code. A HEAD response has only its HTTP status."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -124,7 +124,7 @@ def _of_answer(error: boto.ClientError, place: str, *, about_object: bool) -> Km
     if code in {"412", "PreconditionFailed", "416", "InvalidRange"}:
         return ObjectChangedError(place)
     if code in {"404", "NoSuchKey"}:
-        return NotFoundError(f"{place} is not there")
+        return NotFoundError(f"{place} does not exist")
     if code in TRANSIENT_CODES or status >= 500 or status in TRANSIENT_STATUSES:
         return TransientError(f"{place}: S3 answered {code}")
     if error.operation_name.startswith("AssumeRole"):
@@ -144,12 +144,12 @@ def _of_refusal(code: str, status: int, place: str, *, about_object: bool) -> Pe
 def _of_exception(error: boto.BotoCoreError, place: str) -> KmdbError:
     if isinstance(error, boto.SSLError):
         return BucketUnusableError(
-            f"{place}: the certificate is not to be trusted. AWS_CA_BUNDLE names a file of those to trust."
+            f"{place}: its TLS certificate is not trusted. Set AWS_CA_BUNDLE to a file of trusted certificates."
         )
     if isinstance(error, CONNECTION_ERRORS):
         return TransientError(
-            f"{place}: the connection to S3 failed ({type(error).__name__}). If that lasts, look at the "
-            "network and at AWS_ENDPOINT_URL."
+            f"{place}: the connection to S3 failed ({type(error).__name__}). If this persists, check the "
+            "network and AWS_ENDPOINT_URL."
         )
     if isinstance(error, ROLE_ERRORS) or (isinstance(error, boto.NoCredentialsError) and metadata_service_fails()):
         return TransientError(f"{place}: {ROLE}.")
@@ -162,7 +162,7 @@ def _of_configuration(error: boto.BotoCoreError) -> str:
     if isinstance(error, boto.PartialCredentialsError):
         return "half of the credentials is missing. Set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if isinstance(error, boto.ParamValidationError):
-        return "S3 allows no such name. See AWS_BUCKET"
+        return "S3 does not allow this bucket name. See AWS_BUCKET"
     if isinstance(error, LOGIN_ERRORS):
         return "the login has expired. Run `aws sso login` (or `aws login`) as this user"
     return f"boto3 cannot use its configuration ({type(error).__name__}). Check AWS_PROFILE and ~/.aws/config"

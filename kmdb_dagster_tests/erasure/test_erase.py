@@ -312,7 +312,7 @@ def test_nothing_is_removed_by_ids_that_belong_to_another_person_by_now(warehous
     (bob,) = tables.mark_people(engine, generation, None, FOLDER).people
     exchange_ids(engine, "bob", "anna")
     before = content(engine)
-    with pytest.raises(TransientError, match="changed meanwhile"):
+    with pytest.raises(TransientError, match="changed while it was being erased"):
         tables.remove_person(engine, generation, bob)
     assert content(engine) == before
 

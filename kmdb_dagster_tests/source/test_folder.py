@@ -112,7 +112,7 @@ def test_a_file_that_may_not_be_read_is_named_with_the_remedy(
     bucket.put(7)
     found = found_in(folder)
     monkeypatch.setattr(Path, "open", failing(errno.EACCES))  # root may read everything
-    with pytest.raises(PermanentError, match=f"{KEY} may not be read. Give this user the right to"):
+    with pytest.raises(PermanentError, match=f"{KEY} cannot be read: permission denied. Give this user read access"):
         list(folder.read(found))
 
 
@@ -130,5 +130,5 @@ def test_a_subfolder_that_may_not_be_listed_is_not_taken_for_an_empty_one(
 ) -> None:
     bucket.put(7)
     monkeypatch.setattr("os.scandir", failing(errno.EACCES))
-    with pytest.raises(PermanentError, match="may not be read"):
+    with pytest.raises(PermanentError, match="permission denied"):
         list(folder.objects())

@@ -13,7 +13,7 @@ from kmdb_dagster.defs.resources import S3
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.source import Bucket, StoredObject
 from kmdb_dagster.source.bucket import ObjectChangedError
-from kmdb_dagster.source.s3 import CHUNK, MOST_BREAKS
+from kmdb_dagster.source.s3 import CHUNK, MAX_BREAKS
 from kmdb_dagster_tests.source.conftest import SECRET, opened
 from testing.faulty_s3 import Cut, Fault, FaultyS3, Refusal, Replaced, Short, serving
 
@@ -66,17 +66,17 @@ def test_a_broken_read_goes_on_where_it_stopped(bucket: Bucket, s3: FaultyS3) ->
 
 
 def test_many_breaks_with_bytes_between_them_do_not_matter(bucket: Bucket, s3: FaultyS3) -> None:
-    assert read(bucket, s3, *[Cut(100_000)] * (2 * MOST_BREAKS)) == CONTENT
+    assert read(bucket, s3, *[Cut(100_000)] * (2 * MAX_BREAKS)) == CONTENT
 
 
 def test_breaks_without_a_byte_between_them_are_given_up(bucket: Bucket, s3: FaultyS3) -> None:
     with pytest.raises(TransientError, match=f"s3://kmdb-faulty/{KEY}"):
         read(bucket, s3, Cut(CHUNK), *repeat(Cut(0), 50))
-    assert s3.ranges == [None, *[f"bytes={CHUNK}-"] * (MOST_BREAKS - 1)]
+    assert s3.ranges == [None, *[f"bytes={CHUNK}-"] * (MAX_BREAKS - 1)]
 
 
 def test_pauses_between_breaks_grow(bucket: Bucket, s3: FaultyS3, slept: list[float]) -> None:
-    read(bucket, s3, *[Cut(0)] * (MOST_BREAKS - 1))
+    read(bucket, s3, *[Cut(0)] * (MAX_BREAKS - 1))
     assert slept == sorted(slept)
     assert 10 < sum(slept) < 20
 
