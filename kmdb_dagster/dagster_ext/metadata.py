@@ -5,14 +5,14 @@ from datetime import date
 
 import dagster as dg
 
-from kmdb_dagster.warehouse.maintenance.time_partitions import TABLES, Partition
+from kmdb_dagster.warehouse.maintenance.time_partitions import PARTITIONED_TABLES, Partition
 
 MAX_PARTITIONS_SHOWN = 200
 
 
 def time_partitions_table(partitions: Sequence[Partition]) -> dg.TableMetadataValue:
     """Show the rows and bytes of each time partition, all tables side by side; the latest ones if there are many."""
-    tables = [table for table in TABLES if any(partition.table == table for partition in partitions)]
+    tables = [table for table in PARTITIONED_TABLES if any(partition.table == table for partition in partitions)]
     columns = [
         dg.TableColumn("partition", "string"),
         dg.TableColumn("before", "string"),

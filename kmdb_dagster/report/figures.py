@@ -11,7 +11,8 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from kmdb_dagster.charts.series import Series
-from kmdb_dagster.warehouse.ledger.history import FirstSeen, History, Numbers, Times
+from kmdb_dagster.warehouse.ledger.history import FirstSeen, History, Times
+from kmdb_dagster.warehouse.schema.columns import IntColumn
 
 NEIGHBOURS = 9
 """Revisions in the window of the median."""
@@ -42,7 +43,7 @@ def revision_times(history: History) -> Times:
     return times
 
 
-def per_day(times: Times, values: Numbers) -> Series:
+def per_day(times: Times, values: IntColumn) -> Series:
     """Sum values by day; days without values are 0. More than `MAX_POINTS` days become means of several days."""
     known = ~np.isnat(times)
     days = times[known].astype("M8[D]").astype(np.int64)
@@ -53,7 +54,7 @@ def per_day(times: Times, values: Numbers) -> Series:
     return Series((days.min() + width * np.arange(len(sums))).astype("M8[D]"), sums / width)
 
 
-def share_per_day(times: Times, part: Numbers, whole: Numbers) -> Series:
+def share_per_day(times: Times, part: IntColumn, whole: IntColumn) -> Series:
     """Compute ``part / whole`` of each day in percent (0 to 100), without days on which ``whole`` is 0."""
     at, total = per_day(times, whole)
     known = total > 0

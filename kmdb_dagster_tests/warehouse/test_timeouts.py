@@ -18,7 +18,7 @@ from kmdb_dagster.errors import TransientError
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse.connection import server as connections
 from kmdb_dagster.warehouse.connection.server import connect, execute_ddl, transaction
-from kmdb_dagster.warehouse.loading.load_data import send
+from kmdb_dagster.warehouse.loading.load_data import bulk_insert
 from kmdb_dagster.warehouse.maintenance import indexes
 from testing.databases import empty_database, make_tables
 from testing.revisions import one
@@ -77,7 +77,7 @@ def test_rows_on_their_way_to_a_server_that_takes_none_are_given_up(own: Server,
     with given_up_in_time(), transaction(engine) as connection:
         connection.exec_driver_sql("SELECT 1")
         with stopped(own):
-            send(connection, "events", rows)
+            bulk_insert(connection, "events", rows)
     assert one(engine, "SELECT COUNT(*) FROM events") == 0
 
 

@@ -24,7 +24,7 @@ from kmdb_dagster.warehouse.connection.mysql_errors import (
 
 log = logging.getLogger(__name__)
 
-SESSION = (
+INIT_COMMAND = (
     "SET SESSION "
     # Times in the database are UTC whatever the server's zone.
     "time_zone = '+00:00', "
@@ -46,11 +46,11 @@ KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6, "TCP_USE
 
 IDS_PER_STATEMENT = 1000
 
-SECONDS_OF_DDL = 5
-TRIES_OF_DDL = 40
+DDL_LOCK_TIMEOUT_SECONDS = 5
+MAX_DDL_ATTEMPTS = 40
 """How long, and how often, DDL waits for a table that is in use."""
 
-ROOM_FOR_THE_REST = 1024
+STATEMENT_OVERHEAD_BYTES = 1024
 """Bytes of a statement with one row beside its largest value."""
 
 ESCAPED = (b"\\", b"'", b'"', b"\0", b"\n", b"\r", b"\x1a")
@@ -85,7 +85,7 @@ def connect(url: URL, timeout_seconds: int = LONG_STATEMENT_TIMEOUT_SECONDS, poo
         pool: SQLAlchemy's class of the pool, in place of its own choice.
     """
     # A lock that is waited for in vain is an answer: it must come before the connection is given up.
-    session = SESSION.format(lock_seconds=min(LOCK_TIMEOUT_SECONDS, max(1, timeout_seconds // 2)))
+    session = INIT_COMMAND.format(lock_seconds=min(LOCK_TIMEOUT_SECONDS, max(1, timeout_seconds // 2)))
     engine = create_engine(
         url,
         # Without gap locks, runs that load different revisions do not wait for each other.
@@ -149,7 +149,7 @@ def _was_locked(error: BaseException) -> bool:
 
 @retry(
     retry=retry_if_exception(_was_locked),
-    stop=stop_after_attempt(TRIES_OF_DDL),
+    stop=stop_after_attempt(MAX_DDL_ATTEMPTS),
     wait=wait_random(1, 3),
     before_sleep=before_sleep_log(log, logging.WARNING),
     reraise=True,
@@ -165,7 +165,7 @@ def execute_ddl(engine: Engine, statement: str) -> None:
         TransientError: the table was in use all the time, for some minutes.
     """
     with long_statements(engine) as patient, autocommit(patient) as connection:
-        connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {SECONDS_OF_DDL}")
+        connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {DDL_LOCK_TIMEOUT_SECONDS}")
         try:
             connection.exec_driver_sql(statement)
         finally:
@@ -211,7 +211,7 @@ def _refuse_too_large(engine: Engine, rows: Sequence[tuple[Any, ...]]) -> None:
     largest = max(_bytes_on_the_way(value) for row in rows for value in row)
     with engine.connect() as connection:
         limit = int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one())
-    if largest > limit - ROOM_FOR_THE_REST:
+    if largest > limit - STATEMENT_OVERHEAD_BYTES:
         raise PermanentError(
             f"A value takes {largest:,} bytes on the way to the server, and its max_allowed_packet is {limit:,}: "
             "raise it to 64M."

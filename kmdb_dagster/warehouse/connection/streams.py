@@ -13,9 +13,9 @@ import numpy as np
 from MySQLdb.cursors import SSCursor
 from sqlalchemy import Connection
 
-from kmdb_dagster.warehouse.identity.resolution import Numbers
+from kmdb_dagster.warehouse.schema.columns import IntColumn
 
-ROWS_AT_ONCE = 100_000
+ROWS_PER_FETCH = 100_000
 
 
 def stream(connection: Connection, statement: str) -> Iterator[Sequence[Any]]:
@@ -23,15 +23,15 @@ def stream(connection: Connection, statement: str) -> Iterator[Sequence[Any]]:
     cursor = connection.connection.cursor(SSCursor)
     try:
         cursor.execute(statement)
-        with _no_garbage():
-            while rows := cursor.fetchmany(ROWS_AT_ONCE):
+        with _paused_garbage_collector():
+            while rows := cursor.fetchmany(ROWS_PER_FETCH):
                 yield rows
     finally:
         cursor.close()
 
 
 @contextmanager
-def _no_garbage() -> Iterator[None]:
+def _paused_garbage_collector() -> Iterator[None]:
     """The garbage collector off: it would look through all rows again and again, for three quarters of the time."""
     was_on = gc.isenabled()
     gc.disable()
@@ -42,6 +42,6 @@ def _no_garbage() -> Iterator[None]:
             gc.enable()
 
 
-def numbers(rows: Sequence[Any]) -> Numbers:
+def numbers(rows: Sequence[Any]) -> IntColumn:
     """Rows of whole numbers as an array."""
     return np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(len(rows), -1)

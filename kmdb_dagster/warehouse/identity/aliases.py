@@ -1,6 +1,6 @@
-"""Alias lines as they are stored, and the user map kept up to date with those of one revision after another.
+"""Alias lines as they are stored, and the incremental update of the user map, one revision at a time.
 
-Costs what the people cost that a revision's aliases touch, however many others there are.
+The cost depends on the people that the alias lines of the revision touch, not on the size of the map.
 """
 
 from collections.abc import Collection, Iterable
@@ -14,14 +14,15 @@ from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse.connection.server import insert, select_in_batches, transaction
-from kmdb_dagster.warehouse.identity.components import UnnamedError, people_of
+from kmdb_dagster.warehouse.identity.components import UnnamedError, resolve_identities
 from kmdb_dagster.warehouse.identity.erasure_list import ERASED_MEANWHILE, read_erased_digests
 from kmdb_dagster.warehouse.identity.map_lock import lock_map
-from kmdb_dagster.warehouse.identity.resolution import Numbers, Rank, Ties, components, rank, stands_for
+from kmdb_dagster.warehouse.identity.resolution import AliasEdges, Rank, canonical_identity, components, rank
 from kmdb_dagster.warehouse.identity.rules import Rule, adopt_rule, excluded_ids
-from kmdb_dagster.warehouse.identity.user_map import assign, persons
+from kmdb_dagster.warehouse.identity.user_map import read_persons, update_map
 from kmdb_dagster.warehouse.interning.lookup import identity_ids
 from kmdb_dagster.warehouse.loading.leftovers import Leftovers
+from kmdb_dagster.warehouse.schema.columns import IntColumn
 from kmdb_dagster.warehouse.schema.tables import id_range
 
 OF_REVISION = "FROM aliases WHERE id BETWEEN :first AND :last"
@@ -36,8 +37,8 @@ class AliasLine(NamedTuple):
     name2: str
 
 
-class Tie(NamedTuple):
-    """An alias line as it is stored."""
+class StoredAlias(NamedTuple):
+    """An alias line as it is stored, with the ids of its identities."""
 
     id: int
     t: datetime
@@ -47,15 +48,15 @@ class Tie(NamedTuple):
     identity2: int
 
 
-class Resolved(NamedTuple):
-    """Which file of a revision its aliases are from, and when they are; no times: there are none."""
+class ResolvedFile(NamedTuple):
+    """The file from which a revision was resolved, and the span of its alias lines; None: it has no alias lines."""
 
     etag: str | None
     t_min: datetime | None
     t_max: datetime | None
 
 
-def replace_aliases(  # noqa: PLR0913 - what a tie depends on
+def replace_aliases(  # noqa: PLR0913 - all of them decide the map
     engine: Engine,
     revision: int,
     etag: str | None,
@@ -65,10 +66,9 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
     erased: frozenset[bytes] = frozenset(),
     leftovers: Leftovers | None = None,
 ) -> int:
-    """Store the alias lines of a revision in place of those it had, and bring the map up to date with them.
+    """Replace the stored alias lines of a revision, and update the user map. Idempotent.
 
-    Costs nothing but a few look-ups if they are the same as before; otherwise only the people that they touch. The
-    ids of the identities are looked up in the transaction that stores them.
+    If the lines are unchanged, this only reads. Identity ids are looked up in the transaction that stores them.
 
     Args:
         engine: the warehouse.
@@ -98,27 +98,29 @@ def replace_aliases(  # noqa: PLR0913 - what a tie depends on
             raise TransientError(ERASED_MEANWHILE)
         rule = adopt_rule(connection, numeric_apart=numeric_apart)
         known = read_resolved(connection, revision) or leftovers.may_be_there(connection, revision)
-        before, ties = _stored(connection, revision) if known else [], _with_ids(connection, lines)
+        before, stored = _stored(connection, revision) if known else [], _with_ids(connection, lines)
         if before:
             connection.execute(text(f"DELETE {OF_REVISION}"), id_range(revision))
-        _store(connection, revision, etag, ties)
-        pairs, pairs_before = _pairs(ties, rule), _pairs(before, rule)
-        # Kept apart, an identity may go elsewhere by a new tie, or by another time of the same.
-        anew = rule.apart or pairs_before - pairs
+        _store(connection, revision, etag, stored)
+        pairs, pairs_before = _pairs(stored, rule), _pairs(before, rule)
+        # With numeric identities apart, a new line or another time of the same line can split a person.
+        may_split = rule.apart or pairs_before - pairs
         touched = pairs | pairs_before
-        return assign(connection, _recomputed(connection, touched, rule) if anew else _united(connection, pairs))
+        return update_map(
+            connection, _recompute_people(connection, touched, rule) if may_split else _merge_people(connection, pairs)
+        )
 
 
-def read_resolved(connection: Connection, revision: int) -> Resolved | None:
+def read_resolved(connection: Connection, revision: int) -> ResolvedFile | None:
     """Return what a revision was resolved from. None: it never was."""
     found = connection.execute(
         text("SELECT etag, t_min, t_max FROM resolved_revisions WHERE revision = :revision"), {"revision": revision}
     ).one_or_none()
-    return Resolved(*found) if found else None
+    return ResolvedFile(*found) if found else None
 
 
 def count_aliases(connection: Connection, revision: int) -> int:
-    """How many alias lines of a revision are stored."""
+    """Count the stored alias lines of a revision."""
     found = read_resolved(connection, revision)
     if found is None or found.t_min is None or found.t_max is None:
         return 0
@@ -131,24 +133,24 @@ def count_aliases(connection: Connection, revision: int) -> int:
 def _is_stored(connection: Connection, revision: int, etag: str | None, lines: list[AliasLine]) -> bool:
     resolved = read_resolved(connection, revision)
     times = [line.t for line in lines]
-    if resolved != Resolved(etag, min(times, default=None), max(times, default=None)):
+    if resolved != ResolvedFile(etag, min(times, default=None), max(times, default=None)):
         return False
     return _stored(connection, revision) == _with_ids(connection, lines)
 
 
-def _with_ids(connection: Connection, lines: list[AliasLine]) -> list[Tie]:
+def _with_ids(connection: Connection, lines: list[AliasLine]) -> list[StoredAlias]:
     ids = identity_ids(connection, {name for line in lines for name in (line.name1, line.name2)})
-    return [Tie(*line, ids[line.name1], ids[line.name2]) for line in lines]
+    return [StoredAlias(*line, ids[line.name1], ids[line.name2]) for line in lines]
 
 
-def _stored(connection: Connection, revision: int) -> list[Tie]:
+def _stored(connection: Connection, revision: int) -> list[StoredAlias]:
     """Return the stored alias lines of a revision, wherever they are: their times may have been edited."""
     statement = f"SELECT id, t, name1, name2, identity1_id, identity2_id {OF_REVISION} ORDER BY id"
-    return [Tie(*row) for row in connection.execute(text(statement), id_range(revision))]
+    return [StoredAlias(*row) for row in connection.execute(text(statement), id_range(revision))]
 
 
-def _store(connection: Connection, revision: int, etag: str | None, ties: list[Tie]) -> None:
-    times = [tie.t for tie in ties]
+def _store(connection: Connection, revision: int, etag: str | None, stored: list[StoredAlias]) -> None:
+    times = [line.t for line in stored]
     connection.execute(
         text(
             "REPLACE INTO resolved_revisions (revision, etag, t_min, t_max) VALUES (:revision, :etag, :t_min, :t_max)"
@@ -158,46 +160,46 @@ def _store(connection: Connection, revision: int, etag: str | None, ties: list[T
     insert(
         connection,
         "INSERT INTO aliases (id, t, name1, name2, identity1_id, identity2_id) VALUES (%s, %s, %s, %s, %s, %s)",
-        [tuple(tie) for tie in ties],
+        [tuple(line) for line in stored],
     )
 
 
-def _pairs(ties: Iterable[Tie], rule: Rule) -> set[tuple[int, int]]:
-    """Who is tied to whom."""
+def _pairs(stored: Iterable[StoredAlias], rule: Rule) -> set[tuple[int, int]]:
+    """Return the alias edges of these lines: pairs of identity ids, the lower one first."""
     return {
-        (min(tie.identity1, tie.identity2), max(tie.identity1, tie.identity2))
-        for tie in ties
-        if rule.ties(tie.name1, tie.name2)
+        (min(line.identity1, line.identity2), max(line.identity1, line.identity2))
+        for line in stored
+        if rule.ties(line.name1, line.name2)
     }
 
 
-def _united(connection: Connection, pairs: Collection[tuple[int, int]]) -> dict[int, int]:
-    """New ties only join people that are there: the person of each identity that becomes part of another."""
-    person = persons(connection, {end for pair in pairs for end in pair})
+def _merge_people(connection: Connection, pairs: Collection[tuple[int, int]]) -> dict[int, int]:
+    """Merge people along new edges. Returns the new person of each identity that changes its person."""
+    person = read_persons(connection, {end for pair in pairs for end in pair})
     groups = [group for group in components([(person[a], person[b]) for a, b in pairs]) if len(group) > 1]
     ranks = _ranks_of(connection, [member for group in groups for member in group])
-    heads = {member: stands_for(group, ranks) for group in groups for member in group}
-    followers = [member for member, head in heads.items() if member != head]
-    return {identity: heads[member] for identity, member in _identities_of(connection, followers)}
+    canonical = {member: canonical_identity(group, ranks) for group in groups for member in group}
+    merged = [member for member, first in canonical.items() if member != first]
+    return {identity: canonical[member] for identity, member in _identities_of(connection, merged)}
 
 
-def _recomputed(connection: Connection, pairs: Iterable[tuple[int, int]], rule: Rule) -> dict[int, int]:
-    """The people that these touch, taken apart and put together anew from all of their alias lines."""
-    people = set(persons(connection, {end for pair in pairs for end in pair}).values())
+def _recompute_people(connection: Connection, pairs: Iterable[tuple[int, int]], rule: Rule) -> dict[int, int]:
+    """Compute the people that these edges touch again, from all of their alias lines."""
+    people = set(read_persons(connection, {end for pair in pairs for end in pair}).values())
     members = {identity for identity, _ in _identities_of(connection, people)}
-    lines = _lines_around(connection, members, excluded_ids(connection, rule))
+    lines = _reachable_edges(connection, members, excluded_ids(connection, rule))
     others = np.array(sorted(members), dtype=np.int64)
-    identities, found = people_of(lines, others, partial(_names, connection), apart=rule.apart)
+    identities, found = resolve_identities(lines, others, partial(_names, connection), apart=rule.apart)
     return dict(zip(identities.tolist(), found.tolist(), strict=True))
 
 
-def _names(connection: Connection, identities: Numbers) -> list[Any]:
+def _names(connection: Connection, identities: IntColumn) -> list[Any]:
     name = dict(select_in_batches(connection, "SELECT id, name FROM users WHERE id IN :ids", identities.tolist()))
     return [pa.array([name[identity] for identity in identities.tolist() if identity in name], pa.large_string())]
 
 
-def _lines_around(connection: Connection, identities: set[int], untied: set[int]) -> Ties:
-    """The alias lines that lead on from these, one after another."""
+def _reachable_edges(connection: Connection, identities: set[int], untied: set[int]) -> AliasEdges:
+    """Return all alias edges that can be reached from these identities."""
     lines: set[tuple[int, int, int]] = set()
     known: set[int] = set()
     frontier = identities
@@ -206,7 +208,7 @@ def _lines_around(connection: Connection, identities: set[int], untied: set[int]
         met = {line for line in select_in_batches(connection, LINES_AT, frontier) if untied.isdisjoint(line[:2])}
         lines |= met
         frontier = {end for one, other, _ in met for end in (one, other)} - known
-    return Ties(*np.array(sorted(lines), dtype=np.int64).reshape(-1, 3).T)
+    return AliasEdges(*np.array(sorted(lines), dtype=np.int64).reshape(-1, 3).T)
 
 
 LINES_AT = (
@@ -216,13 +218,13 @@ LINES_AT = (
 
 
 def _identities_of(connection: Connection, people: Collection[int]) -> list[tuple[int, int]]:
-    """The identities of these people, each with its person."""
+    """Return (identity, person) for each identity of these people."""
     found = select_in_batches(connection, "SELECT identity_id, user_id FROM user_map WHERE user_id IN :ids", people)
     return [(int(identity), int(person)) for identity, person in found]
 
 
 def _ranks_of(connection: Connection, identities: Collection[int]) -> dict[int, Rank]:
-    """How each of these identities ranks among those of its person."""
+    """Return the rank of each identity: the lowest of a person is its canonical identity."""
     found = select_in_batches(connection, "SELECT id, name FROM users WHERE id IN :ids", identities)
     if len(found) < len(set(identities)):
         lost = len(set(identities)) - len(found)

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.schema.tables import FACTS
 
-MISPLACED = (
+COUNT_MISPLACED = (
     "SELECT COUNT(*), COUNT(p.identity_id) FROM {table} f LEFT JOIN user_map m ON m.identity_id = f.identity_id "
     "LEFT JOIN (SELECT DISTINCT identity_id, from_user_id FROM pending_moves) p "
     "ON p.identity_id = f.identity_id AND p.from_user_id = f.user_id WHERE m.user_id IS NULL OR m.user_id <> f.user_id"
@@ -46,7 +46,7 @@ def misplaced_facts(engine: Engine) -> Misplaced:
     rows = waiting = 0
     with transaction(engine) as connection:
         for table in FACTS:
-            found, moving = connection.execute(text(MISPLACED.format(table=table))).one()
+            found, moving = connection.execute(text(COUNT_MISPLACED.format(table=table))).one()
             rows, waiting = rows + found - moving, waiting + moving
         spans = connection.execute(text("SELECT COUNT(*) FROM pending_spans")).scalar_one()
     return Misplaced(rows, waiting, spans)

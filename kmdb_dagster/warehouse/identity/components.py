@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.warehouse.identity.resolution import Numbers, Ties, persons, ranking
+from kmdb_dagster.warehouse.identity.resolution import AliasEdges, canonical_identities, ranking
+from kmdb_dagster.warehouse.schema.columns import IntColumn
 
-Names = Callable[[Numbers], list[Any]]
+Names = Callable[[IntColumn], list[Any]]
 """Given identities in order, gives their names in the same order, as arrays of Arrow's."""
 
 
@@ -20,7 +21,9 @@ class UnnamedError(PermanentError):
     """Identities have no row in ``users``."""
 
 
-def people_of(lines: Ties, others: Numbers, names: Names, *, apart: bool) -> tuple[Numbers, Numbers]:
+def resolve_identities(
+    lines: AliasEdges, others: IntColumn, names: Names, *, apart: bool
+) -> tuple[IntColumn, IntColumn]:
     """The identities of these alias lines, and ``others``, in order, and the person of each.
 
     Raises:
@@ -33,12 +36,14 @@ def people_of(lines: Ties, others: Numbers, names: Names, *, apart: bool) -> tup
     if len(found) < len(identities):
         lost = len(identities) - len(found)
         raise UnnamedError(f"`users` lacks {lost} identities that `aliases` or `user_map` has. Run `kmdb realias`.")
-    return identities, identities[persons(Ties(one, other, lines.t[differ]), ranking(found), apart=apart)]
+    return identities, identities[
+        canonical_identities(AliasEdges(one, other, lines.t[differ]), ranking(found), apart=apart)
+    ]
 
 
-def without(lines: Ties, identities: set[int]) -> Ties:
+def without(lines: AliasEdges, identities: set[int]) -> AliasEdges:
     """The alias lines that have none of these at either end."""
     if not identities:
         return lines
     kept = ~np.isin(lines.one, list(identities)) & ~np.isin(lines.other, list(identities))
-    return Ties(*(column[kept] for column in lines))
+    return AliasEdges(*(column[kept] for column in lines))

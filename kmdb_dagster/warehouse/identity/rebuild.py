@@ -18,13 +18,14 @@ from sqlalchemy import Connection, Engine, text
 from kmdb_dagster.warehouse.connection.server import insert, transaction
 from kmdb_dagster.warehouse.connection.streams import numbers, stream
 from kmdb_dagster.warehouse.identity import spans, user_map
-from kmdb_dagster.warehouse.identity.components import people_of, without
+from kmdb_dagster.warehouse.identity.components import resolve_identities, without
 from kmdb_dagster.warehouse.identity.map_lock import increment_map_version, lock_map
-from kmdb_dagster.warehouse.identity.resolution import Numbers, Ties
+from kmdb_dagster.warehouse.identity.resolution import AliasEdges
 from kmdb_dagster.warehouse.identity.rules import Rule, excluded_ids, requested_rule, store_rule
 from kmdb_dagster.warehouse.identity.user_map import Progress
 from kmdb_dagster.warehouse.interning.interning import intern_identities
 from kmdb_dagster.warehouse.maintenance.time_partitions import Partition, read_partitions
+from kmdb_dagster.warehouse.schema.columns import IntColumn
 from kmdb_dagster.warehouse.schema.state_rows import restore_map_state
 from kmdb_dagster.warehouse.schema.tables import FACTS
 
@@ -109,7 +110,7 @@ def _look_up_alias_ids(engine: Engine, generation: str) -> None:
 def _rebuild(connection: Connection, rule: Rule, report: Progress) -> int:
     lines = without(_lines(connection, rule, report), excluded_ids(connection, rule))
     names = _Names(connection, report)
-    tied, found = people_of(lines, np.empty(0, dtype=np.int64), names, apart=rule.apart)
+    tied, found = resolve_identities(lines, np.empty(0, dtype=np.int64), names, apart=rule.apart)
     identities = np.concatenate(names.identities)
     if not len(identities):
         return 0
@@ -123,14 +124,14 @@ def _rebuild(connection: Connection, rule: Rule, report: Progress) -> int:
     return len(changed)
 
 
-def _lines(connection: Connection, rule: Rule, report: Progress) -> Ties:
+def _lines(connection: Connection, rule: Rule, report: Progress) -> AliasEdges:
     # The time counts only where numeric identities stay apart.
     t = "TO_SECONDS(t)" if rule.apart else "0"
     parts = [np.empty((0, 3), dtype=np.int64)]
     for rows in stream(connection, f"SELECT identity1_id, identity2_id, {t} FROM aliases"):  # noqa: S608 - ours
         parts.append(numbers(rows))
         report("reading aliases", sum(map(len, parts)), 0)
-    return Ties(*(np.ascontiguousarray(column) for column in np.concatenate(parts).T))
+    return AliasEdges(*(np.ascontiguousarray(column) for column in np.concatenate(parts).T))
 
 
 class _Names:
@@ -139,10 +140,10 @@ class _Names:
     def __init__(self, connection: Connection, report: Progress) -> None:
         self._connection = connection
         self._report = report
-        self.identities: list[Numbers] = [np.empty(0, dtype=np.int64)]
+        self.identities: list[IntColumn] = [np.empty(0, dtype=np.int64)]
         """All that there are, in order, once the names were read."""
 
-    def __call__(self, wanted: Numbers) -> list[Any]:
+    def __call__(self, wanted: IntColumn) -> list[Any]:
         """The names of these identities, which are in order."""
         found = []
         for rows in stream(self._connection, "SELECT id, name FROM users ORDER BY id"):
@@ -156,7 +157,7 @@ class _Names:
         return found
 
 
-def _before(connection: Connection, identities: Numbers, report: Progress) -> Numbers:
+def _before(connection: Connection, identities: IntColumn, report: Progress) -> IntColumn:
     """The person of each of these, which are in order, as the map has it; 0 for one that it lacks."""
     before = np.zeros(len(identities), dtype=np.int64)
     done = 0
@@ -170,7 +171,7 @@ def _before(connection: Connection, identities: Numbers, report: Progress) -> Nu
     return before
 
 
-def _write(connection: Connection, identities: Numbers, person: Numbers, report: Progress) -> None:
+def _write(connection: Connection, identities: IntColumn, person: IntColumn, report: Progress) -> None:
     for start in range(0, len(identities), user_map.MAPPED_PER_STATEMENT):
         part = slice(start, start + user_map.MAPPED_PER_STATEMENT)
         user_map.write_map(connection, list(zip(identities[part].tolist(), person[part].tolist(), strict=True)))

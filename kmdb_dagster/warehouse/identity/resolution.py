@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+
+from kmdb_dagster.warehouse.schema.columns import IntColumn
 
 _NUMERIC = re.compile("[0-9]+")
 
@@ -45,18 +46,15 @@ def components(ties: Sequence[tuple[int, int]]) -> list[list[int]]:
     return [group.tolist() for group in np.split(nodes[order], cuts)]
 
 
-def stands_for(members: Iterable[int], ranks: dict[int, Rank]) -> int:
+def canonical_identity(members: Iterable[int], ranks: dict[int, Rank]) -> int:
     """The member that stands for the person."""
     return min(members, key=ranks.__getitem__)
-
-
-Numbers = npt.NDArray[np.int64]
 
 
 class Ranking(NamedTuple):
     """Identities as places in an array. The first of ``order`` ranks lowest; the first ``numeric`` are numeric."""
 
-    order: Numbers
+    order: IntColumn
     numeric: int
 
 
@@ -74,15 +72,15 @@ def ranking(names: "pa.ChunkedArray[pa.LargeStringScalar]") -> Ranking:
     return Ranking(order, len(numbers))
 
 
-class Ties(NamedTuple):
+class AliasEdges(NamedTuple):
     """Alias lines: the places of both identities, and the time. No tie has two equal ends."""
 
-    one: Numbers
-    other: Numbers
-    t: Numbers
+    one: IntColumn
+    other: IntColumn
+    t: IntColumn
 
 
-def persons(ties: Ties, ranks: Ranking, *, apart: bool) -> Numbers:
+def canonical_identities(ties: AliasEdges, ranks: Ranking, *, apart: bool) -> IntColumn:
     """The person of each identity, both as places in the array that was ranked.
 
     With ``apart`` two numeric identities are never one person: see `_nearest`.
@@ -102,7 +100,7 @@ def persons(ties: Ties, ranks: Ranking, *, apart: bool) -> Numbers:
     return person
 
 
-def _nearest(ties: Ties, ranks: Ranking) -> Numbers:
+def _nearest(ties: AliasEdges, ranks: Ranking) -> IntColumn:
     """The nearest numeric identity of each: by the fewest ties, then the earliest, then the lowest number.
 
     Breadth first from all numeric identities at once. At each level an identity that is tied to some of the level
@@ -132,7 +130,7 @@ def _nearest(ties: Ties, ranks: Ranking) -> Numbers:
     return person
 
 
-def _components(one: Numbers, other: Numbers, count: int) -> Numbers:
+def _components(one: IntColumn, other: IntColumn, count: int) -> IntColumn:
     graph = coo_matrix((np.ones(len(one), dtype=np.bool_), (one, other)), shape=(count, count))
-    labels: Numbers = connected_components(graph, directed=False)[1]
+    labels: IntColumn = connected_components(graph, directed=False)[1]
     return labels

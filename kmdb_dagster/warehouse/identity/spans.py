@@ -11,8 +11,8 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from kmdb_dagster.warehouse.connection.server import select_in_batches, transaction, values_list
-from kmdb_dagster.warehouse.identity.resolution import Numbers
 from kmdb_dagster.warehouse.maintenance.time_partitions import read_partitions
+from kmdb_dagster.warehouse.schema.columns import IntColumn
 from kmdb_dagster.warehouse.schema.tables import FACTS
 
 WEEK = 7 * 24 * 3600
@@ -39,7 +39,7 @@ GROW = (
 )
 
 
-def widen(engine: Engine, identities: Numbers, times: Numbers) -> None:
+def widen(engine: Engine, identities: IntColumn, times: IntColumn) -> None:
     """Let the spans of these identities hold facts at these times, in seconds since 1970: one for each identity given.
 
     Commits by itself. What is loaded afterwards may fail: a span that is too wide does no harm.

@@ -1,14 +1,13 @@
-"""The user map: which identity belongs to which person, and the facts that follow it.
+"""The user map (identity to person), and the moves of facts from a previous person id to the current one.
 
 ``user_map`` has one row for each identity. At every commit it is what `warehouse.identity.resolution` computes from the
-alias lines in ``aliases``. At every commit, too, each fact carries its person or has a pending move, whatever runs at
-once and wherever a process is killed:
+alias lines in ``aliases``. At every commit each fact carries its person or has a pending move. This holds under
+concurrency, and if a process is killed:
 
-* Whoever changes the map writes down, in the same transaction, which facts are to follow: identities
-  (``pending_moves``), or spans of time that are to be looked through (``pending_spans``). What is done is crossed out
-  in the transaction that did it.
-* Whoever puts facts under persons, to load or to move them, looks when it commits whether the map is still the one
-  that it read (`warehouse.identity.map_lock`), and puts right what it did if it is not.
+* A transaction that changes the map also records the pending moves: identities (``pending_moves``), or spans of time
+  that must be searched (``pending_spans``). The transaction that completes a move deletes its row.
+* A transaction that writes person ids into facts checks before its commit whether the map still has the version that it
+  read (`warehouse.identity.map_lock`). If not, it corrects its facts.
 """
 
 import json
@@ -29,10 +28,10 @@ from kmdb_dagster.warehouse.schema.tables import FACTS, id_range
 
 MOVES_PER_TRANSACTION = 1000
 MAPPED_PER_STATEMENT = 20_000
-MOST_COMPARED = 100_000
-"""Identities of a revision. It mostly has a thousand, and whether another tie touched one of them is quickly seen."""
+MAX_COMPARED_IDENTITIES = 100_000
+"""A revision mostly has a thousand identities, so comparing their persons is cheap."""
 
-WAITS = "INSERT INTO pending_moves (identity_id, from_user_id, t_min, t_max) VALUES (%s, %s, %s, %s)"
+INSERT_MOVE = "INSERT INTO pending_moves (identity_id, from_user_id, t_min, t_max) VALUES (%s, %s, %s, %s)"
 MOVE = (
     "UPDATE JSON_TABLE(:moves, '$[*]' COLUMNS (identity_id INT UNSIGNED PATH '$[0]', "
     "before_id INT UNSIGNED PATH '$[1]', person_id INT UNSIGNED PATH '$[2]')) m "
@@ -40,17 +39,17 @@ MOVE = (
     "STRAIGHT_JOIN {table} f FORCE INDEX (by_user) ON f.user_id = m.before_id AND f.identity_id = m.identity_id "
     "SET f.user_id = m.person_id WHERE f.t BETWEEN :t_min AND :t_max"
 )
-MISPLACED = (
+MISPLACED_FACTS = (
     "FROM {table} f STRAIGHT_JOIN user_map m ON m.identity_id = f.identity_id "
     "WHERE f.t BETWEEN :t_min AND :t_max AND f.user_id <> m.user_id"
 )
 
 
-def persons(connection: Connection, identities: Collection[int]) -> dict[int, int]:
-    """The person of each identity.
+def read_persons(connection: Connection, identities: Collection[int]) -> dict[int, int]:
+    """Return the person of each identity.
 
     Raises:
-        PermanentError: the map lacks some. Interning never leaves one out.
+        PermanentError: ``user_map`` lacks identities. Interning adds every identity, so rows were deleted by hand.
     """
     found = select_in_batches(
         connection, "SELECT identity_id, user_id FROM user_map WHERE identity_id IN :ids", identities
@@ -60,23 +59,23 @@ def persons(connection: Connection, identities: Collection[int]) -> dict[int, in
     return {int(identity): int(person) for identity, person in found}
 
 
-def assign(connection: Connection, person: Mapping[int, int]) -> int:
-    """Give identities their person, and write down which facts are to follow. The map must be held alone.
+def update_map(connection: Connection, person: Mapping[int, int]) -> int:
+    """Change the person of identities, and record the pending moves of their facts. Requires `lock_map`.
 
     Returns:
-        How many had another.
+        The number of identities whose person changed.
     """
-    before = persons(connection, person)
+    before = read_persons(connection, person)
     changed = [(identity, before[identity]) for identity in sorted(person) if before[identity] != person[identity]]
     if changed:
         increment_map_version(connection)
-        _write_down(connection, changed)
+        _record_moves(connection, changed)
         write_map(connection, [(identity, person[identity]) for identity, _ in changed])
     return len(changed)
 
 
 def write_map(connection: Connection, persons_of: Sequence[tuple[int, int]]) -> None:
-    """Write the person of identities, which come in order, into the map. The map must be held alone."""
+    """Upsert (identity, person) rows, sorted by identity, into ``user_map``. Requires `lock_map`."""
     for start in range(0, len(persons_of), MAPPED_PER_STATEMENT):
         rows = values_list(persons_of[start : start + MAPPED_PER_STATEMENT])
         connection.exec_driver_sql(
@@ -85,27 +84,27 @@ def write_map(connection: Connection, persons_of: Sequence[tuple[int, int]]) -> 
         )
 
 
-def _write_down(connection: Connection, moves: Collection[tuple[int, int]]) -> None:
-    """Facts of these identities, under these persons, are to follow. One without facts has none to follow."""
+def _record_moves(connection: Connection, moves: Collection[tuple[int, int]]) -> None:
+    """Record moves of (identity, previous person). Identities without facts need none."""
     spans = spans_of(connection, [identity for identity, _ in moves])
     rows = [(identity, before, *spans[identity]) for identity, before in moves if identity in spans]
     if rows:
-        # Those of one span together: they move by one statement.
-        connection.exec_driver_sql(WAITS, sorted(rows, key=itemgetter(2, 3, 0)))
+        # Sorted by span: moves of one span are one statement.
+        connection.exec_driver_sql(INSERT_MOVE, sorted(rows, key=itemgetter(2, 3, 0)))
 
 
 Progress = Callable[[str, int, int], object]
-"""Is told what is being done, how much of it is done, and of how much."""
+"""Callback for progress: what is being done, the number done, the total (0: unknown)."""
 
 
 def move_facts(engine: Engine, report: Progress = lambda *_: None) -> int:
-    """Let all facts follow that are written down, and look through the spans of time that are.
+    """Apply all pending moves, and search the pending spans for more.
 
-    May be killed anywhere and run by several at once: they share the work. Does nothing while indexes are away
-    (`warehouse.maintenance.indexes`).
+    Idempotent. Safe to kill, and to run in several processes at once: they share the work. Does nothing while indexes
+    are missing (`warehouse.maintenance.indexes`).
 
     Returns:
-        Of how many identities facts were moved.
+        The number of identities whose facts were moved.
     """
     if is_any_index_missing(engine):
         return 0
@@ -115,7 +114,7 @@ def move_facts(engine: Engine, report: Progress = lambda *_: None) -> int:
         while moved := _move_batch(engine):
             total += moved
             report("moving facts of identities", total, total + _count(engine, "pending_moves"))
-        if not _count(engine, "pending_spans") or not _look_through_span(engine):
+        if not _count(engine, "pending_spans") or not _find_moves_in_span(engine):
             return total
         left = _count(engine, "pending_spans")
         spans = max(spans, left)
@@ -139,11 +138,11 @@ def _move_batch(engine: Engine) -> int:
         ).all()
         if not batch:
             return 0
-        person = persons(connection, {row.identity_id for row in batch})
+        person = read_persons(connection, {row.identity_id for row in batch})
         for (t_min, t_max), rows in groupby(batch, key=lambda row: (row.t_min, row.t_max)):
             _move(connection, person, list(rows), t_min, t_max)
         if not lock_map_shared(connection, version):
-            _wait_again(connection, person)
+            _record_further_moves(connection, person)
         numbers = ",".join(str(row.id) for row in batch)
         connection.exec_driver_sql(f"DELETE FROM pending_moves WHERE id IN ({numbers})")  # noqa: S608 - numbers
         return len(batch)
@@ -152,32 +151,33 @@ def _move_batch(engine: Engine) -> int:
 def _move(
     connection: Connection, person: dict[int, int], rows: list[Row[Any]], t_min: datetime, t_max: datetime
 ) -> None:
-    # The persons as values: joined with user_map this would lock its rows, and so stop whoever changes it.
+    # Person ids as values: a join with user_map would lock its rows, and block changes of the map.
     moves = json.dumps([(row.identity_id, row.from_user_id, person[row.identity_id]) for row in rows])
     for table in FACTS:
         connection.execute(text(MOVE.format(table=table)), {"moves": moves, "t_min": t_min, "t_max": t_max})
 
 
-def _wait_again(connection: Connection, moved: dict[int, int]) -> None:
-    """The map changed while facts were moved: those that it sent elsewhere meanwhile are to go on from there."""
-    now = persons(connection, moved)
+def _record_further_moves(connection: Connection, moved: dict[int, int]) -> None:
+    """The map changed while facts were moved: record another move for identities that have a new person now."""
+    now = read_persons(connection, moved)
     further = [(identity, person) for identity, person in moved.items() if now[identity] != person]
     if further:
-        _write_down(connection, further)
+        _record_moves(connection, further)
 
 
-def _look_through_span(engine: Engine) -> bool:
-    """Write down the facts of a span that are under a wrong person, however they got there. False: there is no span."""
+def _find_moves_in_span(engine: Engine) -> bool:
+    """Record moves for the facts of one pending span that carry a wrong person. False: there is no pending span."""
     with long_statements(engine) as patient, transaction(patient) as connection:
         span = connection.execute(
             text("SELECT id, table_name, t_min, t_max FROM pending_spans ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED")
         ).one_or_none()
         if span is None:
             return False
+        misplaced = MISPLACED_FACTS.format(table=span.table_name)
         connection.execute(
             text(
                 "INSERT INTO pending_moves (identity_id, from_user_id, t_min, t_max) "
-                f"SELECT DISTINCT f.identity_id, f.user_id, :t_min, :t_max {MISPLACED.format(table=span.table_name)}"
+                f"SELECT DISTINCT f.identity_id, f.user_id, :t_min, :t_max {misplaced}"
             ),
             {"t_min": span.t_min, "t_max": span.t_max},
         )
@@ -185,24 +185,23 @@ def _look_through_span(engine: Engine) -> bool:
         return True
 
 
-def settle(
+def correct_persons(
     connection: Connection,
     version: int,
     used: set[tuple[int, int]],
     revision: int,
     times: tuple[datetime, datetime] | None,
 ) -> None:
-    """Hold the map until this transaction ends, with the facts that it loaded under the persons that the map names.
+    """Lock the map (shared) until commit, and correct the person of loaded facts if the map changed since it was read.
 
     Args:
-        connection: the transaction, about to commit.
-        version: that of the map before the first person was read.
-        used: identities with the persons that were read for them, at one time or another; if there are more than
-            ``MOST_COMPARED``, perhaps not all.
-        revision: the revision that was loaded.
-        times: those of its earliest and its latest fact; None: it has none.
+        connection: the transaction of the load, about to commit.
+        version: the map's version before the first person was read.
+        used: (identity, person) ids that the load read; above ``MAX_COMPARED_IDENTITIES`` it may be incomplete.
+        revision: the loaded revision.
+        times: UTC times of its earliest and latest fact; None: it has no facts.
     """
-    if lock_map_shared(connection, version) or times is None or _still_are(connection, used):
+    if lock_map_shared(connection, version) or times is None or _are_unchanged(connection, used):
         return
     for table in FACTS:
         connection.execute(
@@ -215,8 +214,8 @@ def settle(
         )
 
 
-def _still_are(connection: Connection, used: set[tuple[int, int]]) -> bool:
-    """Whether each identity has the person that was read for it. False, too, if that is too much to ask."""
-    if len(used) > MOST_COMPARED:
+def _are_unchanged(connection: Connection, used: set[tuple[int, int]]) -> bool:
+    """Whether each identity still has the person that was read. False if there are too many to compare."""
+    if len(used) > MAX_COMPARED_IDENTITIES:
         return False
-    return persons(connection, {identity for identity, _ in used}).items() == used
+    return read_persons(connection, {identity for identity, _ in used}).items() == used

@@ -8,8 +8,8 @@ from sqlalchemy import Engine, text
 
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.identity.spans import WEEK
+from kmdb_dagster.warehouse.schema.columns import IntColumn
 
-Numbers: TypeAlias = NDArray[np.int64]
 Times: TypeAlias = NDArray[np.datetime64]
 
 REVISIONS = (
@@ -25,10 +25,10 @@ FIRST_SEEN = (
 class History(NamedTuple):
     """The ledger: one element for each revision that is in and that KissMetrics wrote, ascending. Times are UTC."""
 
-    revision: Numbers
-    lines: Numbers
-    rejected: Numbers
-    rows: Numbers
+    revision: IntColumn
+    lines: IntColumn
+    rejected: IntColumn
+    rows: IntColumn
     t_max: Times
     """NaT: it brought no facts."""
     imported_at: Times
@@ -38,7 +38,7 @@ class FirstSeen(NamedTuple):
     """How many people had their first fact in which week; weeks begin on Thursdays, as 1970 did."""
 
     week: Times
-    people: Numbers
+    people: IntColumn
 
 
 def read_history(engine: Engine) -> History:

@@ -16,7 +16,7 @@ from kmdb_dagster.warehouse.maintenance.time_partitions import read_partitions
 from kmdb_dagster.warehouse.schema.tables import FACTS, LINE_BITS, ORDINAL_BITS, id_range
 
 EVER = datetime(1000, 1, 1), datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - as the server has it
-MOST_NAMED = 100
+MAX_MISMATCHES = 100
 
 MAX_DELETIONS = 10
 DELETION = "DELETE FROM {table} WHERE id BETWEEN {first} AND {last};"
@@ -39,18 +39,18 @@ class Counts(NamedTuple):
     properties: int
 
 
-class Seen(NamedTuple):
+class RowSpan(NamedTuple):
     """The rows of a revision in a table: how many, and the time of the first and the last."""
 
     rows: int
     first: datetime
     last: datetime
 
-    def with_more(self, other: "Seen | None") -> "Seen":
+    def with_more(self, other: "RowSpan | None") -> "RowSpan":
         """These rows and others."""
         if other is None:
             return self
-        return Seen(self.rows + other.rows, min(self.first, other.first), max(self.last, other.last))
+        return RowSpan(self.rows + other.rows, min(self.first, other.first), max(self.last, other.last))
 
 
 class Mismatch(NamedTuple):
@@ -79,10 +79,10 @@ def reconcile_all(engine: Engine) -> list[Mismatch]:
         for revision in sorted(said.keys() | set().union(*found.values()))
         if not _agree(said.get(revision), *(found[table].get(revision) for table in FACTS))
     )
-    return list(islice(_confirmed(engine, suspects), MOST_NAMED))
+    return list(islice(_confirmed(engine, suspects), MAX_MISMATCHES))
 
 
-def _agree(said: Row[Any] | None, *seen: "Seen | None") -> bool:
+def _agree(said: Row[Any] | None, *seen: "RowSpan | None") -> bool:
     """Whether the rows of a revision are as many as the ledger says, and within its span."""
     if said is None:
         return not any(seen)
@@ -127,13 +127,13 @@ def _look(engine: Engine, revision: int, *, everywhere: bool) -> Mismatch | None
     return Mismatch(revision, said, there) if said != there else None
 
 
-def _by_revision(engine: Engine, table: str) -> dict[int, Seen]:
+def _by_revision(engine: Engine, table: str) -> dict[int, RowSpan]:
     with transaction(engine) as connection:
         names = [partition.name for partition in read_partitions(connection) if partition.table == table]
-    found: dict[int, Seen] = {}
+    found: dict[int, RowSpan] = {}
     for name in names:
         # A transaction each: none is open for long.
         with transaction(engine) as connection:
             for revision, *rows in connection.execute(text(OF_PARTITION.format(table=table, name=name))):
-                found[revision] = Seen(*rows).with_more(found.get(revision))
+                found[revision] = RowSpan(*rows).with_more(found.get(revision))
     return found

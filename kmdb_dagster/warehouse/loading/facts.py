@@ -9,14 +9,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kmdb_dagster.warehouse.loading.filters import Filters
+from kmdb_dagster.warehouse.schema.columns import IntColumn
 from kmdb_dagster.warehouse.schema.tables import LINE_BITS, ORDINAL_BITS
 
 Column: TypeAlias = Any
 """A pyarrow array: its classes are many."""
 Mask: TypeAlias = NDArray[np.bool_]
-Numbers: TypeAlias = NDArray[np.int64]
 
-MOST_PROPERTIES = 100_000
+MAX_PROPERTIES_PER_BATCH = 100_000
 """In one piece: what is held in memory is bounded, however many properties a line has."""
 
 
@@ -38,13 +38,13 @@ class Records(NamedTuple):
 class Facts(NamedTuple):
     """The facts of a piece, and what the blacklist leaves of their properties: ``parent`` is a property's fact."""
 
-    id: Numbers
+    id: IntColumn
     t: Column
     identity: Column
     name: Column
     is_event: Mask
-    parent: Numbers
-    ordinal: Numbers
+    parent: IntColumn
+    ordinal: IntColumn
     key: Column
     value: Column
 
@@ -52,35 +52,37 @@ class Facts(NamedTuple):
 class People(NamedTuple):
     """The ids of the identity and of the person of each fact."""
 
-    identity: Numbers
-    person: Numbers
+    identity: IntColumn
+    person: IntColumn
 
 
-def pieces(batches: Iterable[pa.RecordBatch], most_properties: int = MOST_PROPERTIES) -> Iterator[pa.RecordBatch]:
+def split_batches(
+    batches: Iterable[pa.RecordBatch], max_properties: int = MAX_PROPERTIES_PER_BATCH
+) -> Iterator[pa.RecordBatch]:
     """The batches, cut where they have too many properties."""
     for batch in batches:
         offsets = np.asarray(_properties(batch).offsets)
         start = 0
         while start < len(batch):
-            full = int(np.searchsorted(offsets, offsets[start] + most_properties, side="right")) - 1
+            full = int(np.searchsorted(offsets, offsets[start] + max_properties, side="right")) - 1
             stop = max(start + 1, full)
             yield batch.slice(start, stop - start)
             start = stop
 
 
-def choose(batch: pa.RecordBatch, revision: int, filters: Filters) -> tuple[Records, Facts]:
+def select_rows(batch: pa.RecordBatch, revision: int, filters: Filters) -> tuple[Records, Facts]:
     """What of a piece comes in."""
     kind = batch.column("kind").cast(pa.string())
     events, sets, aliases, blank, rejected = (
         _mask(pc.equal(kind, pa.scalar(name))) for name in ("event", "property_set", "alias", "blank", "rejected")
     )
-    let_in = (events | sets) & _let_in(batch, filters)
+    passing = (events | sets) & _passes_filters(batch, filters)
     offsets = np.asarray(_properties(batch).offsets).astype(np.int64)
     of_record = np.repeat(np.arange(len(batch)), np.diff(offsets))
     place = np.arange(offsets[0], offsets[-1])
-    kept = let_in[of_record] & ~_any_of(_properties(batch).keys, filters.blacklisted_properties)[place]
+    kept = passing[of_record] & ~_any_of(_properties(batch).keys, filters.blacklisted_properties)[place]
     # An event comes in even if nothing is left of its properties, a property set does not.
-    facts = let_in & (events | (np.bincount(of_record[kept], minlength=len(batch)) > 0))
+    facts = passing & (events | (np.bincount(of_record[kept], minlength=len(batch)) > 0))
     of_record, place = of_record[kept], place[kept]
     chosen = batch.filter(pa.array(facts))
     return Records(batch, events, facts, aliases, blank, rejected), Facts(
@@ -126,22 +128,22 @@ def property_rows(facts: Facts, people: People, look_up: LookUp) -> Column:
     )
 
 
-def ids_of(names: Column, look_up: LookUp) -> Numbers:
+def ids_of(names: Column, look_up: LookUp) -> IntColumn:
     """Return the id, or the ids, of each name. Only distinct names are looked up."""
     encoded = names.dictionary_encode()
     distinct = encoded.dictionary.to_pylist()
     found = look_up(distinct)
-    ids: Numbers = np.array([found[name] for name in distinct], np.int64)[np.asarray(encoded.indices)]
+    ids: IntColumn = np.array([found[name] for name in distinct], np.int64)[np.asarray(encoded.indices)]
     return ids
 
 
-def row_ids(revision: int, lines: Column) -> Numbers:
+def row_ids(revision: int, lines: Column) -> IntColumn:
     """`models.row_id` of many lines."""
-    numbers: Numbers = np.asarray(lines).astype(np.int64)
+    numbers: IntColumn = np.asarray(lines).astype(np.int64)
     return (numbers | revision << LINE_BITS) << ORDINAL_BITS
 
 
-def _let_in(batch: pa.RecordBatch, filters: Filters) -> Mask:
+def _passes_filters(batch: pa.RecordBatch, filters: Filters) -> Mask:
     name = batch.column("name")
     wanted = _any_of(name, filters.whitelisted_events) | _mask(name.is_null()) | (not filters.whitelisted_events)
     if filters.facts_from is not None:

@@ -36,7 +36,7 @@ ESCAPED = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\0", "\\0"))
 """What would end a field or a line, in this order: the backslash first."""
 
 
-def send(connection: Connection, table: str, rows: pa.Table) -> None:
+def bulk_insert(connection: Connection, table: str, rows: pa.Table) -> None:
     """Put rows into a table.
 
     Raises:

@@ -1,7 +1,7 @@
 """The facts of a revision: ``events``, ``properties``, ``rejected_lines`` and its row in the ledger.
 
-One transaction replaces all of them, so a revision is in as a whole or not at all. Row ids come from the place of
-a record in the export: loading again gives the same rows.
+Loading is atomic: one transaction replaces all of them. It is idempotent: row ids come from the place of a record in
+the export.
 """
 
 from collections import Counter
@@ -25,26 +25,26 @@ from kmdb_dagster.warehouse.interning.lookup import PersonOf, UnresolvedError, k
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.loading.facts import (
     Facts,
-    Numbers,
     People,
     Records,
-    choose,
     event_rows,
     ids_of,
-    pieces,
     property_rows,
+    select_rows,
+    split_batches,
 )
 from kmdb_dagster.warehouse.loading.filters import Filters, read_filters
 from kmdb_dagster.warehouse.loading.leftovers import Leftovers
-from kmdb_dagster.warehouse.loading.load_data import send
+from kmdb_dagster.warehouse.loading.load_data import bulk_insert
+from kmdb_dagster.warehouse.schema.columns import IntColumn
 from kmdb_dagster.warehouse.schema.tables import FACTS, MAX_LINE, id_range
 
 COUNTS = ledger.Entry._fields[: ledger.Entry._fields.index("bytes")]
 REJECTED = "INSERT INTO rejected_lines (revision, line, reason, raw) VALUES (%s, %s, %s, %s)"
 MAX_REMEMBERED_KEYS = 100_000
 """A site has some hundreds; this bounds the memory that a hostile file takes."""
-FATES = np.array(["ignored", "blank", "rejected", "imported"])
-"""Of a line. If its records end in different ways, the last of these counts."""
+OUTCOMES = np.array(["ignored", "blank", "rejected", "imported"])
+"""Outcomes of a line, in order of precedence: with two records, the later outcome counts."""
 
 
 def load_revision(  # noqa: PLR0913 - what a load depends on
@@ -56,7 +56,7 @@ def load_revision(  # noqa: PLR0913 - what a load depends on
     make_redactor: MakeRedactor,
     leftovers: Leftovers | None = None,
 ) -> ledger.Entry:
-    """Put the facts of a revision in place of those it had.
+    """Load the facts of a revision in one transaction; facts that were loaded before are replaced.
 
     Every id is looked up by digest in the same transaction (`warehouse.interning.lookup`).
 
@@ -84,12 +84,12 @@ def load_revision(  # noqa: PLR0913 - what a load depends on
         connection.execute(text("DELETE FROM rejected_lines WHERE revision = :revision"), {"revision": revision})
         loading = _Loading(connection, revision, read_filters(connection))
         redact = make_redactor(read_erased_digests(connection))
-        for piece in pieces(map(redact, parsed.batches(batch_size))):
-            loading.load(piece)
-        entry = loading.account.entry(parsed)
+        for batch in split_batches(map(redact, parsed.batches(batch_size))):
+            loading.load(batch)
+        entry = loading.counted.entry(parsed)
         ledger.record(connection, revision, entry)
         times = (entry.t_min, entry.t_max) if entry.t_min and entry.t_max else None
-        user_map.settle(connection, version, loading.used, revision, times)
+        user_map.correct_persons(connection, version, loading.used, revision, times)
         _check_resolved(connection, revision, parsed.etag)
         _check_aliases(connection, revision, entry.aliases)
     return entry
@@ -119,31 +119,31 @@ def _delete(connection: Connection, revision: int) -> None:
 
 
 class _Loading:
-    """A revision on its way in."""
+    """Inserts the batches of one revision in one transaction."""
 
     def __init__(self, connection: Connection, revision: int, filters: Filters) -> None:
         self._connection = connection
         self._revision = revision
         self._filters = filters
         self._keys: dict[str, int] = {}
-        self.account = Account()
+        self.counted = ImportCounts()
         self.used: set[tuple[int, int]] = set()
-        """Identities with the persons that were read for them; not all, if more than `user_map.MOST_COMPARED`."""
+        """(identity, person) ids as they were read; incomplete above `user_map.MAX_COMPARED_IDENTITIES`."""
 
-    def load(self, piece: pa.RecordBatch) -> None:
-        """Insert a piece."""
-        self._check_lines(piece)
-        records, facts = choose(piece, self._revision, self._filters)
+    def load(self, batch: pa.RecordBatch) -> None:
+        """Insert a batch."""
+        self._check_lines(batch)
+        records, facts = select_rows(batch, self._revision, self._filters)
         self._insert_rejected(records)
         people = self._people(facts)
         if len(people.identity):
             widen(self._connection.engine, people.identity, np.asarray(facts.t.cast(pa.int64())))
-        send(self._connection, "events", event_rows(facts, people, self._key_ids))
-        send(self._connection, "properties", property_rows(facts, people, self._key_ids))
-        self.account.add(records, facts)
+        bulk_insert(self._connection, "events", event_rows(facts, people, self._key_ids))
+        bulk_insert(self._connection, "properties", property_rows(facts, people, self._key_ids))
+        self.counted.add(records, facts)
 
-    def _check_lines(self, piece: pa.RecordBatch) -> None:
-        if pc.max(piece.column("line")).as_py() > MAX_LINE:
+    def _check_lines(self, batch: pa.RecordBatch) -> None:
+        if pc.max(batch.column("line")).as_py() > MAX_LINE:
             raise PermanentError(f"Revision {self._revision} has more than {MAX_LINE:,} lines, the most that fit.")
 
     def _insert_rejected(self, records: Records) -> None:
@@ -152,17 +152,17 @@ class _Loading:
         insert(self._connection, REJECTED, [(self._revision, *row) for row in zip(*cells, strict=True)])
 
     def _people(self, facts: Facts) -> People:
-        identity, person = ids_of(facts.identity, self._persons).reshape(-1, 2).T
+        identity, person = ids_of(facts.identity, self._person_ids).reshape(-1, 2).T
         return People(identity, person)
 
-    def _persons(self, names: list[str]) -> dict[str, PersonOf]:
+    def _person_ids(self, names: list[str]) -> dict[str, PersonOf]:
         found = persons_of(self._connection, names)
-        if len(self.used) <= user_map.MOST_COMPARED:
+        if len(self.used) <= user_map.MAX_COMPARED_IDENTITIES:
             self.used.update(found.values())
         return found
 
     def _key_ids(self, names: list[str]) -> dict[str, int]:
-        """The ids of names; those of earlier pieces, which this transaction looked up too, are not asked for again."""
+        """Return the ids of names. Ids that this transaction has looked up before are kept."""
         missing = [name for name in names if name not in self._keys]
         if len(self._keys) + len(missing) > MAX_REMEMBERED_KEYS:
             self._keys.clear()
@@ -171,19 +171,19 @@ class _Loading:
         return self._keys
 
 
-class Account:
-    """What became of the lines of a revision: each is counted once, as one of four."""
+class ImportCounts:
+    """Counts the lines of a revision by outcome, each line once, and its records by kind."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._times: list[datetime] = []
-        # The last line of a piece: the other record of it may be the first of the next one.
+        # The last line of a batch: the other record of it may be the first of the next one.
         self._open = np.empty(0, np.int64), np.empty(0, np.int64)
 
     def add(self, records: Records, facts: Facts) -> None:
-        """Take the records of a piece into account."""
-        fates = np.select([records.facts | records.aliases, records.rejected, records.blank], [3, 2, 1])
-        self._add_lines(np.asarray(records.batch.column("line")), fates)
+        """Count the records and lines of a batch."""
+        outcomes = np.select([records.facts | records.aliases, records.rejected, records.blank], [3, 2, 1])
+        self._add_lines(np.asarray(records.batch.column("line")), outcomes)
         self.counts["events"] += int(facts.is_event.sum())
         self.counts["property_sets"] += int((~facts.is_event).sum())
         self.counts["properties"] += len(facts.parent)
@@ -191,23 +191,23 @@ class Account:
         self._times = _span(self._times, facts.t)
 
     def entry(self, parsed: ParsedFile) -> ledger.Entry:
-        """What is to be written down, once every record was added."""
+        """Return the ledger entry, after the last batch."""
         self._count_lines(*self._open)
         t_min, t_max = self._times or (None, None)
         counts = {name: self.counts[name] for name in COUNTS}
         return ledger.Entry(**counts, bytes=parsed.size, etag=parsed.etag, t_min=t_min, t_max=t_max)
 
-    def _add_lines(self, lines: Numbers, fates: Numbers) -> None:
-        lines, fates = np.append(self._open[0], lines), np.append(self._open[1], fates)
+    def _add_lines(self, lines: IntColumn, outcomes: IntColumn) -> None:
+        lines, outcomes = np.append(self._open[0], lines), np.append(self._open[1], outcomes)
         distinct, start = np.unique(lines, return_index=True)
-        fate = np.maximum.reduceat(fates, start)
-        self._count_lines(distinct[:-1], fate[:-1])
-        self._open = distinct[-1:], fate[-1:]
+        outcome = np.maximum.reduceat(outcomes, start)
+        self._count_lines(distinct[:-1], outcome[:-1])
+        self._open = distinct[-1:], outcome[-1:]
 
-    def _count_lines(self, lines: Numbers, fates: Numbers) -> None:
+    def _count_lines(self, lines: IntColumn, outcomes: IntColumn) -> None:
         self.counts["lines"] += len(lines)
-        for fate, count in zip(FATES, np.bincount(fates, minlength=len(FATES)), strict=True):
-            self.counts[str(fate)] += int(count)
+        for outcome, count in zip(OUTCOMES, np.bincount(outcomes, minlength=len(OUTCOMES)), strict=True):
+            self.counts[str(outcome)] += int(count)
 
 
 def _span(known: list[datetime], more: Any) -> list[datetime]:  # noqa: ANN401 - pyarrow's arrays are many classes

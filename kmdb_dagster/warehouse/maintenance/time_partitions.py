@@ -16,11 +16,11 @@ from kmdb_dagster.warehouse.connection.server import autocommit, execute_ddl
 
 log = logging.getLogger(__name__)
 
-TABLES = ("events", "properties", "aliases")
+PARTITIONED_TABLES = ("events", "properties", "aliases")
 OVERFLOW = "future"
 BEFORE = "past"
 
-MOST_PARTITIONS = 8000
+MAX_PARTITIONS = 8000
 """MySQL and MariaDB allow 8,192 partitions a table (MySQL 8.4 Reference Manual, 26.6); km-db's README says 1,024,
 which was the limit before MySQL 5.6.7."""
 
@@ -73,10 +73,10 @@ def plan_table(table: str, existing: Sequence[Partition], *, min_date: date | No
     """
     last = max((partition.before for partition in existing if partition.before), default=None)
     bounds = tuple(_bounds(last, min_date, max_date, days))
-    if len(existing) + len(bounds) > MOST_PARTITIONS:
+    if len(existing) + len(bounds) > MAX_PARTITIONS:
         raise SettingsError(
             f"{table} would have {len(existing) + len(bounds)} partitions; the server allows 8,192 and this program "
-            f"{MOST_PARTITIONS}. KMDB_DAYS_PER_PARTITION is {days}: make it larger, or KMDB_MAX_DATE ({max_date}) "
+            f"{MAX_PARTITIONS}. KMDB_DAYS_PER_PARTITION is {days}: make it larger, or KMDB_MAX_DATE ({max_date}) "
             "earlier."
         )
     return Plan(table, len(existing), bounds)
@@ -103,7 +103,7 @@ def covered_until(existing: Iterable[Partition]) -> date | None:
     for partition in existing:
         if partition.before:
             last[partition.table] = max(partition.before, last.get(partition.table, partition.before))
-    return min(last.values()) if len(last) == len(TABLES) else None
+    return min(last.values()) if len(last) == len(PARTITIONED_TABLES) else None
 
 
 def overflowing(connection: Connection, before: date) -> list[str]:
@@ -112,7 +112,7 @@ def overflowing(connection: Connection, before: date) -> list[str]:
     Later rows come from visitors whose clocks are wrong. No partition is made for them.
     """
     found = "SELECT 1 FROM {table} PARTITION ({overflow}) WHERE t < :before LIMIT 1"
-    looked = {table: text(found.format(table=table, overflow=OVERFLOW)) for table in TABLES}
+    looked = {table: text(found.format(table=table, overflow=OVERFLOW)) for table in PARTITIONED_TABLES}
     return [table for table, statement in looked.items() if connection.execute(statement, {"before": before}).first()]
 
 
@@ -123,7 +123,7 @@ def read_partitions(connection: Connection) -> list[Partition]:
             "SELECT TABLE_NAME, PARTITION_NAME, PARTITION_DESCRIPTION, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH "
             "FROM INFORMATION_SCHEMA.PARTITIONS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN :tables "
             "AND PARTITION_NAME IS NOT NULL ORDER BY TABLE_NAME, PARTITION_ORDINAL_POSITION"
-        ).bindparams(bindparam("tables", TABLES, expanding=True))
+        ).bindparams(bindparam("tables", PARTITIONED_TABLES, expanding=True))
     )
     return [
         Partition(str(table), str(name), _day(description), int(rows or 0), int(size or 0))
@@ -143,7 +143,7 @@ def plan_all(engine: Engine, *, min_date: date | None, max_date: date | None, da
             max_date=max_date or today + HORIZON,
             days=days,
         )
-        for table in TABLES
+        for table in PARTITIONED_TABLES
     ]
 
 

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmdb_dagster.warehouse.identity.resolution import (
+    AliasEdges,
     Rank,
     Ranking,
-    Ties,
+    canonical_identities,
+    canonical_identity,
     components,
-    persons,
     rank,
     ranking,
-    stands_for,
 )
 
 ORDERED = [
@@ -90,7 +90,7 @@ def test_a_chain_of_a_hundred_thousand_is_one_person() -> None:
 
 def test_the_lowest_ranked_member_stands_for_the_person() -> None:
     names = {1: "bob@example.com", 2: "0010", 3: "9", 4: "anna"}
-    assert stands_for(names, {number: rank(name) for number, name in names.items()}) == 3
+    assert canonical_identity(names, {number: rank(name) for number, name in names.items()}) == 3
 
 
 IDENTITIES = st.lists(st.text(alphabet="0123456789ab ٣é\0\n\U0001f600\uffee"), unique=True, max_size=12)
@@ -117,9 +117,9 @@ def found(lines: list[Line], *, apart: bool) -> dict[str, str]:
     """The persons as arrays give them: identity to person."""
     names = sorted({name for _, *both in lines for name in both})
     ends = [(names.index(one), names.index(other), t) for t, one, other in lines if one != other]
-    ties = Ties(*np.array(ends, dtype=np.int64).reshape(-1, 3).T)
+    ties = AliasEdges(*np.array(ends, dtype=np.int64).reshape(-1, 3).T)
     ranks = ranking(pa.chunked_array([pa.array(names, pa.large_string())]))
-    return {names[node]: names[person] for node, person in enumerate(persons(ties, ranks, apart=apart))}
+    return {names[node]: names[person] for node, person in enumerate(canonical_identities(ties, ranks, apart=apart))}
 
 
 def group_of(name: str, lines: list[Line]) -> set[str]:
@@ -185,7 +185,7 @@ def test_a_chain_of_a_hundred_thousand_between_two_numbers_is_halved_only_when_t
 ) -> None:
     count = 100_000
     chain = np.arange(count - 1)
-    ties = Ties(chain, chain + 1, np.zeros(count - 1, dtype=np.int64))
+    ties = AliasEdges(chain, chain + 1, np.zeros(count - 1, dtype=np.int64))
     order = np.concatenate([[0, count - 1], np.arange(1, count - 1)])
-    people = persons(ties, Ranking(order, 2), apart=apart)
+    people = canonical_identities(ties, Ranking(order, 2), apart=apart)
     assert np.unique(people, return_counts=True)[1].tolist() == ([count // 2] * 2 if apart else [count])

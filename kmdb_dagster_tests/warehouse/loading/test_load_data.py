@@ -19,7 +19,7 @@ from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.loading import load_data
 from kmdb_dagster.warehouse.loading.leftovers import Leftovers, RowsInTheWayError
-from kmdb_dagster.warehouse.loading.load_data import _file_of, send
+from kmdb_dagster.warehouse.loading.load_data import _file_of, bulk_insert
 from kmdb_dagster.warehouse.loading.revision import load_revision
 from kmdb_dagster.warehouse.schema.tables import FACTS
 from testing.buckets import T, event, line, property_set
@@ -49,7 +49,7 @@ def properties(*values: str | None, **columns: Any) -> pa.Table:
 )
 def test_any_value_arrives_as_it_was(engine: Engine, values: list[str | None]) -> None:
     with transaction(engine) as connection:
-        send(connection, "properties", properties(*values))
+        bulk_insert(connection, "properties", properties(*values))
         found = connection.exec_driver_sql("SELECT value FROM properties ORDER BY id").scalars().all()
         connection.rollback()
     assert found == values
@@ -65,8 +65,8 @@ def test_text_has_a_line_for_each_row_and_a_tab_between_cells(values: list[str |
 def test_times_numbers_and_nulls_arrive_as_they_were(engine: Engine) -> None:
     largest: dict[str, Any] = {"id": [2**63 - 1], "t": [datetime(9999, 12, 31, 23, 59, 59)], "key": [2**32 - 1]}  # noqa: DTZ001 - as the server has it
     with transaction(engine) as connection:
-        send(connection, "properties", properties("a", **largest, event_id=[2**63 - 65536]))
-        send(connection, "properties", properties(None))
+        bulk_insert(connection, "properties", properties("a", **largest, event_id=[2**63 - 65536]))
+        bulk_insert(connection, "properties", properties(None))
     assert rows(engine, "SELECT * FROM properties ORDER BY id") == [
         (1, AT, 1, None, 1, None, 1),
         (2**63 - 1, largest["t"][0], 2**32 - 1, "a", 1, 2**63 - 65536, 1),
@@ -80,7 +80,7 @@ def test_what_the_server_has_for_a_default_does_not_matter(engine: Engine, mode:
     engine.dispose()
     try:
         with transaction(engine) as connection:
-            send(connection, "properties", properties("a\\b\tc", None))
+            bulk_insert(connection, "properties", properties("a\\b\tc", None))
     finally:
         change(engine, f"SET GLOBAL sql_mode = '{given}'")
     assert rows(engine, "SELECT value FROM properties ORDER BY id") == [("a\\b\tc",), (None,)]
@@ -93,18 +93,18 @@ def test_what_the_server_has_for_a_default_does_not_matter(engine: Engine, mode:
 )
 def test_what_does_not_fit_is_an_error_and_not_made_to_fit(engine: Engine, wrong: dict[str, list[Any]]) -> None:
     with pytest.raises(PermanentError, match=r"with warnings \[\d+.*\]|MySQL error"), transaction(engine) as connection:
-        send(connection, "properties", properties("bob@example.com", **wrong))
+        bulk_insert(connection, "properties", properties("bob@example.com", **wrong))
     assert one(engine, "SELECT COUNT(*) FROM properties") == 0
 
 
 def test_a_row_whose_id_is_taken_is_an_error_and_says_no_value(engine: Engine) -> None:
     with transaction(engine) as connection:
-        send(connection, "properties", properties("old"))
+        bulk_insert(connection, "properties", properties("old"))
     with (
         pytest.raises(RowsInTheWayError, match=r"1 rows are in 'properties' already") as raised,
         transaction(engine) as connection,
     ):
-        send(connection, "properties", properties("bob@example.com", "new"))
+        bulk_insert(connection, "properties", properties("bob@example.com", "new"))
     assert "bob" not in str(raised.value)
     assert rows(engine, "SELECT value FROM properties") == [("old",)]
 
@@ -157,7 +157,7 @@ def answered_with(number: int) -> Callable[..., None]:
 def test_where_a_proxy_refuses_load_data_rows_go_in_by_insert(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_data, "_load_data", answered_with(1047))
     with transaction(engine) as connection:
-        send(connection, "properties", properties("a", "b"))
+        bulk_insert(connection, "properties", properties("a", "b"))
     assert rows(engine, "SELECT value FROM properties ORDER BY id") == [("a",), ("b",)]
 
 
@@ -167,7 +167,7 @@ def test_a_node_that_is_not_ready_refuses_insert_too_and_is_waited_for(
     monkeypatch.setattr(load_data, "_load_data", answered_with(1047))
     monkeypatch.setattr(load_data, "_insert", answered_with(1047))
     with pytest.raises(TransientError, match="the node is not ready"), transaction(engine) as connection:
-        send(connection, "properties", properties("a"))
+        bulk_insert(connection, "properties", properties("a"))
 
 
 @pytest.mark.usefixtures("refusing")
@@ -196,7 +196,7 @@ def test_where_the_server_refuses_rows_go_in_by_insert_with_one_warning(
 def test_where_the_client_refuses_rows_go_in_by_insert(database: str, caplog: pytest.LogCaptureFixture) -> None:
     engine = create_engine(database_url(database), connect_args={"local_infile": 0})
     with transaction(engine) as connection:
-        send(connection, "properties", properties("a\\b\tc", None))
+        bulk_insert(connection, "properties", properties("a\\b\tc", None))
     assert rows(engine, "SELECT value FROM properties ORDER BY id") == [("a\\b\tc",), (None,)]
     assert len(caplog.records) == 1
     engine.dispose()
@@ -210,7 +210,7 @@ def test_many_pieces_of_a_revision_come_in_as_one(
         for number in range(40)
     ]
     entry, whole = revisions.load(1, *lines), content(engine)
-    monkeypatch.setattr("kmdb_dagster.warehouse.loading.facts.pieces.__defaults__", (3,))
+    monkeypatch.setattr("kmdb_dagster.warehouse.loading.facts.split_batches.__defaults__", (3,))
     assert revisions.load(1, *lines) == entry
     assert content(engine) == whole
 

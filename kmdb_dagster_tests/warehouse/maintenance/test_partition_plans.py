@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from kmdb_dagster.errors import SettingsError
 from kmdb_dagster.warehouse.maintenance.time_partitions import (
-    MOST_PARTITIONS,
-    TABLES,
+    MAX_PARTITIONS,
+    PARTITIONED_TABLES,
     Partition,
     Plan,
     covered_until,
@@ -104,8 +104,8 @@ def test_min_date_must_be_before_max_date(min_date: date) -> None:
 def test_as_many_partitions_as_are_allowed_may_be_made_and_not_one_more() -> None:
     start = date(2000, 1, 1)
     # The first is for what comes before, the last for what comes after.
-    most = start + timedelta(days=MOST_PARTITIONS - 2)
-    assert len(planned([FUTURE], start, most, 1).bounds) == MOST_PARTITIONS - 1
+    most = start + timedelta(days=MAX_PARTITIONS - 2)
+    assert len(planned([FUTURE], start, most, 1).bounds) == MAX_PARTITIONS - 1
     with pytest.raises(SettingsError, match="KMDB_DAYS_PER_PARTITION is 1: make it larger"):
         planned([FUTURE], start, most + timedelta(days=1), 1)
 
@@ -124,9 +124,9 @@ def test_what_exists_counts_against_the_limit() -> None:
 
 
 def test_covered_is_the_time_up_to_which_every_table_has_partitions() -> None:
-    days = dict(zip(TABLES, [date(2015, 1, 1), date(2014, 1, 1), date(2016, 1, 1)], strict=True))
+    days = dict(zip(PARTITIONED_TABLES, [date(2015, 1, 1), date(2014, 1, 1), date(2016, 1, 1)], strict=True))
     found = [Partition(table, "p", day, 0, 0) for table, day in days.items()]
-    earlier = [Partition(table, "past", date(2010, 1, 1), 0, 0) for table in TABLES]
+    earlier = [Partition(table, "past", date(2010, 1, 1), 0, 0) for table in PARTITIONED_TABLES]
     assert covered_until([*found, *earlier, FUTURE]) == date(2014, 1, 1)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from kmdb_dagster.errors import SettingsError
 from kmdb_dagster.warehouse.connection import server
 from kmdb_dagster.warehouse.maintenance.time_partitions import (
-    TABLES,
+    PARTITIONED_TABLES,
     apply_plans,
     covered_until,
     plan_all,
@@ -48,13 +48,13 @@ def covered(engine: Engine) -> date | None:
         return covered_until(read_partitions(connection))
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", PARTITIONED_TABLES)
 def test_a_new_warehouse_has_the_overflow_only(engine: Engine, table: str) -> None:
     assert names(engine, table) == ["future"]
     assert covered(engine) is None
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", PARTITIONED_TABLES)
 def test_the_partitions_of_a_table_are_read_back_as_they_were_planned(engine: Engine, table: str) -> None:
     assert partition(engine) == 3
     assert names(engine, table) == ["past", "p20140401", "p20140411", "p20140421", "future"]
@@ -91,7 +91,7 @@ def test_what_lies_in_the_overflow_goes_where_it_belongs(engine: Engine, revisio
     before = content(engine)
     partition(engine)
     assert content(engine) == before
-    for table in TABLES:
+    for table in PARTITIONED_TABLES:
         assert rows_in(engine, table) == {"past": 1, "p20140401": 1, "p20140411": 2, "p20140421": 0, "future": 1}
 
 
@@ -132,7 +132,7 @@ def test_the_bounds_are_days_in_utc(engine: Engine) -> None:
 def test_who_needs_a_table_that_partitions_wait_for_does_not_wait_until_they_are_made(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(server, "SECONDS_OF_DDL", 1)
+    monkeypatch.setattr(server, "DDL_LOCK_TIMEOUT_SECONDS", 1)
     with engine.connect() as load, engine.connect() as tie:
         load.exec_driver_sql("SELECT COUNT(*) FROM aliases")
         maker = Thread(target=partition, args=[engine])
