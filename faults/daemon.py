@@ -15,7 +15,7 @@ from dev.processes import Process, end, spawn
 from faults.site import Site
 from kmdb_dagster.cli.ui import configure
 from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
-from kmdb_dagster.dagster_ext.run_ranges import UNDER_WAY
+from kmdb_dagster.dagster_ext.run_ranges import ACTIVE_STATUSES
 
 ROOT = Path(__file__).parent.parent
 PER_RUN = 2
@@ -89,7 +89,7 @@ class Dagster:
 
     def idle(self) -> bool:
         """Whether nothing is under way."""
-        return not self.instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY), limit=1)
+        return not self.instance.get_runs(dg.RunsFilter(statuses=ACTIVE_STATUSES), limit=1)
 
     def recorded(self) -> set[int]:
         """The revisions that are materialized in each of the five assets."""

@@ -1,4 +1,4 @@
-"""What is worth a message to people, and the channels that carry it. Knows nothing of Dagster.
+"""Incidents, and the channels that report them. Knows nothing of Dagster.
 
-``troubles`` keeps what is wrong now and says what is news of it; ``channels`` delivers.
+``incidents`` keeps the open incidents and decides what to report; ``channels`` delivers the messages.
 """

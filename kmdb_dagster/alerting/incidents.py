@@ -1,7 +1,7 @@
-"""What is wrong now, and what of it is news: told once when it begins, once when it is over. Pure.
+"""Open incidents, and the messages that report them: one when an incident begins, one when it is resolved. Pure.
 
-Many failures of one cause are one trouble: fifty runs that find the same table missing are one message. What adds
-to a trouble that was told is summed up and told an hour later.
+Failures with the same cause are one incident: fifty runs that miss the same table are one message. Further failures
+of a reported incident are summed up in one message an hour later.
 """
 
 import re
@@ -10,135 +10,144 @@ from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
 
 QUIET_SECONDS = 3600
-"""Between two messages on one trouble."""
+"""Between two messages on one incident."""
 
-MOST_OPEN = 50
-MOST_WORDS = 600
-MOST_RANGES = 100
-MOST_NAMED = 10
-"""What is wrong now is kept in a sensor's cursor, which has 64 KB in Dagster's history on MySQL."""
+# Open incidents are kept in a sensor's cursor, which has 64 KB in Dagster's history on MySQL.
+MAX_OPEN = 50
+MAX_TEXT_LENGTH = 600
+MAX_RANGES = 100
+MAX_NAMED = 10
 
 Ranges: TypeAlias = list[list[int]]
 """Revisions: the first and the last of each range, ascending."""
 
 State: TypeAlias = dict[str, dict[str, Any]]
-"""What is wrong now, by key: as JSON, each value has the fields of `Trouble`."""
+"""The open incidents by key, as JSON: each value has the fields of `Incident`."""
 
 
-class Trouble(NamedTuple):
-    """Something that is wrong."""
+class Incident(NamedTuple):
+    """A failure, until it is resolved."""
 
-    what: str
-    """What it is about, in few words,"""
-    is_wrong: str
-    """and how they go on: together they are the subject of a mail."""
-    words: str
-    """Why, and what to do. Of the latest failure, if there were several."""
+    subject: str
+    """What failed, such as ``job realias``."""
+    predicate: str
+    """What happened to it, such as ``failed``. Subject and predicate are the title of a message."""
+    text: str
+    """The cause and what to do, of the latest failure."""
     link: str
     since: float
+    """In seconds since 1970."""
     revisions: Ranges
-    """Of an import: those that must come in for it to be over."""
+    """Of an import: the revisions that must be imported to resolve it."""
     warning: bool = False
     failures: int = 1
-    told: float = 0
-    """When it was last told; 0: it was not."""
-    told_failures: int = 0
-    over: bool = False
+    reported_at: float = 0
+    """The time of the last message on it, in seconds since 1970; 0 for none."""
+    reported_failures: int = 0
+    resolved: bool = False
 
 
 class Message(NamedTuple):
-    """To be delivered."""
+    """A message to deliver."""
 
     title: str
     body: str
     kind: str
-    """``failure``, ``warning`` or ``success``, as Apprise has it."""
+    """Apprise's type: ``failure``, ``warning`` or ``success``."""
 
 
-def key_of(what: str, words: str) -> str:
-    """The key of a failure: the same for the same cause, whatever the numbers in it."""
-    # A line is a revision and its reason, which may end in details that differ from file to file.
-    lines = (re.sub(r"\d+", "#", line.removeprefix("revision "))[:60] for line in words.splitlines())
+def incident_key(kind: str, text: str) -> str:
+    """Return the key of a failure: the same for the same cause, whatever numbers its text has."""
+    # A line names a revision and its reason. The end of a reason may differ from file to file.
+    lines = (re.sub(r"\d+", "#", line.removeprefix("revision "))[:60] for line in text.splitlines())
     causes = sorted({line for line in lines if line and not line.startswith("…")})
-    return f"{what}:{sha256(chr(10).join(causes).encode()).hexdigest()[:16]}"
+    return f"{kind}:{sha256(chr(10).join(causes).encode()).hexdigest()[:16]}"
 
 
-def add(state: State, key: str, trouble: Trouble) -> None:
-    """Note a failure: a trouble of its own, or one more of a trouble that is there."""
+def add_failure(state: State, key: str, incident: Incident) -> None:
+    """Open an incident, or count one more failure of an open one."""
     known = read(state).get(key)
     if known is None:
-        if len(state) < MOST_OPEN:
-            state[key] = trouble._replace(words=trouble.words[:MOST_WORDS])._asdict()
+        if len(state) < MAX_OPEN:
+            state[key] = incident._replace(text=incident.text[:MAX_TEXT_LENGTH])._asdict()
         return
     state[key] = known._replace(
-        words=trouble.words[:MOST_WORDS],
-        link=trouble.link,
+        text=incident.text[:MAX_TEXT_LENGTH],
+        link=incident.link,
         failures=known.failures + 1,
-        over=False,
-        revisions=_union([*known.revisions, *trouble.revisions])[:MOST_RANGES],
+        resolved=False,
+        revisions=_union([*known.revisions, *incident.revisions])[:MAX_RANGES],
     )._asdict()
 
 
-def keep(state: State, key: str, trouble: Trouble) -> None:
-    """Note something that is wrong for as long as it is, and told once."""
+def open_once(state: State, key: str, incident: Incident) -> None:
+    """Open an incident of a lasting condition, unless it is open."""
     if key not in state:
-        add(state, key, trouble)
+        add_failure(state, key, incident)
 
 
-def mend(state: State, revisions: Ranges) -> None:
-    """Note revisions that came in: an import's trouble is over when all of its have."""
-    for key, trouble in read(state).items():
-        if trouble.revisions:
-            left = without(trouble.revisions, revisions)
-            state[key] = trouble._replace(revisions=left, over=not left)._asdict()
+def resolve_imports(state: State, revisions: Ranges) -> None:
+    """Resolve the incidents of imports whose revisions are now all imported."""
+    for key, incident in read(state).items():
+        if incident.revisions:
+            left = without(incident.revisions, revisions)
+            state[key] = incident._replace(revisions=left, resolved=not left)._asdict()
 
 
-def end(state: State, prefix: str) -> None:
-    """Note that what has such a key is over."""
-    for key, trouble in read(state).items():
+def resolve(state: State, prefix: str) -> None:
+    """Resolve the incidents whose key begins with ``prefix``."""
+    for key, incident in read(state).items():
         if key.startswith(prefix):
-            state[key] = trouble._replace(over=True)._asdict()
+            state[key] = incident._replace(resolved=True)._asdict()
 
 
-def news(state: State, now: float) -> Message | None:
-    """All that is to be told now, as one message; it then counts as told. What is over is forgotten."""
+def take_message(state: State, now: float) -> Message | None:
+    """Return what is to be reported now, as one message, and mark it as reported. Resolved incidents are removed.
+
+    Args:
+        state: the open incidents; changed in place.
+        now: in seconds since 1970.
+
+    Returns:
+        None if there is nothing to report.
+    """
     fresh = []
-    over = []
-    for key, trouble in read(state).items():
-        if trouble.over:
-            over += [trouble] if trouble.told else []
+    resolved = []
+    for key, incident in read(state).items():
+        if incident.resolved:
+            resolved += [incident] if incident.reported_at else []
             del state[key]
-        elif trouble.failures > trouble.told_failures and not 0 <= now - trouble.told < QUIET_SECONDS:
-            fresh.append(trouble)
-            state[key] = trouble._replace(told=now, told_failures=trouble.failures)._asdict()
-    return _message(fresh, over) if fresh or over else None
+        elif incident.failures > incident.reported_failures and not 0 <= now - incident.reported_at < QUIET_SECONDS:
+            fresh.append(incident)
+            state[key] = incident._replace(reported_at=now, reported_failures=incident.failures)._asdict()
+    return _message(fresh, resolved) if fresh or resolved else None
 
 
-def read(state: Mapping[str, Mapping[str, Any]]) -> dict[str, Trouble]:
-    """The troubles of a state."""
-    return {key: Trouble(**fields) for key, fields in state.items()}
+def read(state: Mapping[str, Mapping[str, Any]]) -> dict[str, Incident]:
+    """Read the incidents of a state."""
+    return {key: Incident(**fields) for key, fields in state.items()}
 
 
-def in_words(state: State) -> str:
-    """What is wrong now, for people."""
-    named = [trouble.what for trouble in read(state).values()]
-    return ", ".join(named[:MOST_NAMED]) + (", …" if len(named) > MOST_NAMED else "")
+def describe(state: State) -> str:
+    """Name the subjects of the open incidents."""
+    named = [incident.subject for incident in read(state).values()]
+    return ", ".join(named[:MAX_NAMED]) + (", …" if len(named) > MAX_NAMED else "")
 
 
-def _message(fresh: Sequence[Trouble], over: Sequence[Trouble]) -> Message:
-    sections = [*map(_section, fresh), *(f"{trouble.what} recovered" for trouble in over)]
+def _message(fresh: Sequence[Incident], resolved: Sequence[Incident]) -> Message:
+    sections = [*map(_section, fresh), *(f"{incident.subject} recovered" for incident in resolved)]
     title = sections[0].splitlines()[0] + (f" (and {len(sections) - 1} more)" if len(sections) > 1 else "")
-    kind = "success" if not fresh else "warning" if all(trouble.warning for trouble in fresh) else "failure"
+    kind = "success" if not fresh else "warning" if all(incident.warning for incident in fresh) else "failure"
     return Message(f"kmdb: {title}", "\n\n".join(sections), kind)
 
 
-def _section(trouble: Trouble) -> str:
-    lines = [f"{trouble.what} {trouble.is_wrong}", trouble.words]
-    if trouble.failures > 1:
-        lines.append(f"{trouble.failures} failures of this kind in a row.")
-        ranges = ", ".join(f"{first}..{last}" for first, last in trouble.revisions[:MOST_NAMED])
+def _section(incident: Incident) -> str:
+    lines = [f"{incident.subject} {incident.predicate}", incident.text]
+    if incident.failures > 1:
+        lines.append(f"{incident.failures} failures of this kind in a row.")
+        ranges = ", ".join(f"{first}..{last}" for first, last in incident.revisions[:MAX_NAMED])
         lines += [f"Revisions: {ranges}"] if ranges else []
-    return "\n".join(filter(None, [*lines, trouble.link]))
+    return "\n".join(filter(None, [*lines, incident.link]))
 
 
 def _union(ranges: Iterable[list[int]]) -> Ranges:
@@ -152,7 +161,7 @@ def _union(ranges: Iterable[list[int]]) -> Ranges:
 
 
 def without(ranges: Ranges, gone: Ranges) -> Ranges:
-    """What is left of ranges."""
+    """Return the parts of ``ranges`` that are not in ``gone``."""
     left = ranges
     for first, last in gone:
         pieces = ([[low, min(high, first - 1)], [max(low, last + 1), high]] for low, high in left)

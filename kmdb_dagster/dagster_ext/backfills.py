@@ -1,8 +1,7 @@
-"""A range of revisions, asked for in two numbers, as a real backfill: with its page, progress bar and cancel button.
+"""Requests backfills: over a range of revisions, or over everything new.
 
-The UI has no range entry for dynamic partitions, and Dagster 1.13 no public call that starts a backfill (its GraphQL
-mutation needs the address of a webserver). So this module, and no other, uses three private names of Dagster's:
-docs/decisions/0003-typed-ranges.md. `test_backfills` runs one for real.
+Dagster 1.13 has no public call that starts a backfill: its GraphQL mutation needs the address of a webserver
+(docs/decisions/0003-typed-ranges.md).
 """
 
 import time
@@ -11,10 +10,10 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph_subset import (  # noqa: TID251 - see above
+from dagster._core.definitions.assets.graph.asset_graph_subset import (
     AssetGraphSubset,
 )
-from dagster._core.execution.backfill import PartitionBackfill  # noqa: TID251 - see above
+from dagster._core.execution.backfill import PartitionBackfill
 
 from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
 from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register, registered
@@ -41,59 +40,59 @@ class Opener(Protocol):
         """Open the warehouse; statements that read whole tables may take hours."""
 
 
-class Asked(NamedTuple):
-    """A backfill that was asked for. ``id`` is empty if there was nothing to ask for."""
+class RequestedBackfill(NamedTuple):
+    """A backfill that was requested. ``id`` is empty if there was nothing to import."""
 
     id: str
     revisions: list[int]
 
 
-def request_range(instance: dg.DagsterInstance, kmdb: Opener, first: int, last: int) -> Asked:
-    """Ask Dagster to import the revisions ``first`` to ``last``, whether they are in already or not.
+def request_range(instance: dg.DagsterInstance, kmdb: Opener, first: int, last: int) -> RequestedBackfill:
+    """Request a backfill over the revisions ``first`` to ``last``, also over those that are imported already.
 
     Raises:
-        PermanentError: the range is the wrong way round, or reaches beyond what the bucket has.
+        PermanentError: ``first`` is above ``last``, or the bucket does not have the range.
     """
     if first > last:
         raise PermanentError(f"The range {first}..{last} is the wrong way round. Give the lower number first.")
-    seen = _look(kmdb)
-    reach = [*seen.etags, *registered(instance)]
-    if not reach or first < min(reach) or last > max(reach):
-        there = f"revisions {min(reach)} to {max(reach)}" if reach else "no revisions at all"
+    scan = _scan_bucket(kmdb)
+    known = [*scan.etags, *registered(instance)]
+    if not known or first < min(known) or last > max(known):
+        there = f"revisions {min(known)} to {max(known)}" if known else "no revisions at all"
         raise PermanentError(f"The range {first}..{last} reaches beyond the bucket, which has {there}.")
     with kmdb.warehouse(whole_tables=False) as warehouse:
-        register(instance, warehouse, min(reach), max(reach))
+        register(instance, warehouse, min(known), max(known))
     return _add_backfill(instance, list(range(first, last + 1)), f"revisions {first}..{last}")
 
 
-def request_new(instance: dg.DagsterInstance, kmdb: Opener) -> Asked:
-    """Ask Dagster to import what is neither in nor under way: new, changed and failed revisions."""
-    seen = _look(kmdb)
+def request_new(instance: dg.DagsterInstance, kmdb: Opener) -> RequestedBackfill:
+    """Request a backfill over new, changed and failed revisions, except those of active runs."""
+    scan = _scan_bucket(kmdb)
     with kmdb.warehouse(whole_tables=False) as warehouse:
-        if seen.etags:
-            register(instance, warehouse, min(seen.etags), max(seen.etags))
+        if scan.etags:
+            register(instance, warehouse, min(scan.etags), max(scan.etags))
         statuses = ledger.statuses(warehouse.engine)
     failed = [status.revision for status in statuses.values() if status.failed]
-    new = {*never_attempted(registered(instance), statuses, ()), *changed(seen, statuses), *failed}
+    new = {*never_attempted(registered(instance), statuses, ()), *changed(scan, statuses), *failed}
     new -= waiting(instance).revisions
-    return _add_backfill(instance, sorted(new), "new revisions") if new else Asked("", [])
+    return _add_backfill(instance, sorted(new), "new revisions") if new else RequestedBackfill("", [])
 
 
 def outcome_of(instance: dg.DagsterInstance, backfill: str) -> str | None:
-    """How a backfill ended, as Dagster names it (``COMPLETED_SUCCESS`` …); None while it goes on."""
+    """Return Dagster's name of a backfill's outcome (``COMPLETED_SUCCESS`` …); None while it is active."""
     found = instance.get_backfill(backfill)
     status = found.status.value if found else "GONE"
     return None if status in {"REQUESTED", "CANCELING", "FAILING"} else str(status)
 
 
-def _look(kmdb: Opener) -> BucketScan:
+def _scan_bucket(kmdb: Opener) -> BucketScan:
     bucket = kmdb.bucket()
     with kmdb.warehouse() as warehouse:
         check_bucket(warehouse.engine, bucket.location)
     return list_bucket(bucket, kmdb.settings().min_revision)
 
 
-def _add_backfill(instance: dg.DagsterInstance, revisions: list[int], title: str) -> Asked:
+def _add_backfill(instance: dg.DagsterInstance, revisions: list[int], title: str) -> RequestedBackfill:
     partitions = dg.DynamicPartitionsDefinition(name=PARTITIONS_NAME)
     subset = partitions.empty_subset().with_partition_keys([str(revision) for revision in revisions])
     backfill = PartitionBackfill.from_asset_graph_subset(
@@ -109,4 +108,4 @@ def _add_backfill(instance: dg.DagsterInstance, revisions: list[int], title: str
         run_config=None,
     )
     instance.add_backfill(backfill)
-    return Asked(str(backfill.backfill_id), revisions)
+    return RequestedBackfill(str(backfill.backfill_id), revisions)

@@ -1,4 +1,4 @@
-"""What a run says when it fails: each revision with its reason, in words, without anything of a person."""
+"""Failures of runs: each failed revision with its reason, without personal data."""
 
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,24 +9,24 @@ import dagster as dg
 
 from kmdb_dagster.errors import KmdbError
 
-MOST_NAMED = 20
+MAX_NAMED = 20
 
 
 class Failed(NamedTuple):
-    """A revision that did not come in: at which assets, and why."""
+    """A revision that failed: at which assets, and why."""
 
     at: str
     why: str
 
     def __str__(self) -> str:
-        """Both, for people."""
+        """Return both as text."""
         return f"{self.at}: {self.why}"
 
 
-def in_words(error: Exception) -> str:
-    """An error for people.
+def describe_error(error: Exception) -> str:
+    """Describe an error without personal data.
 
-    The text of an error that is not ours may quote what it choked on, so only its kind and place are given.
+    The text of a foreign error may quote the data that caused it, so only its type and place are given.
     """
     if isinstance(error, KmdbError):
         return str(error)
@@ -36,32 +36,32 @@ def in_words(error: Exception) -> str:
 
 
 @contextmanager
-def plainly() -> Iterator[None]:
-    """An error as the run's own failure: words come first on the run's page, not below Dagster's layers.
+def as_dagster_failure() -> Iterator[None]:
+    """Raise errors as a Dagster failure, so that the run's page shows their text first.
 
     Raises:
         dagster.Failure: not to be retried.
     """
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - it goes on as a failure; the text of a foreign one stays here
-        raise dg.Failure(in_words(error), allow_retries=False) from None
+    except Exception as error:  # noqa: BLE001 - raised again as a failure, without the text of a foreign error
+        raise dg.Failure(describe_error(error), allow_retries=False) from None
 
 
-def raise_for(revisions: Sequence[int], failed: Mapping[int, Failed]) -> None:
-    """Fail the run if there are failed revisions, naming them.
+def raise_if_failed(revisions: Sequence[int], failed: Mapping[int, Failed]) -> None:
+    """Fail the run if revisions failed, and name them.
 
     Raises:
         dagster.Failure: not to be retried.
     """
     if not failed:
         return
-    lines = [f"revision {revision}, {words}" for revision, words in sorted(failed.items())[:MOST_NAMED]]
-    if len(failed) > MOST_NAMED:
-        lines.append(f"… and {len(failed) - MOST_NAMED} more: see `kmdb status`")
+    lines = [f"revision {revision}, {reason}" for revision, reason in sorted(failed.items())[:MAX_NAMED]]
+    if len(failed) > MAX_NAMED:
+        lines.append(f"… and {len(failed) - MAX_NAMED} more: see `kmdb status`")
     others = len(revisions) - len(failed)
     raise dg.Failure(
-        f"{len(failed)} of {len(revisions)} revisions failed; the other {others} are in.\n" + "\n".join(lines),
+        f"{len(failed)} of {len(revisions)} revisions failed; the other {others} are imported.\n" + "\n".join(lines),
         metadata={"failed": sorted(failed), "succeeded": others},
         allow_retries=False,
     )

@@ -17,11 +17,11 @@ from typing import Any
 
 import dagster as dg
 import MySQLdb
-from dagster._core.storage.base_storage import DagsterStorage  # noqa: TID251 - the base class of a storage
-from dagster._core.storage.event_log import EventLogStorage  # noqa: TID251 - its methods are retried
-from dagster._core.storage.runs import RunStorage  # noqa: TID251 - as above
-from dagster._core.storage.schedules import ScheduleStorage  # noqa: TID251 - as above
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage  # noqa: TID251 - the history in files
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.event_log import EventLogStorage
+from dagster._core.storage.runs import RunStorage
+from dagster._core.storage.schedules import ScheduleStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError

@@ -9,8 +9,8 @@ import json
 import socket
 
 import dagster as dg
-from dagster._core.launcher import CheckRunHealthResult, WorkerStatus  # noqa: TID251 - what a launcher must return
-from dagster._core.storage.tags import GRPC_INFO_TAG  # noqa: TID251 - where Dagster's own notes the code server
+from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from kmdb_dagster.dagster_ext.run_process import RunProcess, is_supported
 

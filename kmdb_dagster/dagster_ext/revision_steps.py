@@ -16,7 +16,7 @@ import dagster as dg
 
 from kmdb_dagster import pipeline
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PARSED_EVENTS, PROPERTIES, RAW_REVISIONS, USER_MAP
-from kmdb_dagster.dagster_ext.failures import Failed, in_words
+from kmdb_dagster.dagster_ext.failures import Failed, describe_error
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.pipeline import Pipeline
 from kmdb_dagster.retries import retry_transient
@@ -125,7 +125,7 @@ class _Record:
                 "here. What it had done is kept. Materialize the rest when this is fixed."
             ) from error
         except Exception as error:  # noqa: BLE001 - a bad revision, or a defect that it triggers, stops no other
-            self.failed[revision] = Failed(step.name, in_words(error))
+            self.failed[revision] = Failed(step.name, describe_error(error))
             retry_transient(ledger.record_failure)(self._engine, revision, str(self.failed[revision]))
         else:
             record_materializations(self._context, step, revision, result)

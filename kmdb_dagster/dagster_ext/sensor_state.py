@@ -1,75 +1,82 @@
-"""Whether the import stands still, seen from the sensor that drives it: its ticks, and the progress that it noted."""
+"""Incidents of the sensor `new_revisions`: a stalled import, and objects that are not read, from ticks and cursor."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
-from kmdb_dagster.alerting.incidents import Trouble
+from kmdb_dagster.alerting.incidents import Incident
 from kmdb_dagster.dagster_ext.cursors import ImportCursor, read_cursor
-from kmdb_dagster.dagster_ext.run_outcomes import in_our_words
+from kmdb_dagster.dagster_ext.run_outcomes import public_message
 
 SENSOR = "new_revisions"
 GOOD = {"SUCCESS", "SKIPPED"}
-MOST_TICKS = 500
+MAX_TICKS = 500
 
 
-def standing_still(instance: dg.DagsterInstance, now: float, hours: float, ui_url: str) -> Trouble | None:
-    """The trouble, if nothing has moved for so many hours. A sensor that was never there is none."""
+def find_stalled_import(instance: dg.DagsterInstance, now: float, hours: float, ui_url: str) -> Incident | None:
+    """Find out whether the import is stalled. It is not if the sensor never existed.
+
+    Args:
+        instance: Dagster's instance.
+        now: in seconds since 1970.
+        hours: how long the import may make no progress.
+        ui_url: the address of Dagster's UI, for the link.
+    """
     sensor = _sensor(instance)
     if sensor is None:
         return None
     since = now - hours * 3600
-    words = _blind(instance, sensor, since, now, hours) or _still(sensor, since, hours)
+    text = _no_listing(instance, sensor, since, now, hours) or _no_progress(sensor, since, hours)
     link = f"{ui_url.rstrip('/')}/automation"
-    return Trouble("the import", "stands still", words, link, now, []) if words else None
+    return Incident("the import", "is stalled", text, link, now, []) if text else None
 
 
-def objects_not_read(instance: dg.DagsterInstance, now: float, ui_url: str) -> Trouble | None:
-    """The trouble, if the sensor saw objects in the bucket that may hold data and are not read."""
+def find_unread_objects(instance: dg.DagsterInstance, now: float, ui_url: str) -> Incident | None:
+    """Find out whether the sensor saw objects in the bucket that may hold data and are not read."""
     noted, _ = read_cursor(ImportCursor, getattr(getattr(_sensor(instance), "instigator_data", None), "cursor", None))
     if not noted.unread:
         return None
     link = f"{ui_url.rstrip('/')}/automation"
-    return Trouble("the bucket", "has objects that are not read", noted.unread, link, now, [], warning=True)
+    return Incident("the bucket", "has objects that are not read", noted.unread, link, now, [], warning=True)
 
 
 def _sensor(instance: dg.DagsterInstance) -> Any:  # noqa: ANN401 - a private class of Dagster's
     return next((state for state in instance.all_instigator_state() if state.instigator_name == SENSOR), None)
 
 
-def _blind(
+def _no_listing(
     instance: dg.DagsterInstance,
     sensor: Any,  # noqa: ANN401 - a private class of Dagster's
     since: float,
     now: float,
     hours: float,
 ) -> str | None:
-    """It has not looked at the bucket, although it was there before. One that is new may be about to."""
+    """Describe a sensor that could not list the bucket for hours. A new sensor may be about to."""
     ids = sensor.instigator_origin_id, sensor.selector_id
     if not instance.get_ticks(*ids, before=since, limit=1):
         return None
-    # Not those in the future, by a clock that was ahead once: they say nothing of now.
-    ticks = instance.get_ticks(*ids, after=since, before=now, limit=MOST_TICKS)
+    # Exclude ticks in the future, from a clock that was ahead.
+    ticks = instance.get_ticks(*ids, after=since, before=now, limit=MAX_TICKS)
     if any(tick.status.value in GOOD for tick in ticks):
         return None
-    return f"The sensor {SENSOR} has not been able to look at the bucket for {hours:g} hours.{_why(ticks)}"
+    return f"The sensor {SENSOR} could not list the bucket for {hours:g} hours.{_why(ticks)}"
 
 
 def _why(ticks: Sequence[Any]) -> str:
     if not ticks:
-        return " It does not tick: it was turned off, or Dagster's daemon does not get to it."
+        return " It does not tick: turn it on, or check that Dagster's daemon runs."
     error = ticks[0].error
-    return f" It says: {in_our_words(error.message)}" if error else " Its ticks do not end."
+    return f" Its last error: {public_message(error.message)}" if error else " Its ticks do not end."
 
 
-def _still(sensor: Any, since: float, hours: float) -> str | None:  # noqa: ANN401 - as above
-    """It has looked, and nothing comes in although something should."""
+def _no_progress(sensor: Any, since: float, hours: float) -> str | None:  # noqa: ANN401 - as above
+    """Describe a sensor that lists the bucket while nothing is imported for hours, although something should be."""
     noted, _ = read_cursor(ImportCursor, getattr(sensor.instigator_data, "cursor", None))
     # No time: the sensor's next tick writes one.
     if not noted.left or not noted.moved_at or noted.moved_at >= since:
         return None
     return (
-        f"For {hours:g} hours no revision has come in, and {noted.left} are to come in. Are runs waiting in the "
-        f"queue, or hanging? The latest tick of the sensor {SENSOR} says what it waits for."
+        f"For {hours:g} hours no revision was imported, and {noted.left} are still to be imported. Are runs waiting "
+        f"in the queue, or hanging? The latest tick of the sensor {SENSOR} says what it waits for."
     )

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, USER_MAP
-from kmdb_dagster.dagster_ext.failures import plainly
+from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.partition_registry import registered
 from kmdb_dagster.dagster_ext.run_ranges import waiting
 from kmdb_dagster.defs.resources import Kmdb
@@ -37,7 +37,7 @@ MARGIN = timedelta(days=14)
 )
 def facts_under_their_person(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at every fact."""
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         found = checks.misplaced_facts(warehouse.engine)
     return dg.AssetCheckResult(
         passed=not found.rows,
@@ -57,7 +57,7 @@ def facts_under_their_person(kmdb: Kmdb) -> dg.AssetCheckResult:
 )
 def ids_belong_to_names(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at every name."""
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         found = wrong_ids(warehouse.engine)
     return dg.AssetCheckResult(
         passed=not any(found),
@@ -78,7 +78,7 @@ def facts_agree_with_parquet(kmdb: Kmdb) -> dg.AssetCheckResult:
     settings = kmdb.settings()
     if not settings.checked_rows:
         return dg.AssetCheckResult(passed=True, metadata={"rows_compared": 0, "note": "KMDB_CHECKED_ROWS is 0"})
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         found = compare_with_parquet(warehouse.engine, Lake(settings.data_dir), settings.checked_rows)
     return dg.AssetCheckResult(
         passed=not found.wrong,
@@ -101,7 +101,7 @@ def facts_agree_with_parquet(kmdb: Kmdb) -> dg.AssetCheckResult:
 def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at every person."""
     settings = kmdb.settings()
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         found = checks.over_merged_people(warehouse.engine, settings.most_identities)
         waits = is_rule_pending(warehouse.engine, numeric_apart=settings.numeric_apart)
     return dg.AssetCheckResult(
@@ -125,7 +125,7 @@ def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
 )
 def no_failed_or_missing_revisions(context: dg.AssetCheckExecutionContext, kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at the ledger, and at what is a partition."""
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         statuses = ledger.statuses(warehouse.engine)
     failed = [status.revision for status in statuses.values() if status.failed]
     missing = never_attempted(registered(context.instance), statuses, waiting(context.instance).revisions)
@@ -149,7 +149,7 @@ def newest_event_is_recent(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at the ledger."""
     allowed = kmdb.settings().fresh_hours
     now = datetime.now(UTC).replace(tzinfo=None)
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         newest = ledger.newest_fact(warehouse.engine, now)
     hours = (now - newest).total_seconds() / 3600 if newest else None
     return dg.AssetCheckResult(
@@ -172,7 +172,7 @@ def newest_event_is_recent(kmdb: Kmdb) -> dg.AssetCheckResult:
 def future_is_covered(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at the partitions."""
     wanted = min(datetime.now(UTC).date() + MARGIN, kmdb.settings().max_date or date.max)
-    with plainly(), kmdb.warehouse() as warehouse, transaction(warehouse.engine) as connection:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse, transaction(warehouse.engine) as connection:
         until = covered_until(read_partitions(connection))
         over = overflowing(connection, wanted)
     return dg.AssetCheckResult(
@@ -193,7 +193,7 @@ def future_is_covered(kmdb: Kmdb) -> dg.AssetCheckResult:
 )
 def indexes_are_there(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at the two tables."""
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         passed = not is_any_index_missing(warehouse.engine)
     return dg.AssetCheckResult(passed=passed, severity=WARN)
 
@@ -206,7 +206,7 @@ def indexes_are_there(kmdb: Kmdb) -> dg.AssetCheckResult:
 )
 def bookkeeping_agrees(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Look at every table."""
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         found = find_inconsistencies(warehouse.engine)
     records = [
         dg.TableRecord({"what": finding.what, "rows": finding.rows, "revisions": describe_ranges(finding.revisions)})

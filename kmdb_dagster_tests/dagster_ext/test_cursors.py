@@ -8,9 +8,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from kmdb_dagster.alerting.incidents import Trouble
+from kmdb_dagster.alerting.incidents import Incident
 from kmdb_dagster.dagster_ext.cursors import EDITED, AlertCursor, Cursor, ImportCursor, read_cursor
-from kmdb_dagster.dagster_ext.sensor_state import standing_still
+from kmdb_dagster.dagster_ext.sensor_state import find_stalled_import
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.sensors.alerts import alerts
 from testing.alert_receivers import Hook, serving
@@ -19,7 +19,7 @@ from testing.runs import leave_a_run
 from testing.sensor_ticks import Watch, range_of
 
 YEARS = 4e8
-TROUBLE = Trouble("realias", "failed", "why", "http://here", 0, [])._asdict()
+INCIDENT = Incident("realias", "failed", "why", "http://here", 0, [])._asdict()
 EDITED_CURSORS = [
     "57",
     "{}",
@@ -42,9 +42,10 @@ def test_an_edited_cursor_is_none(kind: type[Cursor], text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"k": 57}, {"k": {}}, {"k": {**TROUBLE, "revisions": [[1]]}}, {"k": {**TROUBLE, "told": "never"}}]
+    "wrong",
+    [{"k": 57}, {"k": {}}, {"k": {**INCIDENT, "revisions": [[1]]}}, {"k": {**INCIDENT, "reported_at": "never"}}],
 )
-def test_a_cursor_with_a_trouble_that_is_none_is_none(wrong: dict[str, Any]) -> None:
+def test_a_cursor_with_an_invalid_incident_is_none(wrong: dict[str, Any]) -> None:
     assert read_cursor(AlertCursor, json.dumps({"seen_until": 1, "wrong": wrong})) == (AlertCursor(), True)
 
 
@@ -122,9 +123,9 @@ def fail_a_run(instance: dg.DagsterInstance) -> None:
 def test_with_an_edited_cursor_alerts_go_on_and_say_so(told: Told, hook: Hook, text: str) -> None:
     told.cursor = text
     with serving(hook):
-        assert told.tick(hook.url) == f"All is well. {EDITED}"
+        assert told.tick(hook.url) == f"No open incidents. {EDITED}"
         fail_a_run(told.instance)
-        assert told.tick(hook.url) == "Told: kmdb: the import of revisions 7..7 failed."
+        assert told.tick(hook.url) == "Reported: kmdb: the import of revisions 7..7 failed."
 
 
 def test_a_clock_that_was_ahead_silences_no_alert(told: Told, hook: Hook) -> None:
@@ -133,12 +134,12 @@ def test_a_clock_that_was_ahead_silences_no_alert(told: Told, hook: Hook) -> Non
         told.tick(hook.url)
         told.ahead = 0
         fail_a_run(told.instance)
-        assert told.tick(hook.url) == "Told: kmdb: the import of revisions 7..7 failed."
+        assert told.tick(hook.url) == "Reported: kmdb: the import of revisions 7..7 failed."
         cursor = json.loads(told.cursor or "")
         assert max(cursor[name] for name in ("seen_until", "awake_since", "ticked_at")) <= time.time()
 
 
-def test_a_trouble_told_in_the_future_is_told_again_when_more_fails(told: Told, hook: Hook) -> None:
+def test_an_incident_reported_in_the_future_is_reported_again_when_more_fails(told: Told, hook: Hook) -> None:
     with serving(hook):
         told.tick(hook.url)
         told.ahead = YEARS
@@ -167,6 +168,6 @@ class Future:
 
 
 def test_a_sensor_that_last_ticked_in_the_future_stands_still() -> None:
-    found = standing_still(Future(), 10_000, 2, "http://here")  # type: ignore[arg-type]  # a stand-in
+    found = find_stalled_import(Future(), 10_000, 2, "http://here")  # type: ignore[arg-type]  # a stand-in
     assert found
-    assert "It does not tick" in found.words
+    assert "It does not tick" in found.text

@@ -8,9 +8,9 @@ import pytest
 
 from kmdb_dagster.alerting.channels import ATTEMPTS, send
 from kmdb_dagster.alerting.incidents import QUIET_SECONDS, Message
-from kmdb_dagster.dagster_ext.sensor_state import standing_still
+from kmdb_dagster.dagster_ext.sensor_state import find_stalled_import
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.sensors.alerts import AWAKE_SECONDS
+from kmdb_dagster.defs.sensors.alerts import GRACE_PERIOD_SECONDS
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.warehouse import Warehouse
 from testing.alert_receivers import Hook, Mailbox, serving
@@ -62,11 +62,11 @@ def test_a_failed_import_is_told_once_with_its_revisions_its_reason_and_a_link(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("KMDB_UI_URL", "https://dagster.example.com/")
-    assert teller.tick(hook.url, mailbox.url) == "Told: kmdb: the import of revisions 1..2 failed."
+    assert teller.tick(hook.url, mailbox.url) == "Reported: kmdb: the import of revisions 1..2 failed."
     (posted,) = hook.taken
     assert posted["title"] == "kmdb: the import of revisions 1..2 failed"
     assert posted["type"] == "failure"
-    assert "\n1 of 2 revisions failed; the other 1 are in.\nrevision 2, raw_revisions: " in posted["message"]
+    assert "\n1 of 2 revisions failed; the other 1 are imported.\nrevision 2, raw_revisions: " in posted["message"]
     assert "(step import_steps)" in posted["message"]
     assert posted["message"].endswith(f"\nhttps://dagster.example.com/runs/{failed.run_id}")
     (mail,) = mailbox.mails
@@ -75,10 +75,10 @@ def test_a_failed_import_is_told_once_with_its_revisions_its_reason_and_a_link(
     words = mail.get_body().get_content()
     assert "is no longer there" in words
     assert failed.run_id in words
-    assert teller.tick(hook.url, mailbox.url) == "Wrong now: the import of revisions 1..2."
+    assert teller.tick(hook.url, mailbox.url) == "Open incidents: the import of revisions 1..2."
     # Somebody tags the run, which changes it in Dagster's history.
     teller.instance.add_run_tags(failed.run_id, {"seen": "by me"})
-    assert teller.tick(hook.url) == "Wrong now: the import of revisions 1..2."
+    assert teller.tick(hook.url) == "Open incidents: the import of revisions 1..2."
 
 
 def test_many_runs_that_fail_of_one_cause_are_one_message_and_a_sum_an_hour_later_until_all_is_in(
@@ -101,11 +101,11 @@ def test_many_runs_that_fail_of_one_cause_are_one_message_and_a_sum_an_hour_late
         bucket.put(number, event("visited site"))
     import_range(teller.instance, kmdb, 1, 4)
     import_range(teller.instance, kmdb, 5, 6, only=["raw_revisions"])
-    assert teller.tick(hook.url) == "Wrong now: the import of revisions 1..2."
+    assert teller.tick(hook.url) == "Open incidents: the import of revisions 1..2."
     import_range(teller.instance, kmdb, 5, 6)
-    assert teller.tick(hook.url) == "Told: kmdb: the import of revisions 1..2 recovered."
+    assert teller.tick(hook.url) == "Reported: kmdb: the import of revisions 1..2 recovered."
     assert (len(hook.taken), hook.taken[2]["type"]) == (3, "success")
-    assert teller.tick(hook.url) == "All is well."
+    assert teller.tick(hook.url) == "No open incidents."
 
 
 def test_another_job_is_told_by_its_name_and_recovers_with_its_next_run(
@@ -164,7 +164,7 @@ def test_a_run_that_will_be_tried_again_is_not_told(
     teller: AlertTicks, failed: dg.ExecuteInProcessResult, hook: Hook
 ) -> None:
     teller.instance.add_run_tags(failed.run_id, {"dagster/will_retry": "true"})
-    assert teller.tick(hook.url) == "All is well."
+    assert teller.tick(hook.url) == "No open incidents."
     assert hook.taken == []
 
 
@@ -181,13 +181,13 @@ def test_without_a_receiver_it_says_which_setting_names_one_and_what_is_past_sta
     teller: AlertTicks, hook: Hook
 ) -> None:
     assert teller.tick() == "KMDB_ALERT_URLS is not set."
-    assert teller.tick(hook.url) == "All is well."
+    assert teller.tick(hook.url) == "No open incidents."
 
 
 @pytest.mark.usefixtures("failed")
 def test_a_receiver_that_refuses_is_tried_again_and_the_next_tick_too(teller: AlertTicks, hook: Hook) -> None:
     hook.refusals = 2 * ATTEMPTS - 1
-    with pytest.raises(PermanentError, match=r"^No alert channel \(KMDB_ALERT_URLS\) took a message"):
+    with pytest.raises(PermanentError, match=r"^No alert channel \(KMDB_ALERT_URLS\) accepted a message"):
         teller.tick(hook.url)
     teller.tick(hook.url)
     assert (hook.asked, len(hook.taken)) == (2 * ATTEMPTS, 1)
@@ -199,7 +199,7 @@ def test_a_receiver_that_never_takes_it_keeps_it_from_no_other_and_its_secret_is
     wrong: str, teller: AlertTicks, hook: Hook, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = teller.tick(wrong, hook.url)
-    assert words.endswith("failed. 1 of 2 alert channels (KMDB_ALERT_URLS) took no message.")
+    assert words.endswith("failed. 1 of 2 alert channels (KMDB_ALERT_URLS) accepted no message.")
     assert len(hook.taken) == 1
     assert "hushhush" not in caplog.text
 
@@ -240,9 +240,12 @@ THEIRS = "KeyError: 'bob@example.com'"
     [
         (Ticking('{"left": 0, "moved_at": 10}', (9990, "SKIPPED", None), (50, "SKIPPED", None)), None),
         (Ticking('{"left": 7, "moved_at": 9000}', (9990, "SKIPPED", None), (50, "SKIPPED", None)), None),
-        (Ticking('{"left": 7, "moved_at": 10}', (9990, "SKIPPED", None)), "no revision has come in, and 7 are to"),
-        (Ticking("{}", (9990, "FAILURE", OURS), (50, "SUCCESS", None)), "for 2 hours. It says: Access denied."),
-        (Ticking("{}", (9990, "FAILURE", THEIRS), (50, "SUCCESS", None)), "It says: KeyError"),
+        (
+            Ticking('{"left": 7, "moved_at": 10}', (9990, "SKIPPED", None)),
+            "no revision was imported, and 7 are still to",
+        ),
+        (Ticking("{}", (9990, "FAILURE", OURS), (50, "SUCCESS", None)), "for 2 hours. Its last error: Access denied."),
+        (Ticking("{}", (9990, "FAILURE", THEIRS), (50, "SUCCESS", None)), "Its last error: KeyError"),
         (Ticking("{}", (9990, "FAILURE", OURS), (9950, "SKIPPED", None), (50, "SUCCESS", None)), None),
         (Ticking("{}", (9990, "FAILURE", OURS)), None),
         (Ticking("{}", (50, "SKIPPED", None)), "It does not tick"),
@@ -251,22 +254,22 @@ THEIRS = "KeyError: 'bob@example.com'"
     ],
 )
 def test_an_import_that_stands_still_is_seen_and_the_reason_said(ticking: Ticking, words: str | None) -> None:
-    found = standing_still(ticking, 10_000, 2, "http://here")  # type: ignore[arg-type]  # a stand-in
+    found = find_stalled_import(ticking, 10_000, 2, "http://here")  # type: ignore[arg-type]  # a stand-in
     assert (found is None) == (words is None)
     if found and words:
-        assert words in found.words
-        assert "bob" not in found.words
+        assert words in found.text
+        assert "bob" not in found.text
 
 
 def test_objects_that_are_not_read_are_told_once_and_when_it_is_over(
     teller: AlertTicks, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    teller.later = 2 * AWAKE_SECONDS
+    teller.later = 2 * GRACE_PERIOD_SECONDS
     for cursor in ("{}", '{"unread": "2 objects were seen and are not read: a, b."}', '{"unread": ""}'):
         for name in ("all_instigator_state", "get_ticks"):
             monkeypatch.setattr(teller.instance, name, getattr(Ticking(cursor), name))
         for _ in range(3):
-            teller.later += AWAKE_SECONDS / 2
+            teller.later += GRACE_PERIOD_SECONDS / 2
             teller.tick(hook.url)
     assert [posted["title"] for posted in hook.taken] == [
         "kmdb: the bucket has objects that are not read",
@@ -279,13 +282,13 @@ def test_a_daemon_that_was_away_is_given_time(teller: AlertTicks, hook: Hook, mo
     still = Ticking('{"left": 7, "moved_at": 10}', (50, "SKIPPED", None))
     for name in ("all_instigator_state", "get_ticks"):
         monkeypatch.setattr(teller.instance, name, getattr(still, name))
-    teller.later = 2 * AWAKE_SECONDS
-    assert teller.tick(hook.url) == "All is well."
+    teller.later = 2 * GRACE_PERIOD_SECONDS
+    assert teller.tick(hook.url) == "No open incidents."
     for _ in range(3):
-        teller.later += AWAKE_SECONDS / 2
+        teller.later += GRACE_PERIOD_SECONDS / 2
         teller.tick(hook.url)
     (posted,) = hook.taken
-    assert posted["title"] == "kmdb: the import stands still"
+    assert posted["title"] == "kmdb: the import is stalled"
 
 
 def test_a_mail_shows_text_as_text(mailbox: Mailbox) -> None:

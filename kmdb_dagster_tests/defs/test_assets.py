@@ -143,7 +143,7 @@ def test_a_revision_that_vanished_is_named_and_keeps_its_rows(
     bucket.put(3, event("visited site"))
     result = import_range(instance, kmdb, 1, 3)
     said = failure_of(result)
-    assert "1 of 3 revisions failed; the other 2 are in." in said
+    assert "1 of 3 revisions failed; the other 2 are imported." in said
     assert "revision 2, raw_revisions: " in said
     assert "was imported before and is no longer there" in said
     assert rows(warehouse, "SELECT COUNT(*) FROM events") == [(4,)]

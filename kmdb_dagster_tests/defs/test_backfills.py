@@ -21,7 +21,7 @@ from kmdb_dagster.cli import ui
 from kmdb_dagster.dagster_ext.backfills import outcome_of, request_range
 from kmdb_dagster.dagster_ext.instance import open_instance, require_daemon
 from kmdb_dagster.dagster_ext.run_ranges import waiting
-from kmdb_dagster.dagster_ext.sensor_state import standing_still
+from kmdb_dagster.dagster_ext.sensor_state import find_stalled_import
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import Settings, database_url
@@ -179,7 +179,7 @@ def test_the_daemon_tells_of_the_failure_in_one_message(hook: Hook) -> None:
 
 
 def test_a_sensor_that_no_longer_ticks_is_seen_in_dagsters_history(asked: Asked) -> None:
-    assert standing_still(asked.instance, time.time(), 1, "http://here") is None
-    found = standing_still(asked.instance, time.time() + 7200, 1, "http://here")
+    assert find_stalled_import(asked.instance, time.time(), 1, "http://here") is None
+    found = find_stalled_import(asked.instance, time.time() + 7200, 1, "http://here")
     assert found is not None
-    assert "It does not tick" in found.words
+    assert "It does not tick" in found.text

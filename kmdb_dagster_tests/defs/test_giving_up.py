@@ -126,7 +126,7 @@ def test_an_object_that_s3_refuses_fails_its_revision_which_the_ledger_lists_and
     refused = refusing(ObjectUnreadableError("revisions/2.json: S3 refuses it (NeverHeardOf)."), "revisions/2.json")
     monkeypatch.setattr(FolderBucket, "find", refused)
     said = failure_of(import_range(instance, kmdb, 1, 3))
-    assert "1 of 3 revisions failed; the other 2 are in." in said
+    assert "1 of 3 revisions failed; the other 2 are imported." in said
     assert "revision 2, raw_revisions: revisions/2.json: S3 refuses it" in said
     assert not starts_again(instance)
     with kmdb.warehouse() as opened:

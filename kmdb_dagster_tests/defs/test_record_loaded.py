@@ -159,9 +159,9 @@ def test_the_alert_of_a_run_that_was_killed_before_it_recorded_its_last_revision
                 done = dg.AssetMaterialization(key, partition=partition)
                 instance.report_dagster_event(_materialized(run, done), run_id=run.run_id)
         instance.report_run_failed(run, "Its process is gone.")
-        assert teller.tick(hook.url) == "Told: kmdb: the import of revisions 1..3 failed."
+        assert teller.tick(hook.url) == "Reported: kmdb: the import of revisions 1..3 failed."
         run_job(instance, "record_loaded")
-        assert teller.tick(hook.url) == "Told: kmdb: the import of revisions 1..3 recovered."
+        assert teller.tick(hook.url) == "Reported: kmdb: the import of revisions 1..3 recovered."
 
 
 def _materialized(run: dg.DagsterRun, done: dg.AssetMaterialization) -> dg.DagsterEvent:

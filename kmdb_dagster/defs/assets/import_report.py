@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PROPERTIES, USER_MAP
-from kmdb_dagster.dagster_ext.failures import plainly
+from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.metadata import time_partitions_table
 from kmdb_dagster.dagster_ext.run_ranges import loaded_ranges
 from kmdb_dagster.defs.assets.revisions import OWNERS
@@ -31,7 +31,7 @@ MAX_RUNS = 300
 )
 def import_report(context: dg.AssetExecutionContext, kmdb: Kmdb) -> dg.MaterializeResult[None]:
     """Read the ledger, the people, the time partitions and the latest runs."""
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         history, first_seen = read_history(warehouse.engine), read_first_seen(warehouse.engine)
         charts = draw_import(history, first_seen, [Run(*run) for run in loaded_ranges(context.instance, MAX_RUNS)])
         totals = ledger.totals(warehouse.engine)

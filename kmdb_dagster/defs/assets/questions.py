@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PROPERTIES
-from kmdb_dagster.dagster_ext.failures import plainly
+from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.defs.assets.revisions import OWNERS
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.escaping import for_markdown_code, for_markdown_inline_code, for_terminal_line
@@ -37,7 +37,7 @@ def answer_metadata(kmdb: Kmdb, line: str) -> dict[str, str | float | dg.Markdow
     Raises:
         dagster.Failure: the line is not a question, or the database cannot answer it.
     """
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         answer = parse(line).ask(warehouse.engine)
         return {
             "finding": for_terminal_line(answer.finding),

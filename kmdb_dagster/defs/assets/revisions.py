@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PARSED_EVENTS, PROPERTIES, RAW_REVISIONS, USER_MAP
-from kmdb_dagster.dagster_ext.failures import raise_for
+from kmdb_dagster.dagster_ext.failures import raise_if_failed
 from kmdb_dagster.dagster_ext.partition_registry import revisions_of
 from kmdb_dagster.dagster_ext.revision_steps import run_steps
 from kmdb_dagster.dagster_ext.run_retries import transient_tags
@@ -111,7 +111,7 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
                 context.log.warning("%s", RULE_IS_PENDING)
             good = [revision for revision in revisions if revision not in failed]
             yield from revision_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, good)
-            raise_for(revisions, failed)
+            raise_if_failed(revisions, failed)
 
     return import_steps
 

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
 from kmdb_dagster.dagster_ext.backfills import request_range
-from kmdb_dagster.dagster_ext.failures import plainly
+from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.history_comparison import RECORDED_RANGES, compare, materializations
 from kmdb_dagster.dagster_ext.partition_registry import register
 from kmdb_dagster.defs.resources import Kmdb
@@ -32,7 +32,7 @@ class RevisionRange(dg.Config):
 @dg.op
 def request_backfill(context: dg.OpExecutionContext, config: RevisionRange, kmdb: Kmdb) -> None:
     """Request a backfill over the range. Revisions that are imported already are imported again."""
-    with plainly():
+    with as_dagster_failure():
         backfill = request_range(context.instance, kmdb, config.first, config.last).id
     context.log.info("Requested backfill %s: see Runs, Backfills, or /runs/b/%s", backfill, backfill)
     context.add_output_metadata({"backfill": dg.MetadataValue.path(f"/runs/b/{backfill}")})
@@ -50,7 +50,7 @@ def import_range() -> None:
 @dg.op
 def report_to_history(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
     """Report a materialization of each asset for each imported revision that the history lacks."""
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         found = compare(context.instance, warehouse, kmdb.settings().min_revision).unrecorded[:MAX_REVISIONS_PER_RUN]
         if found:
             register(context.instance, warehouse, found[0], found[-1])

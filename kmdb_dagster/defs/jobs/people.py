@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from kmdb_dagster.dagster_ext.failures import plainly
+from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.progress_log import ProgressLog
 from kmdb_dagster.defs.jobs.confirmation import Confirmation, require_confirmation
 from kmdb_dagster.defs.jobs.tags import DDL_TAGS
@@ -16,7 +16,7 @@ from kmdb_dagster.warehouse.identity.rebuild import realias
 @dg.op
 def rebuild_user_map(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
     """Rebuild the user map from `aliases`, and move every fact to its person."""
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         done = realias(
             warehouse.engine,
             warehouse.generation(),
@@ -50,7 +50,7 @@ class ForgetOptions(Confirmation):
 @dg.op
 def remove_people(context: dg.OpExecutionContext, config: ForgetOptions, kmdb: Kmdb) -> None:
     """Erase every person whose erasure is requested."""
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         settings = kmdb.settings()
         if config.large:
             require_confirmation(config, warehouse, "forget people of many identities")

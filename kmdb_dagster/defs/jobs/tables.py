@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 from pydantic import Field
 
-from kmdb_dagster.dagster_ext.failures import plainly
+from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.metadata import sql_statements, time_partitions_table
 from kmdb_dagster.dagster_ext.progress_log import ProgressLog
 from kmdb_dagster.defs.jobs.confirmation import Confirmation, require_confirmation
@@ -42,7 +42,7 @@ class DropOptions(PartitionOptions, Confirmation):
 @dg.op
 def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmdb: Kmdb) -> None:
     """Plan the missing time partitions, and add them unless this is a dry run."""
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         settings = kmdb.settings()
         plans = plan_all(
             warehouse.engine,
@@ -61,7 +61,7 @@ def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmd
 @dg.op
 def drop_old_partitions(context: dg.OpExecutionContext, config: DropOptions, kmdb: Kmdb) -> None:
     """Plan which time partitions to drop, show their rows and bytes, and drop them unless this is a dry run."""
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         if not config.dry_run:
             require_confirmation(config, warehouse, "drop facts")
         drop = read_drop(warehouse.engine, _day(config.before) or _oldest_kept(kmdb.settings()))
@@ -102,7 +102,7 @@ def drop_partitions() -> None:
 @dg.op
 def drop_secondary_indexes(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
     """Drop the secondary indexes of `events` and `properties`."""
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         context.add_output_metadata({"statements": indexes.drop(warehouse.engine)})
 
 
@@ -119,7 +119,7 @@ def drop_indexes() -> None:
 @dg.op
 def build_missing_indexes(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
     """Build the missing indexes, then move the facts whose move is pending."""
-    with plainly(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
         statements = indexes.build(warehouse.engine)
         moved = move_facts(warehouse.engine, ProgressLog(context.log.info))
     context.add_output_metadata({"statements": statements, "identities_whose_facts_moved": moved})

@@ -1,7 +1,6 @@
-"""Tells people what went wrong, and when it is well again, wherever KMDB_ALERT_URLS says.
+"""The sensor `alerts`: reports incidents to the channels of KMDB_ALERT_URLS.
 
-One sensor looks at all of it and keeps in its cursor what is wrong now. A message that no channel takes is not lost:
-the tick fails, where everybody can see it, and the next one tries again.
+Its cursor keeps the open incidents. If no channel accepts a message, the tick fails and the next one retries it.
 """
 
 import json
@@ -15,91 +14,91 @@ import dagster as dg
 from kmdb_dagster.alerting import incidents
 from kmdb_dagster.alerting.channels import send
 from kmdb_dagster.dagster_ext.cursors import EDITED, AlertCursor, past, read_cursor
-from kmdb_dagster.dagster_ext.run_outcomes import Ending
+from kmdb_dagster.dagster_ext.run_outcomes import RunOutcome
 from kmdb_dagster.dagster_ext.run_ranges import ENDED
-from kmdb_dagster.dagster_ext.sensor_state import objects_not_read, standing_still
+from kmdb_dagster.dagster_ext.sensor_state import find_stalled_import, find_unread_objects
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 
 OVERLAP_SECONDS = 120
-"""Runs whose end is written down late are still seen; which of them were seen before is remembered."""
-MOST_RUNS = 1000
+"""Finds runs whose end was recorded late. The cursor keeps which runs were seen already."""
+MAX_RUNS_PER_TICK = 1000
 
 STALLED = "stalled"
 NOT_READ = "not-read"
-AWAKE_SECONDS = 600
-"""For so long after the daemon was away, it is no wonder that nothing has moved."""
+GRACE_PERIOD_SECONDS = 600
+"""Grace period after a daemon restart, before a stalled import is reported."""
 
-NONE_TOOK_IT = (
-    "No alert channel (KMDB_ALERT_URLS) took a message; the next tick tries again. A URL is wrong, or who is behind it "
-    "refuses. Expected e.g. mailto://… or json://…"
+ALL_REFUSED = (
+    "No alert channel (KMDB_ALERT_URLS) accepted a message; the next tick retries it. Check the URLs and the services "
+    "behind them. Expected e.g. mailto://… or json://…"
 )
 
 
 @dg.sensor(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells KMDB_ALERT_URLS (Apprise: mail, Slack, webhooks …) of failed runs, failed checks and an import "
-    "that stands still, each once; and when it is over.",
+    description="Reports failed runs, failed checks and a stalled import to KMDB_ALERT_URLS (Apprise: mail, Slack, "
+    "webhooks …): once when an incident begins, and once when it is resolved.",
 )
 def alerts(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorResult:
-    """A look at the runs that ended, their checks, and the sensor that imports."""
+    """Read the runs that ended, their checks, and the state of the sensor `new_revisions`."""
     now = time.time()
     cursor, edited = _cursor(context.cursor, now)
     settings = kmdb.settings()
     state: incidents.State = cursor["wrong"]
     for record in _ended_since(context.instance, cursor, now):
-        Ending(context.instance, record, settings.ui_url).note(state)
-    if now - cursor["awake_since"] >= AWAKE_SECONDS:
-        still = standing_still(context.instance, now, settings.stalled_hours, settings.ui_url)
-        incidents.keep(state, STALLED, still) if still else incidents.end(state, STALLED)
-        not_read = objects_not_read(context.instance, now, settings.ui_url)
-        incidents.keep(state, NOT_READ, not_read) if not_read else incidents.end(state, NOT_READ)
+        RunOutcome(context.instance, record, settings.ui_url).update(state)
+    if now - cursor["awake_since"] >= GRACE_PERIOD_SECONDS:
+        stalled = find_stalled_import(context.instance, now, settings.stalled_hours, settings.ui_url)
+        incidents.open_once(state, STALLED, stalled) if stalled else incidents.resolve(state, STALLED)
+        unread = find_unread_objects(context.instance, now, settings.ui_url)
+        incidents.open_once(state, NOT_READ, unread) if unread else incidents.resolve(state, NOT_READ)
     if not settings.alert_urls:
         return _result({**cursor, "wrong": {}}, "KMDB_ALERT_URLS is not set.")
-    message = incidents.news(state, now)
-    words = f"Wrong now: {incidents.in_words(state)}." if state else "All is well."
+    message = incidents.take_message(state, now)
+    text = f"Open incidents: {incidents.describe(state)}." if state else "No open incidents."
     if message:
         refused = send([url.get_secret_value() for url in settings.alert_urls], message)
         if refused == len(settings.alert_urls):
-            raise PermanentError(NONE_TOOK_IT)
-        words = f"Told: {message.title}."
+            raise PermanentError(ALL_REFUSED)
+        text = f"Reported: {message.title}."
         if refused:
-            words += f" {refused} of {len(settings.alert_urls)} alert channels (KMDB_ALERT_URLS) took no message."
-            context.log.error(words)
-    return _result(cursor, f"{words} {EDITED}" if edited else words)
+            text += f" {refused} of {len(settings.alert_urls)} alert channels (KMDB_ALERT_URLS) accepted no message."
+            context.log.error(text)
+    return _result(cursor, f"{text} {EDITED}" if edited else text)
 
 
 def _cursor(text: str | None, now: float) -> tuple[dict[str, Any], bool]:
-    """What the tick before left. ``awake_since`` is when Dagster's daemon was last started, or nearly."""
+    """Read the cursor. ``awake_since`` is about when Dagster's daemon was last started."""
     found, edited = read_cursor(AlertCursor, text)
-    slept = now - past(found.ticked_at, now) >= AWAKE_SECONDS
+    slept = now - past(found.ticked_at, now) >= GRACE_PERIOD_SECONDS
     cursor = {
         "seen_until": past(found.seen_until, now) or now,
         "seen": found.seen,
-        "wrong": {key: trouble._asdict() for key, trouble in found.wrong.items()},
+        "wrong": {key: incident._asdict() for key, incident in found.wrong.items()},
         "awake_since": now if slept else past(found.awake_since, now) or now,
         "ticked_at": now,
     }
     return cursor, edited
 
 
-def _result(cursor: dict[str, Any], words: str) -> dg.SensorResult:
-    return dg.SensorResult(cursor=json.dumps(cursor), skip_reason=dg.SkipReason(words))
+def _result(cursor: dict[str, Any], text: str) -> dg.SensorResult:
+    return dg.SensorResult(cursor=json.dumps(cursor), skip_reason=dg.SkipReason(text))
 
 
 def _ended_since(instance: dg.DagsterInstance, cursor: dict[str, Any], now: float) -> Iterator[dg.RunRecord]:
-    """The runs that ended since the tick before, oldest first; notes down which."""
+    """Yield the runs that ended since the last tick, oldest first, and record them in the cursor."""
     since = cursor["seen_until"] - OVERLAP_SECONDS
     filters = dg.RunsFilter(statuses=ENDED, updated_after=datetime.fromtimestamp(since, UTC))
-    records = instance.get_run_records(filters, limit=MOST_RUNS, order_by="update_timestamp", ascending=True)
+    records = instance.get_run_records(filters, limit=MAX_RUNS_PER_TICK, order_by="update_timestamp", ascending=True)
     seen = set(cursor["seen"])
-    # A run of long ago changes too, when somebody tags it.
+    # An old run is updated too when a user tags it.
     yield from (run for run in records if _short(run) not in seen and (run.end_time or 0) > since)
     if records:
-        # Runs that ended while the clock was ahead come last, each time. Only those of now say how far this is.
-        changed = [run.update_timestamp.replace(tzinfo=UTC).timestamp() for run in records]
-        cursor["seen_until"] = max([at for at in changed if at <= now], default=cursor["seen_until"])
+        # Runs that ended while the clock was ahead come last in every tick. They do not move the watermark.
+        updated = [run.update_timestamp.replace(tzinfo=UTC).timestamp() for run in records]
+        cursor["seen_until"] = max([at for at in updated if at <= now], default=cursor["seen_until"])
         cursor["seen"] = [_short(run) for run in records]
 
 

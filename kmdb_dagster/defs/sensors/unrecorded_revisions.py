@@ -6,7 +6,7 @@ import dagster as dg
 
 from kmdb_dagster.dagster_ext.cursors import EDITED, LedgerCursor, past, read_cursor
 from kmdb_dagster.dagster_ext.history_comparison import compare
-from kmdb_dagster.dagster_ext.run_ranges import UNDER_WAY
+from kmdb_dagster.dagster_ext.run_ranges import ACTIVE_STATUSES
 from kmdb_dagster.defs.jobs.imports import record_loaded
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import MissingSettingError
@@ -29,7 +29,7 @@ def unrecorded_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.
 
     A history that is restored from a backup has an old cursor, and a new one has none.
     """
-    if context.instance.get_runs(dg.RunsFilter(job_name=record_loaded.name, statuses=UNDER_WAY), limit=1):
+    if context.instance.get_runs(dg.RunsFilter(job_name=record_loaded.name, statuses=ACTIVE_STATUSES), limit=1):
         return dg.SkipReason(f"A run of {record_loaded.name} is active.")
     cursor, edited = read_cursor(LedgerCursor, context.cursor)
     now = time.time()
