@@ -1,4 +1,4 @@
-"""The channels of KMDB_ALERT_URLS: Apprise delivers, to all at once, and tries again for a while."""
+"""The channels of KMDB_ALERT_URLS. Apprise delivers to all in parallel, with retries."""
 
 import logging
 from collections.abc import Sequence
@@ -12,23 +12,27 @@ from kmdb_dagster.alerting.incidents import Message
 apprise_log = logging.getLogger("apprise")
 
 PLAIN = apprise.NotifyFormat.TEXT
-"""What the messages are, so that Apprise escapes them in mails, which are HTML."""
+"""The format of the messages: Apprise then escapes them in mails, which are HTML."""
 
-ATTEMPTS = 4
+MAX_ATTEMPTS = 4
 """With their waits of 1, 2 and 4 seconds they fit into a tick of a sensor, for which Dagster allows a minute."""
 
 
 def send(urls: Sequence[str], message: Message) -> int:
-    """Deliver a message to every channel. Returns how many of them did not take it."""
+    """Deliver a message to every channel.
+
+    Returns:
+        How many channels did not accept it.
+    """
     channels = [_channel(url) for url in urls]
     with ThreadPoolExecutor(len(channels)) as executor:
-        return sum(not taken for taken in executor.map(lambda channel: _deliver(channel, message), channels))
+        return sum(not accepted for accepted in executor.map(lambda channel: _deliver(channel, message), channels))
 
 
 def _channel(url: str) -> apprise.Apprise:
-    """A channel; one that Apprise does not know takes no message, and stands in the way of no other."""
+    """Open a channel. An unknown URL makes a channel that accepts no message, and does not affect the others."""
     channel = apprise.Apprise()
-    # It would write a URL that it does not know to the log, with the secret in it.
+    # Apprise would log an unknown URL, with the secret in it.
     apprise_log.disabled = True
     try:
         channel.add(url)
@@ -39,8 +43,8 @@ def _channel(url: str) -> apprise.Apprise:
 
 def _deliver(channel: apprise.Apprise, message: Message) -> bool:
     retrying = Retrying(
-        retry=retry_if_result(lambda taken: not taken),
-        stop=stop_after_attempt(ATTEMPTS),
+        retry=retry_if_result(lambda accepted: not accepted),
+        stop=stop_after_attempt(MAX_ATTEMPTS),
         wait=wait_exponential(max=8),
     )
     try:

@@ -44,7 +44,7 @@ def import_(revisions: str | None, *, no_wait: bool) -> None:
         All revisions are imported.
     """
     # Dagster takes a second to import, so only commands that need it do.
-    from kmdb_dagster.dagster_ext.backfills import outcome_of, request_new, request_range
+    from kmdb_dagster.dagster_ext.backfills import backfill_outcome, request_new, request_range
     from kmdb_dagster.dagster_ext.instance import open_instance, require_daemon
     from kmdb_dagster.defs.resources import Kmdb
 
@@ -61,7 +61,7 @@ def import_(revisions: str | None, *, no_wait: bool) -> None:
         click.echo(f"Backfill {requested.id}: {number} revisions. Dagster looks for backfills every 30 seconds.")
         if no_wait:
             return
-        outcome = _follow(opened, requested.revisions, lambda: outcome_of(instance, requested.id))
+        outcome = _follow(opened, requested.revisions, lambda: backfill_outcome(instance, requested.id))
         _report_outcome(opened, requested.revisions, outcome)
 
 

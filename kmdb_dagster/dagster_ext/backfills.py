@@ -17,7 +17,7 @@ from dagster._core.execution.backfill import PartitionBackfill
 
 from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
 from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register, registered
-from kmdb_dagster.dagster_ext.run_ranges import waiting
+from kmdb_dagster.dagster_ext.run_ranges import active_imports
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.pipeline.bucket_scan import BucketScan, changed, list_bucket, never_attempted
 from kmdb_dagster.settings import Settings
@@ -74,11 +74,11 @@ def request_new(instance: dg.DagsterInstance, kmdb: Opener) -> RequestedBackfill
         statuses = ledger.statuses(warehouse.engine)
     failed = [status.revision for status in statuses.values() if status.failed]
     new = {*never_attempted(registered(instance), statuses, ()), *changed(scan, statuses), *failed}
-    new -= waiting(instance).revisions
+    new -= active_imports(instance).revisions
     return _add_backfill(instance, sorted(new), "new revisions") if new else RequestedBackfill("", [])
 
 
-def outcome_of(instance: dg.DagsterInstance, backfill: str) -> str | None:
+def backfill_outcome(instance: dg.DagsterInstance, backfill: str) -> str | None:
     """Return Dagster's name of a backfill's outcome (``COMPLETED_SUCCESS`` …); None while it is active."""
     found = instance.get_backfill(backfill)
     status = found.status.value if found else "GONE"

@@ -1,4 +1,4 @@
-"""Times that Dagster wrote while the clock was ahead: they count as never.
+"""Corrects times that Dagster wrote while the clock was ahead: they count as never.
 
 Dagster 1.13 waits until the last tick of a sensor is old enough, so a sensor whose last tick lies in 2030 does not tick
 before 2030. A schedule does not tick before its last tick either.
@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 TOLERANCE_SECONDS = 60.0
-"""Between the clocks of two machines."""
+"""How far the clocks of two machines may differ."""
 
 _as_written: ContextVar[bool] = ContextVar("_as_written", default=False)
-"""Whether times are returned as they were written."""
+"""Whether times are returned uncorrected."""
 
 
 class Ahead(NamedTuple):
@@ -28,7 +28,7 @@ class Ahead(NamedTuple):
 
 
 def sensors_ahead(instance: dg.DagsterInstance) -> list[Ahead]:
-    """The sensors and schedules that last ticked in the future, as it is written."""
+    """Return the sensors and schedules whose recorded last tick is in the future."""
     token = _as_written.set(True)
     try:
         states = instance.all_instigator_state()
@@ -39,13 +39,13 @@ def sensors_ahead(instance: dg.DagsterInstance) -> list[Ahead]:
 
 
 class NeverInTheFuture:
-    """Changes what a storage of sensor and schedule state returns: times in the future become never."""
+    """Changes what a schedule storage returns: times in the future become never."""
 
     def __init__(self) -> None:
         self._opened_at = time.time()
 
     def apply(self, storage: Any) -> None:  # noqa: ANN401 - Dagster's, of any kind
-        """Change its methods."""
+        """Replace the methods of a storage that return times."""
         every, one = storage.all_instigator_state, storage.get_instigator_state
         storage.all_instigator_state = wraps(every)(lambda *a, **n: list(map(self._corrected, every(*a, **n))))
         storage.get_instigator_state = wraps(one)(lambda *a, **n: self._corrected(one(*a, **n)))
@@ -56,7 +56,7 @@ class NeverInTheFuture:
         wrong = _future_times(state) if state else {}
         if not wrong or _as_written.get():
             return state
-        # A schedule without a time would make up for all that it missed since 1970.
+        # A schedule without a time would run every tick since 1970.
         self._opened_at = min(self._opened_at, time.time())
         never = self._opened_at if hasattr(state.instigator_data, "cron_schedule") else None
         return state.with_data(state.instigator_data._replace(**dict.fromkeys(wrong, never)))
@@ -70,11 +70,11 @@ def _future_times(state: Any) -> dict[str, float]:  # noqa: ANN401 - as above
 
 
 def _only_past(ticks: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
-    """Ticks up to now, unless others are asked for. A schedule goes on from its latest tick."""
+    """Return only past ticks, unless the caller gives bounds. A schedule continues from its latest tick."""
 
     @wraps(ticks)
     def past(*arguments: Any, **named: Any) -> Sequence[Any]:  # noqa: ANN401 - it passes on what Dagster gives
-        # The first two say whose ticks.
+        # The first two arguments select the sensor.
         if len(arguments) <= 2 and named.get("before") is None and named.get("after") is None:
             named["before"] = time.time() + TOLERANCE_SECONDS
         return ticks(*arguments, **named)

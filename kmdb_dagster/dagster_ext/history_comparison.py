@@ -11,7 +11,7 @@ import dagster as dg
 
 from kmdb_dagster.dagster_ext.asset_keys import PROPERTIES, REVISION_ASSETS
 from kmdb_dagster.dagster_ext.cursors import LedgerCursor
-from kmdb_dagster.dagster_ext.run_ranges import waiting
+from kmdb_dagster.dagster_ext.run_ranges import active_imports
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
 
@@ -49,7 +49,7 @@ def compare(
         min_revision: ignore revisions below this one; None for none.
         before: compare only what changed since this earlier comparison; None for the whole ledger.
     """
-    under_way = waiting(instance).revisions
+    under_way = active_imports(instance).revisions
     imported = set(ledger.imported_since(warehouse.engine, before.latest if before else None))
     if before:
         then = (number for first, last in before.under_way for number in range(first, last + 1))

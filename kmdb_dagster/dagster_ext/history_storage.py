@@ -54,7 +54,7 @@ SQLITE_TRANSIENT = {
     sqlite3.SQLITE_LOCKED,
 }
 NOT_RETRIED = {"dispose", "end_watch", "migrate", "optimize", "optimize_for_webserver", "upgrade", "watch"}
-"""They change no history, or are a person's command, which may say at once what is wrong."""
+"""They change no history, or a user runs them and sees the error at once."""
 
 
 _with_retries: ContextVar[bool] = ContextVar("_with_retries", default=True)
@@ -62,7 +62,7 @@ _with_retries: ContextVar[bool] = ContextVar("_with_retries", default=True)
 
 @contextmanager
 def without_retries() -> Iterator[None]:
-    """Raise the first error, where a person waits for an answer."""
+    """Raise the first error, where a user waits for an answer."""
     token = _with_retries.set(False)
     try:
         yield
@@ -85,7 +85,7 @@ class History(DagsterStorage[Any], ConfigurableClass):
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:
-        """What dagster.yaml says of it."""
+        """The configuration from dagster.yaml."""
         return self._inst_data
 
     @classmethod
@@ -117,7 +117,7 @@ class History(DagsterStorage[Any], ConfigurableClass):
         return self._kept.schedule_storage
 
     def register_instance(self, instance: Any) -> None:  # noqa: ANN401 - Dagster leaves its type open
-        """Tell the storage inside, which may need it."""
+        """Register the instance with the wrapped storage too."""
         super().register_instance(instance)
         if not self._kept.has_instance:
             self._kept.register_instance(instance)
@@ -155,7 +155,7 @@ class _Retries:
         storage.optimize_for_webserver = self._without_retries_afterwards(storage.optimize_for_webserver)
 
     def wrap(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The same call, retried."""
+        """Return the call with retries."""
 
         @wraps(call)
         def retried(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - it passes on whatever Dagster gives
@@ -170,7 +170,7 @@ class _Retries:
         return retried
 
     def _without_retries_afterwards(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The webserver shows an error at once; a page that loads for two minutes says less."""
+        """Turn retries off in the webserver: an error at once is better than a page that loads for two minutes."""
 
         @wraps(call)
         def optimized(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - as above
@@ -185,19 +185,19 @@ def _retrying() -> Retrying:
         retry=retry_if_exception(is_outage),
         wait=wait_exponential(multiplier=0.5, max=5),
         stop=stop_after_delay(MAX_OUTAGE_SECONDS),
-        before_sleep=_say_so,
+        before_sleep=_log_retry,
         reraise=True,
     )
 
 
-def _say_so(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     kind = type(error).__name__
     log.warning("Dagster's history is unavailable (%s); attempt %d follows.", kind, state.attempt_number + 1)
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether an error of the history, or one that it was raised from, is transient."""
+    """Return whether an error of the history, or one of its causes, is transient."""
     return any(_is_transient(one) for one in _causes(error))
 
 
@@ -217,6 +217,6 @@ def _is_transient(error: BaseException) -> bool:
 
 def _is_disk(error: BaseException | None) -> bool:
     if isinstance(error, sqlite3.Error):
-        # The lowest byte is the code; the others say more of it.
+        # The lowest byte is the code; the other bytes are details.
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in SQLITE_TRANSIENT
     return isinstance(error, OSError) and error.errno in FULL_OR_BROKEN_DISK

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START, Waiting
-from kmdb_dagster.dagster_ext.run_retries import asked_again
+from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START, ActiveImports
+from kmdb_dagster.dagster_ext.run_retries import decide_retry
 from kmdb_dagster.km_export.layout import chunks, describe_ranges
 from kmdb_dagster.km_export.unread_keys import describe_unread
 from kmdb_dagster.pipeline.bucket_scan import BucketScan, changed, missing_from_bucket, never_attempted
@@ -28,15 +28,15 @@ class ImportState(NamedTuple):
     """The revisions that are partitions, ascending."""
     statuses: Mapping[int, Status]
     """The ledger, by revision."""
-    waiting: Waiting
+    active: ActiveImports
 
     def wanted(self) -> list[int]:
         """List the revisions to request: new ones and changed ones that no active run takes."""
-        if self.waiting.backfill:
+        if self.active.backfill:
             # Which runs a requested backfill will start is not known here, so request nothing beside it.
             return []
-        new = never_attempted(self.partitions, self.statuses, self.waiting.revisions)
-        return sorted({*new, *(set(changed(self.scan, self.statuses)) - self.waiting.revisions)})
+        new = never_attempted(self.partitions, self.statuses, self.active.revisions)
+        return sorted({*new, *(set(changed(self.scan, self.statuses)) - self.active.revisions)})
 
     def left(self) -> int:
         """Count the revisions that are still to be imported, by active runs too. Failed ones wait for you."""
@@ -62,8 +62,8 @@ class ImportState(NamedTuple):
         if status and status.to_come:
             yield f"KissMetrics has {status.to_come} more to export."
         failed = sum(status.failed for status in self.statuses.values())
-        yield f"{self.imported()} imported, {failed} failed, {self.waiting.runs} runs active."
-        if self.waiting.backfill:
+        yield f"{self.imported()} imported, {failed} failed, {self.active.runs} runs active."
+        if self.active.backfill:
             yield "A backfill is active: waiting until it ends."
 
 
@@ -97,16 +97,16 @@ def plan_requests(
         settings: of the import.
         now: in seconds since 1970.
     """
-    room = max(0, settings.runs_ahead - state.waiting.runs)
+    room = max(0, settings.runs_ahead - state.active.runs)
     planned = ImportRequests([], [], [])
     for key, first, last in _ranges(state, generation, settings):
         if len(planned.requests) == room:
             break
         earlier = instance.get_run_records(dg.RunsFilter(tags={REQUESTED_CONTENT: key}))
-        again = asked_again(earlier, now)
-        if again.never:
+        decision = decide_retry(earlier, now)
+        if decision.never:
             planned.held.append(f"{first}..{last}")
-        elif now < again.not_before:
+        elif now < decision.not_before:
             planned.paused.append(f"{first}..{last}")
         else:
             tags = {RANGE_START: str(first), RANGE_END: str(last), REQUESTED_CONTENT: key}

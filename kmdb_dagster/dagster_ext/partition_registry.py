@@ -1,7 +1,7 @@
-"""The partitions: KM's revision numbers, as plain decimal keys.
+"""Registers revisions as Dagster partitions. The keys are KM's revision numbers in decimal.
 
-Dagster orders dynamic keys by their insertion, and a range is a slice of that order. So they are registered in one
-place, ascending and without gaps: a number that KM never wrote is a partition that is empty and says so.
+Dagster orders dynamic keys by insertion, and a range is a slice of that order. So they are registered only here,
+ascending and without gaps. A number that KM never wrote is an empty partition.
 """
 
 from collections.abc import Iterable
@@ -19,34 +19,43 @@ PARTITIONS_NAME = "km_revision"
 
 KEYS_PER_CALL = 1000
 
-MOST_AT_ONCE = 500_000
+MAX_NEW_PARTITIONS = 500_000
 """Buckets have up to 100,000 revisions. A stray `revisions/8000000.json` must not make eight million partitions."""
 
-LOCK_SECONDS = 60
+LOCK_TIMEOUT_SECONDS = 60
 
 
 def registered(instance: dg.DagsterInstance) -> list[int]:
-    """The revisions that are partitions, ascending. Keys that are no numbers are passed over."""
+    """Return the registered revisions, ascending. Keys that are not revision numbers are skipped."""
     return sorted(_numbers(instance.get_dynamic_partitions(PARTITIONS_NAME)))
 
 
 def register(instance: dg.DagsterInstance, warehouse: Warehouse, lowest: int, highest: int) -> int:
-    """Make partitions of all revisions from ``lowest`` to ``highest``. Returns how many were added.
+    """Register all revisions from ``lowest`` to ``highest``.
 
-    Keys that somebody added by hand, out of order or not a number, are put right: Dagster keeps the history of a
-    key that is deleted and added again.
+    Keys that a user added by hand, out of order or not a number, are replaced. Dagster keeps the history of a key that
+    is deleted and added again.
+
+    Args:
+        instance: Dagster's instance.
+        warehouse: holds the lock, so that one process registers at a time.
+        lowest: the first revision.
+        highest: the last revision.
+
+    Returns:
+        How many keys were added.
 
     Raises:
-        PermanentError: that would be more than a bucket ever has.
+        PermanentError: the range is larger than any bucket.
     """
-    with named_lock(warehouse.engine, "register", LOCK_SECONDS):
+    with named_lock(warehouse.engine, "register", LOCK_TIMEOUT_SECONDS):
         present = instance.get_dynamic_partitions(PARTITIONS_NAME)
         numbers = _numbers(present)
         first, last = min([lowest, *numbers]), max([highest, *numbers])
-        if last - first >= len(numbers) + MOST_AT_ONCE:
+        if last - first >= len(numbers) + MAX_NEW_PARTITIONS:
             raise PermanentError(
                 f"The bucket has revisions {lowest} to {highest}, which would be {last - first + 1:,} partitions. "
-                "KissMetrics leaves no large gaps: take the stray file away, or set KMDB_MIN_REVISION above it."
+                "KissMetrics leaves no large gaps: remove the stray file, or set KMDB_MIN_REVISION above it."
             )
         wanted = [str(number) for number in range(first, last + 1)]
         if list(present) != wanted[: len(present)]:
@@ -59,15 +68,15 @@ def register(instance: dg.DagsterInstance, warehouse: Warehouse, lowest: int, hi
 
 
 def revisions_of(keys: Iterable[str]) -> list[int]:
-    """The revisions of a run, ascending.
+    """Return the revisions of a run, ascending.
 
     Raises:
-        PermanentError: there are none, or a key is no revision number.
+        PermanentError: there are none, or a key is not a revision number.
     """
     numbers = {key: _number(key) for key in keys}
     for key, number in numbers.items():
         if number is None:
-            raise PermanentError(f"Partition {key!r} is no revision number (1, 2, 3, …). Delete that partition.")
+            raise PermanentError(f"Partition {key!r} is not a revision number (1, 2, 3, …). Delete that partition.")
     if not numbers:
         raise PermanentError("The run was given a range without revisions. Give the lower number first.")
     return sorted(number for number in numbers.values() if number is not None)
@@ -77,7 +86,7 @@ def _numbers(keys: Iterable[str]) -> list[int]:
     return [number for key in keys if (number := _number(key)) is not None]
 
 
-# A tick of the sensor asks for 100,000 of them, which are mostly those of the tick before.
+# A tick of the sensor parses up to 100,000 keys, mostly those of the last tick.
 @cache
 def _number(key: str) -> int | None:
     return parse_revision(f"{FOLDER}{key}.json")

@@ -1,6 +1,6 @@
-"""The operating system's process of a run on this machine, told from later processes of the same number.
+"""The operating system's process of a run on this machine, distinguished from later processes with the same id.
 
-It reads /proc, so it knows of no process where there is none (macOS).
+It reads /proc, so it finds no process on systems without it (macOS).
 """
 
 import json
@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 CLOCK_TOLERANCE_SECONDS = 60.0
-"""How far the clock may be set forward between a run's start and the first look at its process."""
+"""How far the clock may be set forward between a run's start and the first check of its process."""
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class RunProcess(NamedTuple):
-    """A process, identified for as long as the machine runs: numbers are reused, start times are not."""
+    """A process, identified until the machine restarts. Ids are reused, start times are not."""
 
     run_id: str
     boot_id: str
@@ -26,7 +26,7 @@ class RunProcess(NamedTuple):
 
     @classmethod
     def find(cls, run_id: str, pid: int, known_at: float) -> "RunProcess | None":
-        """Find the process that had this number at a time (seconds since 1970); None if it has ended."""
+        """Find the process that had this id at a time (seconds since 1970); None if it has ended."""
         ticks = _started_ticks(pid)
         if ticks is None or _seconds_since_1970(ticks) > known_at + CLOCK_TOLERANCE_SECONDS:
             return None
@@ -34,7 +34,7 @@ class RunProcess(NamedTuple):
 
     @classmethod
     def from_tag(cls, text: str | None, run_id: str) -> "RunProcess | None":
-        """Read it from a tag of the run; None if there is none, or one that was copied from the run before a retry."""
+        """Read it from a tag of the run; None if the tag is missing, or was copied from the run before a retry."""
         try:
             found = cls(**json.loads(text or "null"))
         except (TypeError, ValueError):
@@ -46,12 +46,12 @@ class RunProcess(NamedTuple):
         return json.dumps(self._asdict())
 
     def is_alive(self) -> bool:
-        """Whether it still runs. A zombie, whose parent has not collected it, does not."""
+        """Return whether it still runs. A zombie, which its parent has not collected, does not."""
         return self.boot_id == _boot_id() and _started_ticks(self.pid) == self.started_ticks
 
 
 def is_supported() -> bool:
-    """Whether processes can be found on this machine."""
+    """Return whether processes can be found on this machine."""
     return BOOT_ID.exists()
 
 

@@ -34,7 +34,7 @@ class LoadedRange(NamedTuple):
     last: int
 
 
-class Waiting(NamedTuple):
+class ActiveImports(NamedTuple):
     """What Dagster does already: the number of import runs, their revisions, and whether a backfill is active."""
 
     runs: int
@@ -54,14 +54,14 @@ def loads_facts(run: dg.DagsterRun) -> bool:
     return not run.asset_selection or EVENTS in run.asset_selection
 
 
-def waiting(instance: dg.DagsterInstance) -> Waiting:
+def active_imports(instance: dg.DagsterInstance) -> ActiveImports:
     """Read the active import runs and backfills."""
     runs = instance.get_runs(dg.RunsFilter(statuses=ACTIVE_STATUSES))
     ours = [run for run in runs if not run.asset_selection or not run.asset_selection.isdisjoint(REVISION_ASSETS)]
     ranges = [found for run in ours if (found := range_of(run))]
     revisions = {number for first, last in ranges for number in range(first, last + 1)}
     backfills = [backfill for backfill in instance.get_backfills(limit=20) if backfill.status.value == "REQUESTED"]
-    return Waiting(len(ranges), revisions, bool(backfills))
+    return ActiveImports(len(ranges), revisions, bool(backfills))
 
 
 def recorded_revisions(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[int]:

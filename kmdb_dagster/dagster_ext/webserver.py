@@ -50,10 +50,10 @@ def serve_with_daemon(arguments: Sequence[str]) -> None:
 
 
 def replace_webserver(parts: Sequence[str]) -> list[str]:
-    """The command of a process of `dagster dev`, with our webserver in place of Dagster's.
+    """Return the command of a process of `dagster dev`, with our webserver in place of Dagster's.
 
     Raises:
-        RuntimeError: This version of Dagster starts its webserver in a way that is not known.
+        RuntimeError: this version of Dagster starts its webserver in another way.
     """
     program, *rest = parts
     if tuple(rest[:2]) == DAGSTERS:
@@ -64,7 +64,7 @@ def replace_webserver(parts: Sequence[str]) -> list[str]:
 
 
 def _replace(module: ModuleType, name: str, wrap: Callable[[Function], Function]) -> None:
-    """Wrap a function of Dagster's; AttributeError if it is not there."""
+    """Wrap a function of Dagster. Raises AttributeError if it does not exist."""
     setattr(module, name, wrap(getattr(module, name)))
 
 

@@ -1,4 +1,4 @@
-"""Checks of all that is in, from the UI or every night. What a run checks of its own revisions: ``run_checks``."""
+"""The asset checks of all imported data, run every night or from the UI. A run's own checks: ``revision_checks``."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -7,7 +7,7 @@ import dagster as dg
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, USER_MAP
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.partition_registry import registered
-from kmdb_dagster.dagster_ext.run_ranges import waiting
+from kmdb_dagster.dagster_ext.run_ranges import active_imports
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.km_export.layout import describe_ranges
 from kmdb_dagster.lake import Lake
@@ -24,19 +24,19 @@ from kmdb_dagster.warehouse.maintenance.time_partitions import covered_until, ov
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
-MOST_SHOWN = 100
+MAX_SHOWN = 100
 
 MARGIN = timedelta(days=14)
-"""`cover_the_future` goes 90 days ahead every night: with less than this it has been off for long."""
+"""`cover_the_future` adds 90 days every night. With less than this it has been off for weeks."""
 
 
 @dg.asset_check(
     asset=EVENTS,
-    description="Every row of `events` and `properties` is under the person that `user_map` names. Rows that the next "
-    "import will move are counted apart.",
+    description="Every row of `events` and `properties` carries the person id of `user_map`. Rows with a pending move, "
+    "which the next import makes, are counted separately.",
 )
 def facts_under_their_person(kmdb: Kmdb) -> dg.AssetCheckResult:
-    """Look at every fact."""
+    """Compare every fact with the user map."""
     with as_dagster_failure(), kmdb.warehouse() as warehouse:
         found = checks.misplaced_facts(warehouse.engine)
     return dg.AssetCheckResult(
@@ -56,7 +56,7 @@ def facts_under_their_person(kmdb: Kmdb) -> dg.AssetCheckResult:
     "imports everything again.",
 )
 def ids_belong_to_names(kmdb: Kmdb) -> dg.AssetCheckResult:
-    """Look at every name."""
+    """Compare every name with its digest."""
     with as_dagster_failure(), kmdb.warehouse() as warehouse:
         found = wrong_ids(warehouse.engine)
     return dg.AssetCheckResult(
@@ -74,7 +74,7 @@ def ids_belong_to_names(kmdb: Kmdb) -> dg.AssetCheckResult:
     "`repair` names the commands that import revisions again where it is not.",
 )
 def facts_agree_with_parquet(kmdb: Kmdb) -> dg.AssetCheckResult:
-    """Look at some lines of each revision."""
+    """Compare a sample of each revision."""
     settings = kmdb.settings()
     if not settings.checked_rows:
         return dg.AssetCheckResult(passed=True, metadata={"rows_compared": 0, "note": "KMDB_CHECKED_ROWS is 0"})
@@ -85,7 +85,7 @@ def facts_agree_with_parquet(kmdb: Kmdb) -> dg.AssetCheckResult:
         metadata={
             "rows_compared": found.rows,
             "rows_wrong": sum(found.wrong.values()),
-            "revisions_wrong": describe_ranges(list(found.wrong)[:MOST_SHOWN]),
+            "revisions_wrong": describe_ranges(list(found.wrong)[:MAX_SHOWN]),
             "revisions_compared": found.compared,
             "revisions_without_their_parquet": found.not_compared,
             **({"repair": import_commands(found.wrong)} if found.wrong else {}),
@@ -96,10 +96,10 @@ def facts_agree_with_parquet(kmdb: Kmdb) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=USER_MAP,
     description="People of two or more numeric identities, or of more than KMDB_MOST_IDENTITIES identities: strangers "
-    "may have been made one by an alias with a placeholder. Also, whether the map follows the rule that is asked for.",
+    "may be merged by an alias line with a placeholder. Also checks that the user map follows the configured rule.",
 )
 def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
-    """Look at every person."""
+    """Count the identities of every person."""
     settings = kmdb.settings()
     with as_dagster_failure(), kmdb.warehouse() as warehouse:
         found = checks.over_merged_people(warehouse.engine, settings.most_identities)
@@ -110,7 +110,7 @@ def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
         metadata={
             "people": len(found),
             "worst": dg.MetadataValue.table(
-                records=[dg.TableRecord(person._asdict()) for person in found[:MOST_SHOWN]],
+                records=[dg.TableRecord(person._asdict()) for person in found[:MAX_SHOWN]],
                 schema=dg.TableSchema([dg.TableColumn(name, "int") for name in checks.OverMergedPerson._fields]),
             ),
             "rule": RULE_IS_PENDING if waits else "in force",
@@ -120,15 +120,15 @@ def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset=EVENTS,
-    description="No revision failed at its last attempt, and none that the bucket has was never tried although nothing "
-    "is under way. Failed ones are an error; ones that wait are a warning.",
+    description="No revision failed at its last attempt (an error), and every revision of the bucket was attempted or "
+    "is part of an active run (a warning).",
 )
 def no_failed_or_missing_revisions(context: dg.AssetCheckExecutionContext, kmdb: Kmdb) -> dg.AssetCheckResult:
-    """Look at the ledger, and at what is a partition."""
+    """Compare the ledger with the partitions."""
     with as_dagster_failure(), kmdb.warehouse() as warehouse:
         statuses = ledger.statuses(warehouse.engine)
     failed = [status.revision for status in statuses.values() if status.failed]
-    missing = never_attempted(registered(context.instance), statuses, waiting(context.instance).revisions)
+    missing = never_attempted(registered(context.instance), statuses, active_imports(context.instance).revisions)
     return dg.AssetCheckResult(
         passed=not failed and not missing,
         severity=ERROR if failed else WARN,
@@ -142,11 +142,11 @@ def no_failed_or_missing_revisions(context: dg.AssetCheckExecutionContext, kmdb:
 
 @dg.asset_check(
     asset=EVENTS,
-    description="The newest event is not older than KMDB_FRESH_HOURS. Events of the future, from clocks that are "
-    "wrong, do not count.",
+    description="The newest event is not older than KMDB_FRESH_HOURS. Events in the future, from wrong clocks, do not "
+    "count.",
 )
 def newest_event_is_recent(kmdb: Kmdb) -> dg.AssetCheckResult:
-    """Look at the ledger."""
+    """Read the newest fact from the ledger."""
     allowed = kmdb.settings().fresh_hours
     now = datetime.now(UTC).replace(tzinfo=None)
     with as_dagster_failure(), kmdb.warehouse() as warehouse:
@@ -165,12 +165,12 @@ def newest_event_is_recent(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset=EVENTS,
-    description="The time partitions of all tables reach 14 days ahead, or to KMDB_MAX_DATE, and nothing earlier lies "
-    "in the overflow partition `future`. The job `partition_tables` adds what is missing. Facts further ahead, from "
-    "clocks that are wrong, do not count.",
+    description="The time partitions of all tables reach 14 days ahead, or to KMDB_MAX_DATE, and the overflow "
+    "partition `future` has no earlier rows. The job `partition_tables` adds the missing ones. Facts further "
+    "ahead, from wrong clocks, do not count.",
 )
 def future_is_covered(kmdb: Kmdb) -> dg.AssetCheckResult:
-    """Look at the partitions."""
+    """Read the time partitions."""
     wanted = min(datetime.now(UTC).date() + MARGIN, kmdb.settings().max_date or date.max)
     with as_dagster_failure(), kmdb.warehouse() as warehouse, transaction(warehouse.engine) as connection:
         until = covered_until(read_partitions(connection))
@@ -188,11 +188,11 @@ def future_is_covered(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset=EVENTS,
-    description="The secondary indexes of `events` and `properties` are there. The job `drop_indexes` takes them away "
-    "for a first import; `build_indexes` is due after it.",
+    description="The secondary indexes of `events` and `properties` exist. The job `drop_indexes` drops them for a "
+    "first import; run `build_indexes` after it.",
 )
 def indexes_are_there(kmdb: Kmdb) -> dg.AssetCheckResult:
-    """Look at the two tables."""
+    """Look for missing indexes."""
     with as_dagster_failure(), kmdb.warehouse() as warehouse:
         passed = not is_any_index_missing(warehouse.engine)
     return dg.AssetCheckResult(passed=passed, severity=WARN)
@@ -201,11 +201,11 @@ def indexes_are_there(kmdb: Kmdb) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=EVENTS,
     description="The tables agree with each other: names, identities, spans, aliases, rejected lines and state rows "
-    "are what the ledger and the facts say. Edits by hand break that. `repair` names the commands that restore it, in "
-    "the order in which to run them (docs/how-to/repair.md).",
+    "match the ledger and the facts. Edits by hand break that. `repair` names the commands that restore it, in the "
+    "order to run them (docs/how-to/repair.md).",
 )
 def bookkeeping_agrees(kmdb: Kmdb) -> dg.AssetCheckResult:
-    """Look at every table."""
+    """Compare the tables with each other."""
     with as_dagster_failure(), kmdb.warehouse() as warehouse:
         found = find_inconsistencies(warehouse.engine)
     records = [

@@ -1,4 +1,4 @@
-"""The one resource: opens what the settings name, when it is needed. Assets and jobs get plain objects from it."""
+"""The resource `kmdb`: opens the bucket, the lake and the warehouse when they are needed, as plain objects."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,11 +26,11 @@ S3 = Config(retries={"total_max_attempts": 9}, connect_timeout=5, read_timeout=1
 answers is given up after two minutes, where boto3 by itself would take ten."""
 
 
-class PatientS3(S3Resource):
-    """dagster-aws's S3, with limits of time, for which it has no settings."""
+class S3WithTimeouts(S3Resource):
+    """The S3 resource of dagster-aws with timeouts, for which it has no settings."""
 
-    def get_client(self) -> Any:  # noqa: ANN401 - as dagster-aws says it
-        """A client of boto3."""
+    def get_client(self) -> Any:  # noqa: ANN401 - the type of dagster-aws
+        """Make a client of boto3."""
         return boto3.client(
             "s3",
             region_name=self.region_name,
@@ -43,18 +43,18 @@ class PatientS3(S3Resource):
 
 
 class Kmdb(dg.ConfigurableResource[None]):
-    """The bucket, the lake and the warehouse that the environment names. Nothing is opened before it is used."""
+    """Opens the bucket, the lake and the warehouse that the settings name. Nothing is opened before it is used."""
 
     def settings(self) -> Settings:
-        """The settings as they are now.
+        """Read the settings.
 
         Raises:
-            SettingsError: one is wrong.
+            SettingsError: a setting is wrong.
         """
         return load_settings()
 
     def bucket(self) -> Bucket:
-        """Where the export is.
+        """Open the bucket of the export.
 
         Raises:
             SettingsError: neither AWS_BUCKET nor KMDB_LOCAL_BUCKET is set.
@@ -65,7 +65,7 @@ class Kmdb(dg.ConfigurableResource[None]):
             return ExportBucket(FolderBucket(settings.local_bucket, settings.prefix))
         if settings.bucket is None:
             raise missing_setting("AWS_BUCKET")
-        s3 = PatientS3(
+        s3 = S3WithTimeouts(
             region_name=settings.region,
             endpoint_url=settings.endpoint_url,
             aws_access_key_id=settings.access_key_id,
@@ -79,7 +79,7 @@ class Kmdb(dg.ConfigurableResource[None]):
 
     @contextmanager
     def warehouse(self, *, whole_tables: bool = True) -> Iterator[Warehouse]:
-        """The database; closed at the end.
+        """Open the database, and close it at the end.
 
         Args:
             whole_tables: statements may take hours. If not, they get KMDB_DATABASE_TIMEOUT_SECONDS, as in imports.
@@ -97,7 +97,7 @@ class Kmdb(dg.ConfigurableResource[None]):
 
     @contextmanager
     def pipeline(self) -> Iterator[Pipeline]:
-        """All that the steps of a revision need.
+        """Open what the steps of a revision need.
 
         Raises:
             PermanentError: the database belongs to another bucket, or has its files in other folders.

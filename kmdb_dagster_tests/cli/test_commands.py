@@ -137,7 +137,7 @@ def test_without_a_daemon_an_import_says_how_to_start_one(ready: Terminal, tmp_p
     ended = ready.kmdb("import", DAGSTER_HOME=str(tmp_path / "home"))
     assert ended.code == 1
     assert ended.err == (
-        "kmdb: Dagster's daemon is not running, so nothing would start. Start `kmdb ui` and leave it open.\n"
+        "kmdb: Dagster's daemon is not running, so no run would start. Start `kmdb ui` and leave it open.\n"
     )
 
 

@@ -71,7 +71,11 @@ def test_a_run_takes_its_revisions_in_order_as_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [([], "without revisions"), (["1", "abc"], "'abc' is no revision number"), (["01"], "'01' is no revision number")],
+    [
+        ([], "without revisions"),
+        (["1", "abc"], "'abc' is not a revision number"),
+        (["01"], "'01' is not a revision number"),
+    ],
 )
 def test_a_run_without_revisions_is_refused(given: list[str], message: str) -> None:
     with pytest.raises(PermanentError, match=message):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
-from kmdb_dagster.alerting.channels import ATTEMPTS, send
+from kmdb_dagster.alerting.channels import MAX_ATTEMPTS, send
 from kmdb_dagster.alerting.incidents import QUIET_SECONDS, Message
 from kmdb_dagster.dagster_ext.sensor_state import find_stalled_import
 from kmdb_dagster.defs.resources import Kmdb
@@ -186,11 +186,11 @@ def test_without_a_receiver_it_says_which_setting_names_one_and_what_is_past_sta
 
 @pytest.mark.usefixtures("failed")
 def test_a_receiver_that_refuses_is_tried_again_and_the_next_tick_too(teller: AlertTicks, hook: Hook) -> None:
-    hook.refusals = 2 * ATTEMPTS - 1
+    hook.refusals = 2 * MAX_ATTEMPTS - 1
     with pytest.raises(PermanentError, match=r"^No alert channel \(KMDB_ALERT_URLS\) accepted a message"):
         teller.tick(hook.url)
     teller.tick(hook.url)
-    assert (hook.asked, len(hook.taken)) == (2 * ATTEMPTS, 1)
+    assert (hook.asked, len(hook.taken)) == (2 * MAX_ATTEMPTS, 1)
 
 
 @pytest.mark.usefixtures("failed")

@@ -18,9 +18,9 @@ from sqlalchemy import text
 
 from dev.processes import alive, end, spawn, tail, wait_until
 from kmdb_dagster.cli import ui
-from kmdb_dagster.dagster_ext.backfills import outcome_of, request_range
+from kmdb_dagster.dagster_ext.backfills import backfill_outcome, request_range
 from kmdb_dagster.dagster_ext.instance import open_instance, require_daemon
-from kmdb_dagster.dagster_ext.run_ranges import waiting
+from kmdb_dagster.dagster_ext.run_ranges import active_imports
 from kmdb_dagster.dagster_ext.sensor_state import find_stalled_import
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
@@ -132,8 +132,8 @@ def test_the_sensor_imports_what_is_new_by_itself(asked: Asked) -> None:
 
 
 def test_a_typed_range_becomes_a_backfill_in_which_one_revision_fails_and_the_others_come_in(asked: Asked) -> None:
-    assert wait_until(lambda: outcome_of(asked.instance, asked.typed_range) is not None, PATIENCE)
-    assert outcome_of(asked.instance, asked.typed_range) == "COMPLETED_FAILED"
+    assert wait_until(lambda: backfill_outcome(asked.instance, asked.typed_range) is not None, PATIENCE)
+    assert backfill_outcome(asked.instance, asked.typed_range) == "COMPLETED_FAILED"
     backfill = asked.instance.get_backfill(asked.typed_range)
     assert backfill is not None
     assert backfill.title == "revisions 1..4"
@@ -162,7 +162,7 @@ def test_kmdb_import_ends_with_the_reason_of_each_revision_that_failed(asked: As
 
 def test_kmdb_import_without_a_range_asks_for_what_is_not_in_and_need_not_wait(asked: Asked) -> None:
     # Revision 2 is not requested while a run over it is under way.
-    assert wait_until(lambda: not waiting(asked.instance).runs, PATIENCE)
+    assert wait_until(lambda: not active_imports(asked.instance).runs, PATIENCE)
     command = kmdb("import", "--no-wait")
     out, err = command.communicate(timeout=PATIENCE)
     assert command.returncode == 0, err

@@ -9,8 +9,10 @@ import dagster as dg
 import pytest
 
 import kmdb_dagster
-from kmdb_dagster.definitions import definitions
+from kmdb_dagster.definitions import build_defs, definitions
+from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import SettingsError
+from kmdb_dagster.settings import load_settings
 
 PACKAGE = Path(kmdb_dagster.__file__).parent
 PROGRAMS = Path(sys.executable).parent
@@ -83,11 +85,9 @@ def test_everything_that_is_started_by_hand_or_clock_has_a_description(repositor
     assert all(schedule.description for schedule in repository.schedule_defs)
 
 
-def test_the_five_assets_share_partitions_and_the_number_of_revisions_in_a_run(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "7")
-    graph = definitions().resolve_asset_graph()
+def test_the_five_assets_share_partitions_and_the_number_of_revisions_in_a_run() -> None:
+    settings = load_settings().model_copy(update={"revisions_per_run": 7})
+    graph = build_defs(settings).resolve_asset_graph()
     for name in FIVE:
         node = graph.get(dg.AssetKey(name))
         assert isinstance(node.partitions_def, dg.DynamicPartitionsDefinition)
@@ -105,6 +105,13 @@ def test_lineage_goes_from_the_bucket_to_the_facts() -> None:
         "events": ["user_map"],
         "properties": ["user_map"],
     }
+
+
+def test_a_test_may_replace_the_resource() -> None:
+    other = Kmdb()
+    found = build_defs(load_settings(), resource_overrides={"kmdb": other}).resources
+    assert found
+    assert found["kmdb"] is other
 
 
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from kmdb_dagster.dagster_ext.backfills import outcome_of, request_new
+from kmdb_dagster.dagster_ext.backfills import backfill_outcome, request_new
 from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
@@ -48,7 +48,7 @@ def test_a_typed_range_becomes_a_backfill_of_just_these_revisions(
     assert told(result) == {"backfill": f"/runs/b/{backfill.backfill_id}"}
     assert backfill.title == "revisions 2..5"
     assert list(instance.get_dynamic_partitions(PARTITIONS_NAME)) == ["1", "2", "3", "4", "5", "6"]
-    assert outcome_of(instance, backfill.backfill_id) is None
+    assert backfill_outcome(instance, backfill.backfill_id) is None
     wanted = backfill.asset_backfill_data
     assert wanted is not None
     keys = {key.to_user_string() for key in wanted.target_subset.asset_keys}

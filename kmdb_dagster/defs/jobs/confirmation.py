@@ -1,7 +1,6 @@
-"""The typed confirmation of jobs that delete for good: the name of the database, in the run's configuration.
+"""The confirmation of jobs that delete permanently: the name of the database, in the run's configuration.
 
-A request that nobody meant does not carry it, and neither does the right configuration in the tab of the wrong
-deployment. A schedule can carry it.
+It stops accidental requests, and a configuration typed into the UI of another deployment. A schedule can have it.
 """
 
 import dagster as dg
@@ -12,22 +11,27 @@ from kmdb_dagster.warehouse import Warehouse
 
 
 class Confirmation(dg.Config):
-    """A configuration that may delete for good."""
+    """The configuration of a job that deletes permanently."""
 
     confirm: str = Field(
         default="", description="The name of the database, typed. It confirms a deletion; a dry run needs none."
     )
 
 
-def require_confirmation(config: Confirmation, warehouse: Warehouse, deed: str) -> None:
-    """See that the name of the database was typed.
+def require_confirmation(config: Confirmation, warehouse: Warehouse, action: str) -> None:
+    """Check that the configuration names the database.
+
+    Args:
+        config: the configuration of the run.
+        warehouse: the database.
+        action: what the job does, for the message.
 
     Raises:
-        PermanentError: It was not. Nothing is deleted.
+        PermanentError: it does not. Nothing is deleted.
     """
     if config.confirm != warehouse.database:
         typed = f"`confirm` is {config.confirm!r}" if config.confirm else "`confirm` is missing"
         raise PermanentError(
-            f"Nothing is deleted: {typed}. To {deed} in {warehouse.name}, type the database's name into the run's "
+            f"Nothing is deleted: {typed}. To {action} in {warehouse.name}, type the database's name into the run's "
             f"configuration: `confirm: {warehouse.database}`."
         )

@@ -9,7 +9,7 @@ import dagster as dg
 from kmdb_dagster.dagster_ext.cursors import EDITED, ImportCursor, past, read_cursor
 from kmdb_dagster.dagster_ext.import_requests import ImportState, plan_requests
 from kmdb_dagster.dagster_ext.partition_registry import register, registered
-from kmdb_dagster.dagster_ext.run_ranges import waiting
+from kmdb_dagster.dagster_ext.run_ranges import active_imports
 from kmdb_dagster.defs.jobs.imports import import_revisions
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import MissingSettingError
@@ -43,7 +43,7 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
     is_full = not known or time.time() - listed_at >= SECONDS_BETWEEN_FULL_LISTINGS
     scan = _scan(bucket, settings, known, is_full=is_full)
     # Before the ledger is read: a run that ends in between is then seen as active, not as missing.
-    active = waiting(context.instance)
+    active = active_imports(context.instance)
     with kmdb.warehouse(whole_tables=False) as warehouse:
         check_bucket(warehouse.engine, bucket.location)
         if scan.etags:
