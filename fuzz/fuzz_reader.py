@@ -20,7 +20,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["kmdb_dagster"]):
-    from kmdb_dagster.km_export.blocks import KEPT_OF_OVERLONG
+    from kmdb_dagster.km_export.blocks import MAX_OVERLONG_BYTES
     from kmdb_dagster.km_export.fields import read_careful
     from kmdb_dagster.km_export.outcomes import as_json
     from kmdb_dagster.km_export.reader import MAX_LINE_BYTES, read_lines
@@ -61,7 +61,7 @@ def check(data: bytes) -> None:
 
 def _check_line(number: int, line: bytes, outcome: list[Record], limit: int) -> None:
     if len(line) > limit:
-        assert outcome == [Rejected(number, Reason.LINE_TOO_LONG, line[:KEPT_OF_OVERLONG])], "an overlong line"
+        assert outcome == [Rejected(number, Reason.LINE_TOO_LONG, line[:MAX_OVERLONG_BYTES])], "an overlong line"
         return
     expected = read_careful(number, line)
     assert _shown(outcome) == _shown(expected), "the two paths do not agree"

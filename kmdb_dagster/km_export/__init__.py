@@ -1,4 +1,4 @@
-"""What a KissMetrics export is: its lines, its people, its bucket.
+"""The format of a KissMetrics export: lines, identities, file formats, the layout of the bucket.
 
-Pure: no dagster, no SQLAlchemy, no boto3, no files. Bytes and plain values come in, plain values go out.
+Pure functions of bytes and plain values. This room uses no files, no servers, no SQL and no Dagster.
 """

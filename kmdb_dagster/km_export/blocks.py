@@ -1,30 +1,30 @@
-"""From chunks of a file to blocks of whole lines. Knows where lines end, not what stands on them."""
+"""Split the chunks of a file into blocks of whole lines. What a line means is the subject of other modules."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 BLOCK_BYTES = 64 * 1024
-"""A block has no more bytes, unless it is one line: enough lines to read at once, few enough for the caches."""
+"""Size limit of a block, unless it is a single line. It fits many lines, and fits the processor's caches."""
 
-KEPT_OF_OVERLONG = 64 * 1024
-"""How much of a line that is too long is kept."""
+MAX_OVERLONG_BYTES = 64 * 1024
+"""How many bytes of a line above the limit are kept."""
 
 
 class Overlong(NamedTuple):
-    """The beginning of a line that is longer than the limit; the rest was let go."""
+    """The first bytes of a line above the limit. The rest is dropped."""
 
     head: bytes
 
 
 def blocks(chunks: Iterable[bytes], limit: int) -> Iterator[bytes | Overlong]:
-    """Cuts chunks into blocks of whole lines, each with its newline. A last line that has none is given one.
+    """Split chunks into blocks of whole lines, each with its newline. Add a newline to a last line without one.
 
     Args:
-        chunks: One file, cut anywhere.
-        limit: The longest line to hold, without its newline; never is more of a line buffered between two chunks.
+        chunks: The bytes of one file, split anywhere.
+        limit: The longest line in bytes, without its newline. No more of a line is buffered between two chunks.
 
     Yields:
-        One or more whole lines, or one line that is too long.
+        One or more whole lines, or the head of one line above the limit.
     """
     pending = _Pending(limit)
     for chunk in chunks:
@@ -41,7 +41,7 @@ def blocks(chunks: Iterable[bytes], limit: int) -> Iterator[bytes | Overlong]:
 
 
 def _whole_lines(chunk: bytes, start: int, last: int, limit: int) -> Iterator[bytes | Overlong]:
-    """Cuts ``chunk[start:last]``, where ``last`` is the place of its last newline."""
+    """Split ``chunk[start:last]``, where ``last`` is the index of its last newline."""
     while start <= last:
         end = chunk.rfind(b"\n", start, start + BLOCK_BYTES)
         if end < 0:  # one line, longer than a block
@@ -50,12 +50,12 @@ def _whole_lines(chunk: bytes, start: int, last: int, limit: int) -> Iterator[by
             yield chunk[start : end + 1]
         else:
             for line in chunk[start:end].split(b"\n"):
-                yield line + b"\n" if len(line) <= limit else Overlong(line[:KEPT_OF_OVERLONG])
+                yield line + b"\n" if len(line) <= limit else Overlong(line[:MAX_OVERLONG_BYTES])
         start = end + 1
 
 
 class _Pending:
-    """A line whose end has not come yet."""
+    """A line whose newline is not read yet."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -66,14 +66,14 @@ class _Pending:
         return bool(self._held)
 
     def add(self, piece: bytes) -> None:
-        """Takes more of the line; no more is ever held than the limit, or than is kept of a line beyond it."""
+        """Append to the line. The buffer never exceeds the limit."""
         if not self._overlong and len(self._held) + len(piece) > self._limit:
             self._overlong = True
-            del self._held[KEPT_OF_OVERLONG:]
-        self._held += piece[: KEPT_OF_OVERLONG - len(self._held)] if self._overlong else piece
+            del self._held[MAX_OVERLONG_BYTES:]
+        self._held += piece[: MAX_OVERLONG_BYTES - len(self._held)] if self._overlong else piece
 
     def take(self) -> bytes | Overlong:
-        """The line with its newline, now that it has ended; the next one begins."""
+        """Return the complete line with its newline, and start the next one."""
         if not self._overlong:
             self._held += b"\n"
         line = bytes(self._held)

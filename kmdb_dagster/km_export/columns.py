@@ -1,4 +1,4 @@
-"""What many lines say, as columns: bytes and numbers beside one another, without a Python object for each value."""
+"""The contents of many lines as columns: arrays of bytes and numbers, without a Python object for each value."""
 
 from array import array
 from collections.abc import Iterator
@@ -11,28 +11,28 @@ from kmdb_dagster.km_export.records import Alias, Event, PropertySet, Typed, Val
 
 @dataclass(slots=True)
 class Texts:
-    """A column of texts: the UTF-8 of all, one after the other, and how many bytes each has; -1 where there is none."""
+    """A column of texts: their concatenated UTF-8, and the length of each in bytes, -1 for no text."""
 
     data: bytearray = field(default_factory=bytearray)
     lengths: "array[int]" = field(default_factory=lambda: array("i"))
 
     def append(self, text: str | bytes | None) -> None:
-        """One more. Bytes are taken as they are."""
+        """Append a text. Bytes must be UTF-8."""
         encoded = text.encode() if isinstance(text, str) else text
         self.data += encoded or b""
         self.lengths.append(-1 if encoded is None else len(encoded))
 
     def extend(self, more: "Texts") -> None:
-        """All of another column."""
+        """Append another column."""
         self.data += more.data
         self.lengths += more.lengths
 
     def skip(self, count: int) -> None:
-        """So many times no text."""
+        """Append this many rows without a text."""
         self.lengths += array("i", [-1]) * count
 
     def __iter__(self) -> Iterator[str | None]:
-        """The texts as strings."""
+        """Yield the texts as strings, None for no text."""
         at = 0
         for length in self.lengths:
             yield None if length < 0 else self.data[at : at + length].decode()
@@ -40,11 +40,12 @@ class Texts:
 
 
 class Columns(NamedTuple):
-    """One event, property set or alias from each of some lines that follow one another.
+    """The records of consecutive lines: one event, property set or alias for each line.
 
-    A line with an alias is an alias, another one with a name is an event, and one without is a property set. The
-    properties of all lines stand together in ``keys`` and ``values``, and ``counts`` says how many each line has. All
-    values were strings in the JSON, but for those at the places in ``numbers``.
+    A line with an alias is an alias, one with a name is an event, any other is a property set. ``keys`` and ``values``
+    hold the properties of all lines, ``counts`` their number for each line. ``first`` is the number of the first line.
+    ``times`` are seconds since 1970, UTC. ``numbers`` are the indexes of values that are JSON numbers; all others are
+    JSON strings.
     """
 
     first: int
@@ -58,7 +59,7 @@ class Columns(NamedTuple):
     numbers: list[int]
 
     def records(self) -> Iterator[Event | PropertySet | Alias]:
-        """The same, one by one."""
+        """Yield one record for each line."""
         values: list[Value] = [value or "" for value in self.values]
         for place in self.numbers:
             values[place] = Typed("number", str(values[place]))

@@ -1,6 +1,6 @@
-"""The careful path's second half: what the members of a line mean, and what becomes of it.
+"""Turn the members of a line into records: the second half of the careful path.
 
-The system fields are _p, _p2, _t and _n; all else is a property. How members are written is ``lenient``'s business.
+The system fields are _p, _p2, _t and _n; every other member is a property. ``scanner`` parses the members.
 """
 
 import re
@@ -12,7 +12,7 @@ MAX_T = 253402300799
 """The last second of the year 9999."""
 
 MAX_PROPERTIES = 65_535
-"""Row ids have 16 bits for the place of a property on its line."""
+"""Row ids have 16 bits for the index of a property in its line."""
 
 _SYSTEM_FIELDS = frozenset((b"_p", b"_p2", b"_t", b"_n"))
 _BOM = b"\xef\xbb\xbf"
@@ -22,14 +22,14 @@ _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?)0*([0-9]*))?")
 
 
 def read_careful(number: int, line: bytes) -> list[Record]:
-    """Reads one line, whatever it holds.
+    """Read one line of any bytes.
 
     Args:
         number: The line's number, from 1.
         line: Its bytes, without the newline.
 
     Returns:
-        One record, or an alias and what else the line says.
+        One record, or two: an alias and the event or property set of the same line.
     """
     text = line.removeprefix(_BOM).strip(b" \t\r")
     if not text:
@@ -41,7 +41,7 @@ def read_careful(number: int, line: bytes) -> list[Record]:
 
 
 def _outcomes(number: int, text: bytes) -> list[Record]:
-    system, properties = _sorted_out(text)
+    system, properties = _split_members(text)
     identity = _identity(system.get(b"_p"))
     if identity is None:
         raise UnreadableError(Reason.IDENTITY_MISSING)
@@ -58,18 +58,18 @@ def _outcomes(number: int, text: bytes) -> list[Record]:
     return records
 
 
-def _sorted_out(text: bytes) -> tuple[dict[bytes, Raw], dict[str, Value]]:
-    """The system fields and the properties. Of a property that comes twice the last value stands."""
+def _split_members(text: bytes) -> tuple[dict[bytes, Raw], dict[str, Value]]:
+    """Split members into system fields and properties. The last value of a duplicate property wins."""
     system: dict[bytes, Raw] = {}
     properties: dict[str, Value] = {}
-    disputed = False
+    is_contradictory = False
     for name, value in members(text):
         if name in _SYSTEM_FIELDS:
-            disputed |= system.setdefault(name, value) != value
+            is_contradictory |= system.setdefault(name, value) != value
         else:
             properties[text_of(name)] = text_of(value) if isinstance(value, bytes) else value
-    # Only now, so that a line which is no JSON at all is refused as that.
-    if disputed:
+    # After the loop, so that a line that is not JSON is rejected for that reason.
+    if is_contradictory:
         raise UnreadableError(Reason.DUPLICATE_SYSTEM_FIELD)
     if len(properties) > MAX_PROPERTIES:
         raise UnreadableError(Reason.TOO_MANY_PROPERTIES)
@@ -85,10 +85,10 @@ def _alias(value: Raw | None) -> str | None:
 
 
 def _identity(value: Raw | None) -> str | None:
-    """An identity, exactly as it is written. None if nobody is named.
+    """Return an identity exactly as it is written, None for a missing or blank one.
 
     Raises:
-        UnreadableError: Something is there that cannot be an identity: a wrong guess would mix two people.
+        UnreadableError: The value cannot be an identity. A wrong guess would merge two people.
     """
     if isinstance(value, bytes):
         return _named(value)
@@ -110,7 +110,7 @@ def _named(string: bytes) -> str | None:
 
 
 def _event_name(value: Raw | None) -> str | None:
-    """The name of an event, or None if the line names no event. A number is a name, as it is written."""
+    """Return the name of the event, None if the line has none. A number is a name, as it is written."""
     if isinstance(value, bytes):
         return text_of(value) or None
     if value is None or value.type == "null":
@@ -121,7 +121,7 @@ def _event_name(value: Raw | None) -> str | None:
 
 
 def _seconds(value: Raw | None) -> int:
-    """The time of a line: a whole number, digits in a string, or a number with a fraction, rounded down."""
+    """Return the time of a line in whole seconds since 1970, UTC. A fraction is rounded down."""
     if value is None or value == b"" or (isinstance(value, Typed) and value.type == "null"):
         raise UnreadableError(Reason.TIMESTAMP_MISSING)
     t = _floor(_number_text(value))
@@ -141,18 +141,18 @@ def _number_text(value: Raw) -> str:
 
 
 def _floor(number: str) -> int:
-    """The whole seconds of a number, or 0 if it is not above 0, or something above MAX_T if it is larger.
+    """Return the integer part of a JSON number: 0 if it is not positive, more than MAX_T if it is larger.
 
-    Works on the digits: a float would round, and 1e999999999 must cost no more than its eleven characters.
+    It works on the digits: a float would round, and 1e999999999 must cost no more than its eleven characters.
     """
     parts = _NUMBER.fullmatch(number)
-    if parts is None or parts[1]:  # a negative number is out of range whatever follows
+    if parts is None or parts[1]:  # every negative number is out of range
         return 0
     digits = parts[2] + (parts[3] or "")
     significant = digits.lstrip("0")
     if not significant:
         return 0
-    exponent = int((parts[5] or "0")[:19])  # 19 digits are beyond any line's length, and what follows makes it larger
+    exponent = int((parts[5] or "0")[:19])  # 19 digits exceed the length of any line
     point = len(parts[2]) - (len(digits) - len(significant)) + (-exponent if parts[4] == "-" else exponent)
     if point <= 0:
         return 0

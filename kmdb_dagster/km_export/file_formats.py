@@ -1,4 +1,4 @@
-"""What a revision's file is: plain lines, lines in gzip, or no export at all. From its first bytes, without files."""
+"""Detect the format of a revision's file from its first bytes, and decompress gzip."""
 
 import gzip
 import io
@@ -35,10 +35,10 @@ TEXT = {
 
 
 def decompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the bytes of a file; those of a gzip file decompressed, a bounded piece at a time.
+    """Yield the bytes of a file, decompressed if it is gzip, at most CHUNK bytes at a time.
 
     Raises:
-        PermanentError: the gzip data is cut off or damaged.
+        PermanentError: The gzip data is truncated or damaged.
     """
     stream = iter(chunks)
     head = b""
@@ -49,7 +49,7 @@ def decompressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def name_of_other_format(head: bytes) -> str | None:
-    """Say what a file is that begins with these bytes. None: nothing else than lines of an export, or not known."""
+    """Name the format of a file with these first bytes. None: an export, or an unknown format."""
     for magic, name in MAGIC.items():
         if head.startswith(magic):
             return name
@@ -72,7 +72,7 @@ def _unzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class _Stream(io.RawIOBase):
-    """Chunks as a file to read from."""
+    """A readable file over chunks of bytes."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks

@@ -1,7 +1,6 @@
-"""The bucket's layout: what its files are called, which of them are revisions, what ``status.csv`` says.
+"""The layout of the bucket: the names of its files, which of them are revisions, and ``status.csv``.
 
-Pure facts about names and numbers. What stands inside a revision is not known here (see ``reader``), nor where
-the bucket is (see ``source``).
+Pure functions of names and numbers. ``reader`` reads the content of a revision; ``source`` reads the bucket.
 """
 
 import re
@@ -13,22 +12,22 @@ from kmdb_dagster.errors import PermanentError
 
 FOLDER = "revisions/"
 MAX_REVISION = 2**23 - 1
-"""Row ids are 63 bits: 23 for the revision, 24 for the line, 16 for the place on the line."""
+"""Row ids have 63 bits: 23 for the revision, 24 for the line, 16 for the index in the line."""
 
-# KM writes no leading zeros. A name with them is ignored, so that two files never claim one number.
+# KM writes no leading zeros. Names with them are ignored, so no two files have the same number.
 _KEY = re.compile(r"revisions/([1-9][0-9]{0,6})\.json")
 _COPY_KEY = re.compile(r"(?:revisions/)?([1-9][0-9]{0,6})\.json(?:\.gz)?")
 _NUMBER = re.compile(r"[1-9][0-9]{0,6}")
 _RANGE = re.compile(r"([0-9]+)(?:\.\.([0-9]+))?")
-# Longer ones are no counts; Python refuses to read thousands of digits with an exception.
+# Longer ones are not counts, and Python raises ValueError for thousands of digits.
 _COUNT = re.compile(r"[0-9]{1,18}")
 
 
 class Listing(NamedTuple):
-    """What a bucket holds, by its names.
+    """The contents of a bucket, by name.
 
-    ``revisions`` rise as numbers, and ``keys`` are their objects. The rest is reported, never read: ``strange`` are
-    the names under ``revisions/`` that are no revision, ``other`` all names elsewhere (``hello.txt`` …), both sorted.
+    ``revisions`` are ascending numbers, and ``keys`` are their objects. Other names are reported, and never read:
+    ``strange`` are those below ``revisions/``, ``other`` all others (``hello.txt`` …).
     """
 
     revisions: tuple[int, ...] = ()
@@ -38,29 +37,29 @@ class Listing(NamedTuple):
 
     @property
     def gaps(self) -> tuple[tuple[int, int], ...]:
-        """The numbers missing between the lowest and the highest revision, as ranges: first and last."""
+        """Return the missing numbers between the lowest and the highest revision, as ranges (first, last)."""
         return tuple((low + 1, high - 1) for low, high in pairwise(self.revisions) if high - low > 1)
 
 
 class ExportStatus(NamedTuple):
-    """What ``status.csv`` says: revisions that KM has made, and those of them that are in the bucket."""
+    """The counts in ``status.csv``: the revisions that KM has made, and those that it has exported to the bucket."""
 
     total: int
     exported: int
 
     @property
     def to_come(self) -> int:
-        """Revisions that KM has not exported yet."""
+        """Return how many revisions KM has not exported yet."""
         return max(0, self.total - self.exported)
 
 
 def revision_key(n: int) -> str:
-    """The key of revision ``n``."""
+    """Return KM's key of revision ``n``."""
     return f"{FOLDER}{n}.json"
 
 
 def parse_revision(key: str) -> int | None:
-    """The number of the revision that a key names; None if it is no revision that KM would write."""
+    """Return the revision number of a key, None if KM does not write such a key for a revision."""
     found = _KEY.fullmatch(key)
     if found is None:
         return None
@@ -69,21 +68,21 @@ def parse_revision(key: str) -> int | None:
 
 
 def revision_keys(n: int, *, is_flat: bool) -> tuple[str, str]:
-    """The keys that revision ``n`` may have, the preferred one first: KM's, or that of a flat copy, plain or gzip."""
+    """Return the possible keys of revision ``n``, the preferred one first: plain, then gzip."""
     key = revision_key(n)
     key = key.removeprefix(FOLDER) if is_flat else key
     return key, f"{key}.gz"
 
 
 def is_flat(keys: Iterable[str]) -> bool:
-    """Whether a copy of a bucket has its revisions beside its other files, since nothing is in ``revisions/``."""
+    """Tell whether a copy of a bucket has its revisions at the top: nothing is in ``revisions/``."""
     return not any(key.startswith(FOLDER) and key != FOLDER for key in keys)
 
 
 def read_listing(keys: Iterable[str]) -> Listing:
-    """Sort a bucket's keys into revisions and ignored names.
+    """Split the keys of a bucket into revisions and other names.
 
-    A key that is listed twice counts once. Of two keys with the same number, the plain one is read before gzip.
+    A duplicate key counts once. If a revision has a plain and a gzip file, the plain one is read.
     """
     names = set(keys)
     flat = is_flat(names)
@@ -107,7 +106,7 @@ def _number_of_copy(key: str, *, flat: bool) -> int | None:
 
 
 def parse_status(text: str) -> ExportStatus | None:
-    """Read ``status.csv``. None if it does not say: it is a courtesy of KM, never a reason to fail."""
+    """Parse ``status.csv``. None if it lacks the counts: the file is informational and never makes a run fail."""
     rows = [line.strip().split(",") for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
     if len(rows) < 2:
         return None
@@ -124,14 +123,14 @@ def _count(text: str | None) -> int | None:
 
 
 def chunks(numbers: Iterable[int], size: int) -> Iterator[tuple[int, int]]:
-    """Cut numbers into contiguous ranges.
+    """Split numbers into contiguous ranges.
 
     Args:
-        numbers: in any order; repeated ones count once.
-        size: how many numbers a range may hold.
+        numbers: In any order. Duplicates count once.
+        size: The maximum of numbers in a range.
 
     Yields:
-        First and last number of each range, ascending. No range reaches over a missing number.
+        First and last number of each range, ascending. No range contains a missing number.
     """
     if size < 1:
         raise ValueError(f"size is {size}; a range holds at least one number")
@@ -143,35 +142,35 @@ def chunks(numbers: Iterable[int], size: int) -> Iterator[tuple[int, int]]:
             begin = end
 
 
-def describe_ranges(numbers: Iterable[int], most: int = 5) -> str:
-    """Numbers as ranges for people, the lowest first: ``3, 5..8``; ``…`` stands for the rest of very many."""
+def describe_ranges(numbers: Iterable[int], max_ranges: int = 5) -> str:
+    """Write numbers as ranges, ascending: ``3, 5..8``. ``…`` replaces the ranges after ``max_ranges``."""
     ranges = [str(first) if first == last else f"{first}..{last}" for first, last in chunks(numbers, MAX_REVISION)]
-    return ", ".join(ranges[:most]) + (", …" if len(ranges) > most else "") if ranges else "none"
+    return ", ".join(ranges[:max_ranges]) + (", …" if len(ranges) > max_ranges else "") if ranges else "none"
 
 
 def parse_range(text: str) -> tuple[int, int]:
-    """Read a range of revisions as people write it: ``31..45``, or ``31`` for one revision.
+    """Parse a range of revisions: ``31..45``, or ``31`` for one revision.
 
     Returns:
         The first and the last revision.
 
     Raises:
-        PermanentError: it is no range, or goes backwards, or beyond what a revision can be.
+        PermanentError: The text is not a range, its first number is the larger one, or a number is too large.
     """
     found = _RANGE.fullmatch(text.strip())
     if found is None:
-        raise _no_range(text, "is no range of revisions")
+        raise _not_a_range(text, "is not a range of revisions")
     first, last = _bound(text, found[1]), _bound(text, found[2] or found[1])
     if first > last:
-        raise _no_range(text, "runs backwards")
+        raise _not_a_range(text, "runs backwards")
     return first, last
 
 
 def _bound(text: str, digits: str) -> int:
     if not _NUMBER.fullmatch(digits) or int(digits) > MAX_REVISION:
-        raise _no_range(text, f"holds a number that is not in 1 to {MAX_REVISION}, without leading zeros")
+        raise _not_a_range(text, f"holds a number that is not in 1 to {MAX_REVISION}, without leading zeros")
     return int(digits)
 
 
-def _no_range(text: str, what: str) -> PermanentError:
+def _not_a_range(text: str, what: str) -> PermanentError:
     return PermanentError(f"{text[:60]!r} {what}. Expected: `31..45` (first and last revision) or `31`.")

@@ -1,4 +1,4 @@
-"""Records as plain JSON: the form of ``kmdb inspect --json`` and of the corpus. Nothing of a refused line is shown."""
+"""Convert records to JSON, as ``kmdb inspect --json`` and the corpus have it. Rejected lines are never shown."""
 
 import json
 
@@ -6,7 +6,7 @@ from kmdb_dagster.km_export.records import Alias, Blank, Event, PropertySet, Rec
 
 
 def as_json(record: Record) -> dict[str, object]:
-    """A record as an object that ``json.dumps`` can write."""
+    """Return a record as an object for ``json.dumps``."""
     match record:
         case Event(line, identity, t, name, properties):
             rest: dict[str, object] = {"identity": identity, "t": t, "name": name, "properties": _shown(properties)}
@@ -33,5 +33,5 @@ def _value(value: Typed) -> dict[str, object]:
 
 
 def _number(text: str) -> dict[str, str]:
-    """A number inside nested JSON keeps its digits, and is told from a string."""
+    """Keep the digits of a number in nested JSON, distinct from a string."""
     return {"number": text}

@@ -1,13 +1,12 @@
 # cython: language_level=3, boundscheck=True, wraparound=False, initializedcheck=True
-r"""The fast path: plain lines, compiled (docs/decisions/0013). What it may not decide, it leaves to the careful path.
+r"""Read plain lines, compiled: the fast path (docs/decisions/0013). All other lines are left to the careful path.
 
-A plain line is a JSON object of strings and whole numbers, as KM writes nearly all of them, perhaps with octal escapes.
-Whatever is read here, ``fields`` and ``lenient`` read in the same way: they are the reference, and tests and the fuzzer
-hold the two together. So "not plain" is always a right answer, and the one to give when in doubt.
+A plain line is a JSON object of strings and whole numbers, perhaps with octal escapes. KM writes nearly all lines so.
+``scanner`` and ``fields`` read every plain line in the same way: they are the reference, and tests and the fuzzer
+compare the two. "Not plain" is therefore always a correct result: return it when in doubt.
 
-Lines come from anybody. Every access to memory goes through a typed memoryview whose bounds are checked: a mistake here
-is an IndexError and no more. Do not switch that off, and use no pointers. Functions that say whether something is plain
-return 1 or 0; -1 is an exception.
+Lines are untrusted. Every memory access uses a typed memoryview with bounds checks, so a defect raises IndexError.
+Keep the checks on, and use no pointers. Functions that test for plainness return 1 or 0; -1 is an exception.
 """
 
 from array import array
@@ -17,7 +16,7 @@ from kmdb_dagster.km_export.columns import Columns, Texts
 
 cdef long long MAX_T = fields.MAX_T
 
-cdef Py_ssize_t MOST_PROPERTIES = 100  # each is compared with all before it, which grows by the square
+cdef Py_ssize_t MAX_PROPERTIES = 100  # each is compared with all before it: quadratic time
 
 cdef bytes PAIRS = b'/"\\nrtbf', MEANT = b'/"\\\n\r\t\b\f'
 
@@ -29,21 +28,21 @@ cdef enum:  # the system fields, as bits
 
 
 cdef class Scanner:
-    """Reads the plain lines of blocks. Holds the columns in the making; they are used again for each block."""
+    """Read the plain lines of blocks. The buffers of the columns are reused for each block."""
 
     cdef const unsigned char[::1] text
-    cdef Py_ssize_t at  # of the next byte of the text
-    cdef Py_ssize_t lines  # that are read
+    cdef Py_ssize_t at  # index of the next byte of the text
+    cdef Py_ssize_t lines  # how many are read
     cdef int seen  # the system fields of this line
     cdef _Column identities, names, aliases, keys, values
     cdef tuple columns  # the same
-    cdef list numbers  # the places of values that were written as numbers
+    cdef list numbers  # the indexes of values that are JSON numbers
     cdef object held_times, held_counts
     cdef long long[::1] times
     cdef int[::1] counts
 
     def __cinit__(self, Py_ssize_t size):
-        """For blocks of so many bytes."""
+        """Allocate buffers for blocks of at most ``size`` bytes."""
         self.columns = tuple([_Column(size) for _ in range(5)])
         self.identities, self.names, self.aliases, self.keys, self.values = self.columns
         # The shortest plain line has 23 bytes.
@@ -51,15 +50,15 @@ cdef class Scanner:
         self.times, self.counts = self.held_times, self.held_counts
 
     def read(self, bytes text not None, Py_ssize_t at, int number):
-        """Reads lines for as long as they are plain.
+        """Read lines up to the first that is not plain.
 
         Args:
-            text: Lines, each with its newline. If it is longer than the scanner is for, nothing of it is read.
-            at: Where the first of them begins.
-            number: Its number in the file.
+            text: Lines, each with its newline. Nothing is read if it is longer than the buffers.
+            at: The index of the first line.
+            number: The line number of the first line.
 
         Returns:
-            What they say, and where the first line begins that was not read: the end of the text if there is none.
+            The records as columns, and the index of the first line that is not read, or the end of the text.
         """
         cdef _Column column
         self.text, self.at, self.lines, self.numbers = text, at, 0, []
@@ -89,7 +88,7 @@ cdef class Scanner:
         return after == c'}' and self._token() == c'\n' and self._is_whole()
 
     cdef int _token(self) except -1:
-        """The next byte that is no blank. A newline is none, so that nothing runs past the end of a line."""
+        """Return the next byte that is not a blank. A newline is not a blank, so reading stops at the end of a line."""
         cdef unsigned char byte = c' '
         while byte == c' ' or byte == c'\t' or byte == c'\r':
             byte = self.text[self.at]
@@ -97,14 +96,14 @@ cdef class Scanner:
         return byte
 
     cdef int _is_whole(self) except -1:
-        """Whether the line is an event, a property set, or an alias and no more. Notes what it has not."""
+        """Test that the line is one event, property set or alias. Fill the columns that it leaves empty."""
         cdef Py_ssize_t properties = self.keys.count - self.keys.kept
-        cdef bint named = self.seen & NAME != 0, tied = self.seen & ALIAS != 0, says_more = named or properties > 0
-        if self.seen & (IDENTITY | TIME) != IDENTITY | TIME or tied == says_more:
+        cdef bint named = self.seen & NAME != 0, has_alias = self.seen & ALIAS != 0, has_more = named or properties > 0
+        if self.seen & (IDENTITY | TIME) != IDENTITY | TIME or has_alias == has_more:
             return 0
         if not named:
             self.names.add_none()
-        if not tied:
+        if not has_alias:
             self.aliases.add_none()
         self.counts[self.lines] = <int> properties
         return 1
@@ -127,7 +126,7 @@ cdef class Scanner:
         return self._is_new() and self.keys.add() and self._value() and self.values.add()
 
     cdef int _value(self) except -1:
-        """Reads the value of a property."""
+        """Read the value of a property."""
         cdef int begins = self._token()
         self.at -= 1
         if begins == c'"':
@@ -136,7 +135,7 @@ cdef class Scanner:
         return self._number(self.values)
 
     cdef int _field(self) except -1:
-        """Which system field the open key is; 0 if it is a property."""
+        """Return the system field of the open key, 0 for a property."""
         cdef Py_ssize_t at = self.keys.used, length = self.keys.length
         if length < 2 or length > 3 or self.keys.data[at] != c'_':
             return 0
@@ -146,9 +145,9 @@ cdef class Scanner:
         return IDENTITY if letter == c'p' else TIME if letter == c't' else NAME if letter == c'n' else 0
 
     cdef int _is_new(self) except -1:
-        """Whether the open key is none of those that the line has already."""
+        """Test that the line has no earlier key like the open one."""
         cdef Py_ssize_t at = self.keys.used, number = self.keys.count
-        if number - self.keys.kept >= MOST_PROPERTIES:
+        if number - self.keys.kept >= MAX_PROPERTIES:
             return 0
         while number > self.keys.kept:
             number -= 1
@@ -158,7 +157,7 @@ cdef class Scanner:
         return 1
 
     cdef int _time(self) except -1:
-        cdef _Column key = self.keys  # which is done with: the digits may take its place
+        cdef _Column key = self.keys  # no longer needed: its buffer takes the digits
         cdef long long t = 0
         if not self._number(key) or key.length > 12:
             return 0
@@ -168,21 +167,21 @@ cdef class Scanner:
         return 0 < t <= MAX_T
 
     cdef int _number(self, _Column column) except -1:
-        """Reads a whole number, without a sign, as it is written. Any other number is cut short, and not plain."""
+        """Read an unsigned whole number as it is written. The rest of any other number makes the line not plain."""
         cdef int byte = self._token(), first = byte
         column.length = 0
         while c'0' <= byte <= c'9':
             column.put(byte)
             byte = self.text[self.at]
             self.at += 1
-        self.at -= 1  # what ended it is still to be read
+        self.at -= 1  # the byte after the number is not consumed
         return column.length == 1 or column.length > 1 and first != c'0'
 
     cdef int _string(self, _Column column) except -1:
-        """Reads a string into a column, where it stays open: `add` makes it the next text."""
+        """Read a string into a column as its open text. `add` appends it."""
         if self._token() != c'"':
             return 0
-        # As local variables these cost half of the time.
+        # Local variables: attributes would take twice the time.
         cdef const unsigned char[::1] text = self.text
         cdef unsigned char[::1] data = column.data
         cdef Py_ssize_t at = self.at, end = column.used
@@ -195,7 +194,7 @@ cdef class Scanner:
                     return 0
                 at, end = self.at, column.used + column.length
                 bits = 0x80
-            elif byte < c' ':  # also the newline: no string reaches beyond its line
+            elif byte < c' ':  # also the newline, so a string ends with its line
                 return 0
             else:
                 data[end] = byte
@@ -206,7 +205,7 @@ cdef class Scanner:
         return bits < 0x80 or column.is_utf8()
 
     cdef int _escape(self, _Column column) except -1:
-        """Reads what stands behind a backslash. NUL and pairs that mean nothing are not plain."""
+        """Read the escape after a backslash. NUL and unknown escapes are not plain."""
         cdef unsigned char byte = self.text[self.at]
         cdef int code, place
         self.at += 1
@@ -223,7 +222,7 @@ cdef class Scanner:
         return 0
 
     cdef int _code_point(self) except -2:
-        """The character of one or two ``\\u``; -1 if they are none."""
+        """Return the character of one or two ``\\u``, -1 if they are invalid."""
         cdef int low, code = self._digits(4, 16)
         if not 0xD800 <= code <= 0xDFFF:
             return code
@@ -234,7 +233,7 @@ cdef class Scanner:
         return 0x10000 + ((code & 0x3FF) << 10 | low & 0x3FF) if 0xDC00 <= low <= 0xDFFF else -1
 
     cdef int _digits(self, int count, int base) except -2:
-        """The number that so many digits are; -1 if they are no digits."""
+        """Return the number of ``count`` digits, -1 if any is not a digit of the base."""
         cdef int digit, value = 0
         cdef unsigned char byte
         for _ in range(count):
@@ -251,16 +250,16 @@ cdef class Scanner:
 
 
 cdef class _Column:
-    """Texts, and at their end an open one. What is not kept, as of half a line, is not handed out."""
+    """A column of texts with an open one at its end. Only kept texts are returned, so none of an incomplete line."""
 
     cdef object held_data, held_lengths
     cdef unsigned char[::1] data
     cdef int[::1] lengths
-    cdef Py_ssize_t used, length  # the bytes of all texts, and of the open one behind them
+    cdef Py_ssize_t used, length  # bytes of all texts, and of the open one after them
     cdef Py_ssize_t count, kept, kept_bytes
 
     def __cinit__(self, Py_ssize_t size):
-        # No text is longer than what it was written as, and a key with its value takes 5 bytes or more.
+        # A text is never longer than its JSON, and a key with its value takes at least 5 bytes.
         self.held_data, self.held_lengths = bytearray(size), array("i", bytes(size // 4 * 4))
         self.data, self.lengths = self.held_data, self.held_lengths
 
@@ -274,7 +273,7 @@ cdef class _Column:
         return Texts(self.held_data[: self.kept_bytes], self.held_lengths[: self.kept])
 
     cdef int add(self) except -1:
-        """The open text is the next one."""
+        """Append the open text."""
         self.lengths[self.count] = <int> self.length
         self.count += 1
         self.used += self.length
@@ -291,7 +290,7 @@ cdef class _Column:
         return 1
 
     cdef int put_character(self, int code) except -1:
-        """As UTF-8."""
+        """Append a character to the open text, as UTF-8."""
         cdef int more = 0 if code < 0x80 else 1 if code < 0x800 else 2 if code < 0x10000 else 3
         self.put((0xFF00 >> more + 1 if more else 0) | code >> 6 * more)
         while more > 0:
@@ -300,7 +299,7 @@ cdef class _Column:
         return 1
 
     cdef int repeats(self, Py_ssize_t at) except -1:
-        """Whether the open text is what stands at a place before it."""
+        """Test that the open text equals the bytes at ``at``."""
         cdef Py_ssize_t place
         for place in range(self.length):
             if self.data[at + place] != self.data[self.used + place]:
@@ -308,7 +307,7 @@ cdef class _Column:
         return 1
 
     cdef int shows(self) except -1:
-        """Whether the open text has a character of ASCII that is no blank. Which others are blanks, Python knows."""
+        """Test for an ASCII character that is not a blank. Other blanks are left to the careful path."""
         cdef Py_ssize_t at
         for at in range(self.used, self.used + self.length):
             if c' ' < self.data[at] < 0x80:
@@ -316,7 +315,7 @@ cdef class _Column:
         return 0
 
     cdef int is_utf8(self) except -1:
-        """Whether the open text is: the shortest form of each character, and no halves of surrogate pairs."""
+        """Test for valid UTF-8: shortest forms only, and no surrogates."""
         cdef Py_ssize_t at = self.used, end = self.used + self.length
         cdef int lead, code, more
         while at < end:

@@ -1,7 +1,7 @@
-"""Reads a revision: bytes in, records out, one line after the other. Docs: docs/reference/reading-rules.md.
+"""Read the lines of a revision: bytes in, records out. The rules: docs/reference/reading-rules.md.
 
-Only the walk through a file stands here. Lines are cut by ``blocks``; most are read by ``plain``, the rest by
-``lenient`` and ``fields``.
+``blocks`` splits the lines. ``plain`` (the fast path) reads most of them; ``scanner`` and ``fields`` (the careful path)
+read the rest.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -13,15 +13,15 @@ from kmdb_dagster.km_export.plain import Scanner
 from kmdb_dagster.km_export.records import Reason, Record, Rejected
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
-"""Longer lines are refused. KM's own limit for a value was 8 KB."""
+"""Longer lines are rejected. KM's own limit for a value was 8 KB."""
 
 
 def read_lines(chunks: Iterable[bytes], *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Record]:
-    """Reads the lines of one revision one by one.
+    """Read the lines of one revision, one record at a time.
 
     Args:
-        chunks: The file's bytes, cut anywhere. Chunks of 64 KiB to 1 MiB read fastest.
-        max_line_bytes: The longest line that is read.
+        chunks: The file's bytes, split anywhere. Chunks of 64 KiB to 1 MiB are fastest.
+        max_line_bytes: Longer lines are rejected.
 
     Yields:
         The records of each line in order: one for nearly every line, two for an alias with an event or properties.
@@ -34,7 +34,7 @@ def read_lines(chunks: Iterable[bytes], *, max_line_bytes: int = MAX_LINE_BYTES)
 
 
 def read_columns(chunks: Iterable[bytes], *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Columns | Record]:
-    """Reads the lines of one revision several at a time, where they are plain. Otherwise the same as `read_lines`."""
+    """Read the lines of one revision as `read_lines` does, but plain lines many at a time, as columns."""
     scanner = Scanner(BLOCK_BYTES)
     number = 1
     for block in blocks(chunks, max_line_bytes):
@@ -46,7 +46,7 @@ def read_columns(chunks: Iterable[bytes], *, max_line_bytes: int = MAX_LINE_BYTE
 
 
 def _read(scanner: Scanner, block: bytes, number: int) -> Generator[Columns | Record, None, int]:
-    """Reads a block by turns: plain lines, as far as there are any, and one that is not. Returns the next number."""
+    """Read a block: plain lines by the fast path, any other line by the careful path. Return the next number."""
     at = 0
     while at < len(block):
         columns, at = scanner.read(block, at, number)

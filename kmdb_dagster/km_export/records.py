@@ -1,13 +1,13 @@
-"""What a line of a revision can turn out to be. Types only; ``reader`` makes them."""
+"""The types of records: the possible outcomes of a line. ``reader`` makes them."""
 
 from enum import StrEnum
 from typing import Literal, NamedTuple, TypeAlias
 
 
 class Typed(NamedTuple):
-    """A property value that KM did not write as a JSON string.
+    """A property value that is not a JSON string.
 
-    ``text`` is the number or boolean as it was written, nested JSON as compact JSON text, and None for null.
+    ``text`` is the number or boolean as it is written, nested JSON as compact JSON, and None for null.
     """
 
     type: Literal["number", "boolean", "null", "json"]
@@ -15,11 +15,11 @@ class Typed(NamedTuple):
 
 
 Value: TypeAlias = str | Typed
-"""A property value: the string itself, or what else JSON allows."""
+"""A property value: a string, or any other JSON value."""
 
 
 class Reason(StrEnum):
-    """Why a line was refused."""
+    """Why a line is rejected."""
 
     INVALID_JSON = "invalid_json"
     NOT_AN_OBJECT = "not_an_object"
@@ -42,7 +42,7 @@ class Reason(StrEnum):
 
 
 class Event(NamedTuple):
-    """A person did something. ``line`` counts from 1; ``t`` is in whole seconds since 1970, UTC."""
+    """An event of a person. ``line`` counts from 1; ``t`` is in whole seconds since 1970, UTC."""
 
     line: int
     identity: str
@@ -61,7 +61,7 @@ class PropertySet(NamedTuple):
 
 
 class Alias(NamedTuple):
-    """Two identities are the same person. The order of the two means nothing."""
+    """An alias line: two identities of the same person. Their order has no meaning."""
 
     line: int
     identity: str
@@ -70,7 +70,7 @@ class Alias(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A line that cannot be imported, as it was (without its newline)."""
+    """A line that cannot be imported, with its bytes (without the newline)."""
 
     line: int
     reason: Reason
@@ -78,10 +78,10 @@ class Rejected(NamedTuple):
 
 
 class Blank(NamedTuple):
-    """A line with nothing on it."""
+    """An empty or blank line."""
 
     line: int
 
 
 Record: TypeAlias = Event | PropertySet | Alias | Rejected | Blank
-"""An outcome of a line. A line that ties two identities and names an event has two: the alias, then the event."""
+"""An outcome of a line. A line with an alias and an event has two: the alias, then the event."""

@@ -1,8 +1,8 @@
-r"""The careful path's scanner: KM's not-quite-JSON, from the bytes of a line to its members.
+r"""Parse the members of a line of KM's JSON dialect: the first half of the careful path.
 
-It differs from strict JSON inside strings only: a backslash and three octal digits are a byte, other unknown
-backslash pairs stay as they are written, and so do control bytes. Strings stay bytes here, since what becomes of bad
-ones depends on the field. What the members mean is the business of ``fields``.
+KM's dialect differs from JSON inside strings only. A backslash and three octal digits are a byte. Unknown escapes and
+control bytes stay as they are written. Strings stay bytes here, because the treatment of invalid UTF-8 depends on the
+field. ``fields`` gives the members their meaning.
 """
 
 import json
@@ -13,21 +13,21 @@ from typing import TypeAlias
 from kmdb_dagster.km_export.records import Reason, Typed
 
 MAX_DEPTH = 512
-"""How deep arrays and objects may be nested, the line's own object being the first level."""
+"""Maximum nesting of arrays and objects. The line's own object is the first level."""
 
 Raw: TypeAlias = bytes | Typed
-"""A value before it has a meaning: the bytes of a string, or what is no string."""
+"""A parsed value: the bytes of a string, or a value of another type."""
 
 
 class UnreadableError(Exception):
-    """The line cannot be imported. Holds why, and nothing of the line."""
+    """The line is rejected. The error holds the reason, and nothing of the line."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)
         self.reason = reason
 
 
-# Possessive (`*+`, `++`): what has matched is never tried again, so that a string costs its length and no more.
+# Possessive (`*+`, `++`) patterns never backtrack, so a string costs linear time.
 _BODY = rb'"((?:[^"\\]++|\\.)*+)"'
 _BLANKS = rb"[ \t\r]*+"
 _VALUE = rb"%b(?:%b|(-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)|(true|false|null)|([\[{]))" % (
@@ -55,11 +55,11 @@ _MEANING = {b"\\%03o" % byte: bytes((byte,)) for byte in range(256)} | {
     b"\\r": b"\r",
     b"\\t": b"\t",
 }
-_LONE_SURROGATE = b"\xff"  # no byte of UTF-8, so that it is treated as bad bytes are
+_LONE_SURROGATE = b"\xff"  # never valid in UTF-8, so it is treated as any invalid byte
 
 
 def members(text: bytes) -> Iterator[tuple[bytes, Raw]]:
-    """The members of the object that a line is, in the order they are written, with all duplicates.
+    """Yield the members of the line's object in order, with duplicates.
 
     Raises:
         UnreadableError: The line is not one JSON object.
@@ -79,21 +79,21 @@ def members(text: bytes) -> Iterator[tuple[bytes, Raw]]:
 
 
 def text_of(string: bytes) -> str:
-    """A string as text: bad bytes, lone surrogates and NUL become U+FFFD."""
+    """Decode a string. Invalid bytes, lone surrogates and NUL become U+FFFD."""
     return string.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 def unescaped(body: bytes) -> bytes:
-    """The bytes that stand between the quotes of a string."""
+    """Return the bytes of a string whose body (between the quotes) may have escapes."""
     return _ESCAPE.sub(_meaning, body) if b"\\" in body else body
 
 
 def _opening(text: bytes) -> int:
-    """Where the line's members begin."""
+    """Return the index of the first member."""
     if text.startswith(b"{"):
         return 1
     _, end = _value_of(_expect(_value, text, 0), text)
-    # A whole value of another kind is told from a heap of broken pieces, for whoever looks at the refused lines.
+    # A reader of rejected lines wants to know: valid JSON of another type, or damaged JSON.
     raise UnreadableError(Reason.NOT_AN_OBJECT if end == len(text) else Reason.INVALID_JSON)
 
 
@@ -105,7 +105,7 @@ def _expect(pattern: re.Pattern[bytes], text: bytes, at: int) -> re.Match[bytes]
 
 
 def _value_of(found: re.Match[bytes], text: bytes) -> tuple[Raw, int]:
-    """The value of a match, and where it ends: behind the match, if an array or object has only begun."""
+    """Return the value of a match, and its end, which is after the match for an array or object."""
     kind = found.lastindex
     if kind == _STRING:
         return unescaped(found[_STRING]), found.end()
@@ -119,7 +119,7 @@ def _value_of(found: re.Match[bytes], text: bytes) -> tuple[Raw, int]:
 
 
 def _nested(text: bytes, at: int) -> tuple[str, int]:
-    """An array or object as compact JSON text, and where it ends. Keeps its own stack: depth costs no recursion."""
+    """Return an array or object as compact JSON, and its end. It uses a stack of its own instead of recursion."""
     out = bytearray()
     closers = bytearray()
     while True:
@@ -138,7 +138,7 @@ def _nested(text: bytes, at: int) -> tuple[str, int]:
 
 
 def _open(text: bytes, at: int, closers: bytearray, bracket: bytes) -> tuple[int, bool]:
-    """Notes which bracket will close this one. Says whether anything stands between them."""
+    """Push the closing bracket. Also return whether there is anything before it."""
     closers += b"]" if bracket == b"[" else b"}"
     if len(closers) >= MAX_DEPTH:
         raise UnreadableError(Reason.NESTING_TOO_DEEP)
@@ -146,7 +146,7 @@ def _open(text: bytes, at: int, closers: bytearray, bracket: bytes) -> tuple[int
 
 
 def _nested_name(text: bytes, at: int, closers: bytearray, out: bytearray) -> int:
-    """Copies the name before a value, if the value stands in an object."""
+    """Copy the name before a value, if the value is in an object."""
     if closers[-1:] == b"}":
         name = _expect(_name, text, at)
         at = name.end()
@@ -155,7 +155,7 @@ def _nested_name(text: bytes, at: int, closers: bytearray, out: bytearray) -> in
 
 
 def _after_value(text: bytes, at: int, closers: bytearray, out: bytearray) -> int:
-    """Copies the brackets that close after a value, and the comma if there is one."""
+    """Copy the closing brackets after a value, and the comma if there is one."""
     while closers:
         after = _expect(_next, text, at)
         at = after.end()
@@ -178,12 +178,12 @@ def _quoted(string: bytes) -> bytes:
 
 
 def _meaning(escape: re.Match[bytes]) -> bytes:
-    r"""What a backslash pair, an octal escape, or one or two ``\u`` stand for."""
+    r"""Return the bytes of an escape: a backslash pair, an octal escape, or one or two ``\u``."""
     written = escape[0]
     known = _MEANING.get(written)
     if known is not None:
         return known
-    if len(written) == 2:  # a pair that means nothing, kept as it is
+    if len(written) == 2:  # an unknown escape stays as it is
         return written
     units = b"".join(bytes.fromhex(unit.decode()) for unit in written.split(b"\\u")[1:])
     try:

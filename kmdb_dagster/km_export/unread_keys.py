@@ -1,4 +1,4 @@
-"""Objects of a bucket that may hold data and are not read, in words. Pure facts about names."""
+"""Find and describe objects of a bucket that may hold data and are not read. Pure functions of names."""
 
 import re
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ _BEFORE_OCTOBER_2012 = re.compile(r"(?:.*/)?\d{4}/\w{3}/\d{4}-\d{2}-\d{2}\.json(
 
 
 def unread(listing: Listing) -> list[str]:
-    """The names that may hold data of an export and are no revision: JSON anywhere, anything in ``revisions/``."""
+    """Return names that may hold export data but are not revisions: JSON anywhere, any file in ``revisions/``."""
     names = [*listing.other, *listing.strange]
     return [name for name in names if (_DATA.search(name) or name.startswith(FOLDER)) and not _is_marker(name)]
 
 
 def describe_unread(listing: Listing) -> str:
-    """Say which objects were seen and not read, and what to do. Empty if there are none."""
+    """Describe the objects that are not read, and what to do. Empty if there are none."""
     names = unread(listing)
     if not names:
         return ""
@@ -32,15 +32,15 @@ def describe_unread(listing: Listing) -> str:
 def _advice(names: Sequence[str], listing: Listing) -> str:
     if any(_BEFORE_OCTOBER_2012.fullmatch(name) for name in names):
         return (
-            "KissMetrics's layout of before October 2012, a file a day, is not read: copy each of these files to "
+            "KissMetrics's layout before October 2012 (a file per day) is not read: copy each of these files to "
             "`revisions/N.json` with an unused number N."
         )
     moved = next((found for name in names if (found := _MOVED.fullmatch(name))), None)
     if moved and moved["prefix"] and not listing.revisions:
         return f"Set KMDB_PREFIX={moved['prefix']} to read them."
-    return "Rename what is to be imported to `revisions/N.json`, and move the rest to another bucket."
+    return "Rename the files to import to `revisions/N.json`, and move the others to another bucket."
 
 
 def _is_marker(name: str) -> bool:
-    """Folders and hidden files, which tools leave behind."""
+    """Tell whether a name is a folder or a hidden file, as tools leave them."""
     return name.endswith("/") or name.rsplit("/", 1)[-1].startswith(".")

@@ -111,7 +111,7 @@ def test_a_server_that_is_not_there_is_one_line(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"), [("3..1", "'3..1' runs backwards"), ("x", "'x' is no range"), ("0", "'0' holds a number")]
+    ("given", "words"), [("3..1", "'3..1' runs backwards"), ("x", "'x' is not a range"), ("0", "'0' holds a number")]
 )
 def test_a_range_that_is_none_is_one_line(given: str, words: str, terminal: Terminal) -> None:
     ended = terminal.kmdb("import", given)

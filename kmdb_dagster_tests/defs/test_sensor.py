@@ -74,8 +74,8 @@ def test_nothing_new_is_said_in_words(watch: Watch, bucket: FolderOfRevisions) -
     assert requests == []
     assert words == (
         f"{bucket.folder}: Latest known revision: 9. Missing in it: 3, 5..8. "
-        "1 objects were seen and are not read: revisions/007.json. Rename what is to be imported to "
-        "`revisions/N.json`, and move the rest to another bucket. KissMetrics has 3 more to export. "
+        "1 objects were seen and are not read: revisions/007.json. Rename the files to import to "
+        "`revisions/N.json`, and move the others to another bucket. KissMetrics has 3 more to export. "
         "9 imported, 0 failed, 0 runs active. Requested 0 runs."
     )
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmdb_dagster.km_export.blocks import BLOCK_BYTES, KEPT_OF_OVERLONG
+from kmdb_dagster.km_export.blocks import BLOCK_BYTES, MAX_OVERLONG_BYTES
 from kmdb_dagster.km_export.fields import MAX_PROPERTIES, read_careful
 from kmdb_dagster.km_export.reader import MAX_LINE_BYTES, read_lines
 from kmdb_dagster.km_export.records import Blank, Event, Reason, Record, Rejected
@@ -115,7 +115,7 @@ def test_a_line_of_a_hundred_megabytes_is_never_held() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert isinstance(first, Rejected)
-    assert (first.reason, len(first.raw)) == (Reason.LINE_TOO_LONG, KEPT_OF_OVERLONG)
+    assert (first.reason, len(first.raw)) == (Reason.LINE_TOO_LONG, MAX_OVERLONG_BYTES)
     assert second == Event(2, "bob", 1397577453, "ev", {})
     assert peak < 2.5 * MAX_LINE_BYTES
 

@@ -49,5 +49,5 @@ def test_an_export_below_a_folder_is_named_with_the_prefix_that_reads_it() -> No
 def test_the_layout_of_before_october_2012_is_named() -> None:
     words = describe_unread(read_listing(["2011/Jan/2011-01-01.json", "2011/Jan/2011-01-02.json", "revisions/1.json"]))
     assert words.startswith("2 objects were seen and are not read: 2011/Jan/2011-01-01.json, 2011/Jan/2011-01-02.json.")
-    assert "layout of before October 2012" in words
+    assert "layout before October 2012" in words
     assert "copy each of these files to `revisions/N.json`" in words
