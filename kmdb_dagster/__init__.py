@@ -1,16 +1,13 @@
-"""kmdb_dagster: a KissMetrics data export in MySQL, by way of Dagster.
+"""kmdb_dagster: import a KissMetrics data export into MySQL with Dagster.
 
-The folders, in the order in which data goes through them:
+The packages, from the bottom up. Imports point downwards only:
 
-* ``export``: what a KissMetrics export *is*: lines, identities, the bucket's layout. Pure.
-* ``source``: where the export's files are: an S3 bucket or a folder.
-* ``lake``: the files on their way: raw copies and Parquet.
-* ``warehouse``: the MySQL database: tables, people, loading, partitions.
-* ``analysis``: the tables for whoever asks: model classes, views.
-* ``pipeline``: one plain function for each step of a revision, from the source to the warehouse.
-* ``questions``: questions to the events in the database, and their answers.
-* ``defs``: Dagster's view of all that. The only folder that imports dagster.
-* ``cli``: the ``kmdb`` command.
+* ``km_export``: the format of an export: lines, identities, the layout of the bucket. ``sample`` generates them.
+* ``source``: where the files are: an S3 bucket or a folder. ``lake``: raw copies and Parquet.
+* ``warehouse``: the MySQL database: schema, ledger, identity resolution, interning, loading, maintenance.
+* ``analysis``, ``questions``, ``charts``, ``report``, ``alerting``: model classes and views, answers, charts, alerts.
+* ``pipeline``: one plain function for each step of a revision. ``erasure``: erase a person.
+* ``dagster_ext``: extensions of Dagster. ``defs``: Dagster definitions. ``cli``: the ``kmdb`` command.
 
 The model classes can be imported from here: ``from kmdb_dagster import Event, User, connect``.
 """
@@ -25,7 +22,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """The model classes, once somebody wants them: SQLAlchemy and pyarrow take a second to import."""
+    """Import the model classes at first use: SQLAlchemy and pyarrow take a second to import."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from kmdb_dagster import analysis  # noqa: PLC0415 - see above

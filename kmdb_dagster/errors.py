@@ -1,18 +1,18 @@
-"""The two kinds of failure, and nothing else.
+"""The exceptions of this package: permanent and transient errors.
 
     KmdbError
-    ├── PermanentError        bad data or bad configuration: trying again gives the same
+    ├── PermanentError        bad data or bad configuration: a retry fails in the same way
     │   └── SettingsError     a setting is wrong
     │       └── MissingSettingError
-    └── TransientError        a lost connection, a deadlock, throttling: trying again may help
+    └── TransientError        a lost connection, a deadlock, throttling: a retry may succeed
 
-An error says what was found, where, what was expected, and what to do. It never holds an identity, a value, a
-raw line or a secret: messages end up in logs, in Dagster's event log and in alerts.
+A message says what happened, to which thing, and what to do. It never holds an identity, a value, a raw line or a
+secret, because messages reach logs, Dagster's event log and alerts.
 """
 
 
 class KmdbError(Exception):
-    """The root of every error that this package raises on purpose."""
+    """The base class of every error that this package raises on purpose."""
 
 
 class PermanentError(KmdbError):
@@ -28,4 +28,4 @@ class MissingSettingError(SettingsError):
 
 
 class TransientError(KmdbError):
-    """A condition that passes by itself. Retried with backoff."""
+    """A temporary condition. Retried with backoff."""

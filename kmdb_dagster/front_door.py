@@ -29,28 +29,28 @@ ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#@\s]+)", re.ASCII)
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 OWN_SITES = ("same-origin", "none")
-"""Values of Sec-Fetch-Site for requests of the UI itself, and for addresses that a person types."""
+"""Values of Sec-Fetch-Site for requests of the UI itself, and for addresses that a user types."""
 MAX_SHOWN_CHARACTERS = 100
 WEBSOCKET_POLICY_VIOLATION = 1008
 
 
 class Request(NamedTuple):
-    """What the rules look at."""
+    """The parts of a request that the rules check."""
 
     method: str
-    """The HTTP method; of a WebSocket, GET."""
+    """The HTTP method; GET for a WebSocket."""
     path: str
     query: str
     headers: Sequence[tuple[str, str]]
     """Names in lower case. A name may occur more than once."""
 
     def values(self, name: str) -> list[str]:
-        """Every value of a header."""
+        """Return every value of a header."""
         return [value.strip() for key, value in self.headers if key == name]
 
 
 class Names(NamedTuple):
-    """The names of this UI, besides those of this machine."""
+    """The names of this UI, in addition to those of this machine."""
 
     hosts: frozenset[str]
     """Host names without a port."""
@@ -66,18 +66,18 @@ class Refusal(NamedTuple):
 
 
 def names_of(ui_url: str, ui_hosts: Iterable[str]) -> Names:
-    """The names that KMDB_UI_URL and KMDB_UI_HOSTS give to the UI."""
+    """Return the names of the UI from KMDB_UI_URL and KMDB_UI_HOSTS."""
     address = urlsplit(ui_url.lower())
     origins = [f"{address.scheme}://{address.netloc}"]
     origins += [f"{scheme}://{host.lower()}" for host in ui_hosts for scheme in DEFAULT_PORTS]
     named = {origin: _name(origin.partition("://")[2]) for origin in origins}
-    # A page on another port of this machine is foreign, so its own names add no origin.
+    # A page on another port of this machine is another site, so loopback names add no origin.
     outside = {origin: name for origin, name in named.items() if name and not _is_loopback(name)}
     return Names(frozenset(outside.values()), frozenset(map(_without_default_port, outside)))
 
 
 def refusal(request: Request, names: Names) -> Refusal | None:
-    """Why a request is refused; None: it may pass."""
+    """Return why a request is refused, None if it is allowed."""
     for rule in (_unknown_host, _foreign_page, _change_by_get, _body_that_a_form_can_send):
         found = rule(request, names)
         if found:
@@ -86,7 +86,7 @@ def refusal(request: Request, names: Names) -> Refusal | None:
 
 
 def _unknown_host(request: Request, names: Names) -> Refusal | None:
-    """DNS rebinding: a foreign name that leads to this machine."""
+    """Refuse DNS rebinding: a name of another site that resolves to this machine."""
     hosts = request.values("host")
     name = _name(hosts[0].lower()) if len(hosts) == 1 else ""
     if name and (name in names.hosts or _is_loopback(name)):
@@ -99,7 +99,7 @@ def _unknown_host(request: Request, names: Names) -> Refusal | None:
 
 
 def _foreign_page(request: Request, names: Names) -> Refusal | None:
-    """A page of another site, or of another port of this machine."""
+    """Refuse requests from a page of another site, or of another port of this machine."""
     host = request.values("host")[0].lower()
     foreign = [origin for origin in request.values("origin") if not _is_own(origin.lower(), host, names)]
     if foreign:
@@ -118,7 +118,7 @@ def _foreign_page(request: Request, names: Names) -> Refusal | None:
 
 
 def _change_by_get(request: Request, _names: Names) -> Refusal | None:
-    """A GraphQL mutation in an address: Dagster would run it."""
+    """Refuse a GraphQL mutation in a URL, which Dagster would run."""
     if request.method == "POST" or not request.path.rstrip("/").endswith("/graphql"):
         return None
     queries = [value for name, value in parse_qsl(request.query, keep_blank_values=True) if name == "query"]
@@ -131,7 +131,7 @@ def _change_by_get(request: Request, _names: Names) -> Refusal | None:
 
 
 def _body_that_a_form_can_send(request: Request, _names: Names) -> Refusal | None:
-    """A change whose body is not declared as JSON: a form of another site can send any other type."""
+    """Refuse a change with a body that is not declared as JSON: HTML forms of other sites can send other types."""
     if request.method in SAFE_METHODS:
         return None
     types = [value.partition(";")[0].strip().lower() for value in request.values("content-type")]
@@ -149,7 +149,7 @@ def _is_own(origin: str, host: str, names: Names) -> bool:
 
 
 def _is_navigation(request: Request) -> bool:
-    """Whether a person follows a link to the UI, for example from an alert."""
+    """Tell whether a user follows a link to the UI, for example from an alert."""
     return (
         request.method == "GET"
         and request.values("sec-fetch-mode") == ["navigate"]
@@ -190,7 +190,7 @@ def _shown(values: Sequence[str]) -> str:
 
 
 class FrontDoor:
-    """ASGI middleware that refuses what `refusal` refuses, and lets no other site show the UI in a frame.
+    """ASGI middleware that applies `refusal`, and forbids other sites to show the UI in a frame.
 
     Args:
         application: Dagster's webserver.
@@ -202,7 +202,7 @@ class FrontDoor:
         self._names = names
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on."""
+        """Refuse a request, or pass it to the application."""
         refused = refusal(_request(scope), self._names) if scope["type"] in {"http", "websocket"} else None
         if refused is None:
             await self._application(scope, receive, _in_no_foreign_frame(send))

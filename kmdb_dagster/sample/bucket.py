@@ -1,4 +1,4 @@
-"""A whole sample bucket: its revisions, and KM's small files about them."""
+"""Generate a whole sample bucket: revisions, and KM's files about them (``index.csv``, ``status.csv``)."""
 
 import time
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ index.csv lists the files, status.csv says how many there are.
 def sample_bucket(
     revisions: int, lines: int, *, first: int = 1, seed: int = DEFAULT_SEED
 ) -> Iterator[tuple[str, bytes]]:
-    """Make a bucket, one file at a time. What is in it: see the package.
+    """Generate a bucket, one file at a time. The package docstring describes its contents.
 
     Args:
-        revisions: how many numbers it spans. Of ten or more, the seventh has no file.
-        lines: of each revision.
-        first: the lowest number. People who came before are in it too.
-        seed: another seed, other people.
+        revisions: The number of revisions. If there are ten or more, the seventh has no file.
+        lines: The number of lines of each revision.
+        first: The lowest revision number. People with an earlier first visit are included.
+        seed: The seed of the random data.
 
     Yields:
         Key and content: ``hello.txt``, ``index.csv``, ``status.csv``, then the revisions, ascending.

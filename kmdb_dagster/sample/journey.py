@@ -1,4 +1,4 @@
-"""What visitors do, stage by stage, as lines. Who does it, and how many, is decided in ``people`` and ``revision``."""
+"""Write the lines of a visitor for each stage of the journey. ``people`` and ``revision`` choose the visitors."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -9,11 +9,11 @@ from kmdb_dagster.sample.lines import Entries, Session
 from kmdb_dagster.sample.people import Person
 
 Stage: TypeAlias = Callable[[Entries, Person, int], None]
-"""Puts a person's lines of one revision; the last argument is the revision's first second, since 1970."""
+"""Append a person's lines of one revision. The last argument is the revision's first second, since 1970."""
 
 
 def arrive(entries: Entries, person: Person, start: int) -> None:
-    """The first visit, and the sign-up if it comes in the same revision."""
+    """Write the first visit, and the sign-up if it is in the same revision."""
     session = Session(entries, person.anonymous, start + person.arrives_after, person.dice)
     _land(session, person)
     headline = "long" if person.dice[31] < 128 else "short"
@@ -24,13 +24,13 @@ def arrive(entries: Entries, person: Person, start: int) -> None:
 
 
 def sign_up_late(entries: Entries, person: Person, start: int) -> None:
-    """The rest of a first visit that began in the revision before."""
+    """Write the sign-up of a first visit that began in the previous revision."""
     if person.signs_up and person.straddles:
         _sign_up(Session(entries, person.anonymous, start + person.dice[53], person.dice), person)
 
 
 def activate(entries: Entries, person: Person, start: int) -> None:
-    """The first use; one in two gives an e-mail address, which makes a chain of aliases."""
+    """Write the first use. One person in two gives an e-mail address, which makes a chain of aliases."""
     if not person.activates:
         return
     session = Session(entries, person.account, start + 4 * person.dice[54], person.dice)
@@ -42,7 +42,7 @@ def activate(entries: Entries, person: Person, start: int) -> None:
 
 
 def upgrade(entries: Entries, person: Person, start: int) -> None:
-    """The upgrade and its first bill."""
+    """Write the upgrade and its first bill."""
     if not person.upgrades:
         return
     session = Session(entries, person.account, start + 5 * person.dice[57], person.dice)
@@ -51,7 +51,7 @@ def upgrade(entries: Entries, person: Person, start: int) -> None:
 
 
 def come_back(entries: Entries, person: Person, start: int) -> None:
-    """A visit of an active person on another day, in some cases with another browser that is not yet known."""
+    """Write a visit of an active person on another day, for some people first in a new browser."""
     if not person.activates:
         return
     t = start + 3 * person.dice[58]
@@ -66,20 +66,20 @@ def come_back(entries: Entries, person: Person, start: int) -> None:
 
 
 def cancel(entries: Entries, person: Person, start: int) -> None:
-    """The end of a paid plan."""
+    """Write the cancellation of a paid plan."""
     if person.cancels:
         session = Session(entries, person.account, start + 6 * person.dice[60], person.dice)
         session.event("cancelled", '"plan name":"fleet"', '"reason":""')
 
 
 def bill_again(entries: Entries, person: Person, start: int) -> None:
-    """The bill of a later month."""
+    """Write the bill of a later month."""
     if person.upgrades and not person.cancels:
         bill(entries, person, start + 7 * person.dice[61])
 
 
 def bill(entries: Entries, person: Person, t: int) -> None:
-    """A bill, sent by the site's server."""
+    """Write a bill, as the site's server sends it."""
     amount = f'"billing amount":"{words.PRICE[person.plan]}"'
     session = Session(entries, person.account, t, person.dice)
     session.event("billed", amount, '"plan name":"fleet"', '"billing description":"fleet, one month"')
@@ -97,7 +97,7 @@ STAGES: tuple[tuple[int, Stage], ...] = (
     (60 * DAY, bill_again),
     (90 * DAY, bill_again),
 )
-"""How many revisions after a cohort's first visit each stage comes."""
+"""Each stage, with its distance in revisions from the first visit of the cohort."""
 
 
 def _land(session: Session, person: Person) -> None:
@@ -131,7 +131,7 @@ def _sign_up(session: Session, person: Person) -> None:
         session.identity = person.account
     session.event("signed up", f'"plan name":"{person.plan}"', f'"url":"{words.SITE}/join"')
     if late_alias:
-        # As when the page that identifies is only the next one: the event is the anonymous visitor's.
+        # As on a site that identifies the visitor on the next page: the event has the anonymous identity.
         session.alias(person.anonymous, person.account)
         session.identity = person.account
     name = f"{words.FIRST_SHOWN[person.dice[21] & 7]} {words.LAST_SHOWN[person.dice[22] & 7]}"
@@ -145,13 +145,13 @@ def _berth(dice: bytes, at: int) -> str:
 
 
 def look_around(session: Session, dice: bytes, pages: int, *more: str) -> None:
-    """Page views, each with the one before as its referrer, and a search for a berth.
+    """Write page views, each with the previous page as its referrer, and a search for a berth.
 
     Args:
-        session: who looks around.
-        dice: decides which pages.
-        pages: how many.
-        more: fields that every page view has besides.
+        session: The session of the visitor.
+        dice: Random bytes that select the pages.
+        pages: The number of page views.
+        more: Additional fields of each page view.
     """
     token = dice.hex()
     seen = f"{words.SITE}/harbours/?from={token[:100]}&sort=distance&around={token[28:]}"

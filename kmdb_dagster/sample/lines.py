@@ -1,33 +1,33 @@
-"""How KM writes a line: escapes, the order of the fields, no spaces. What the lines tell is not known here."""
+"""Write lines as KM does: octal escapes, varying order of fields, no spaces."""
 
 from typing import TypeAlias
 
 from kmdb_dagster.sample.clock import received
 
 Entries: TypeAlias = list[tuple[int, str]]
-"""Lines with the tick of their receipt, in seconds since 1970."""
+"""Lines, each with its receipt time in seconds since 1970."""
 
 
 def escaped(text: str) -> str:
-    r"""A value as it stands between the quotes: bytes outside ASCII as C-style octal (``\303\241``)."""
+    r"""Escape a value for a JSON string as KM does: bytes outside ASCII as C-style octal (``\303\241``)."""
     quoted = text.replace("\\", "\\\\").replace('"', '\\"')
     return "".join(chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}" for byte in quoted.encode())
 
 
 def line_of(fields: tuple[str, ...], t: int, turn: int) -> str:
-    """A line: the fields in an order that ``turn`` decides, then the time."""
+    """Return a line: the fields, rotated by ``turn``, then the time."""
     cut = turn % len(fields)
     return "{" + ",".join(fields[cut:] + fields[:cut]) + f',"_t":{t}}}'
 
 
 class Session:
-    """One identity doing one thing after another.
+    """Consecutive lines of one identity.
 
     Args:
-        entries: where its lines are put.
-        identity: who, as KM writes it.
-        t: the first second, since 1970.
-        dice: 64 random bytes, which decide pauses (3 to 46 s) and orders.
+        entries: The list that lines are appended to.
+        identity: The identity, as KM writes it.
+        t: The time of the first line, in seconds since 1970.
+        dice: 64 random bytes, for pauses (3 to 46 s) and the order of fields.
     """
 
     __slots__ = ("_dice", "_entries", "_rolled", "identity", "t")
@@ -40,15 +40,15 @@ class Session:
         self.t = t
 
     def event(self, name: str, *fields: str) -> None:
-        """Put an event, then pause."""
+        """Append an event and advance the time."""
         self._put((*fields, f'"_n":"{name}"', f'"_p":"{self.identity}"'))
 
     def properties(self, *fields: str) -> None:
-        """Put a property set, then pause."""
+        """Append a property set and advance the time."""
         self._put((*fields, f'"_p":"{self.identity}"'))
 
     def alias(self, one: str, other: str, *, times: int = 1) -> None:
-        """Tie two identities, in the same second; repeat it a second apart, as KM's library does."""
+        """Append an alias line at the current time. Repeat it a second apart, as KM's library does."""
         for repeat in range(times):
             t = self.t + repeat
             self._entries.append((received(t), f'{{"_p2":"{other}","_p":"{one}","_t":{t}}}'))

@@ -1,7 +1,6 @@
-r"""The odd lines that a sample holds on purpose, and how often. Ordinary lines are made elsewhere.
+r"""Write the unusual lines of a sample: the hard cases of real exports, each at a fixed rate.
 
-Refused by a reader that follows the format: `cut_off`, `no_timestamp`, `empty_identity`. Not records at all:
-`blank`. All others are whole records.
+A correct reader rejects `cut_off`, `no_timestamp` and `empty_identity`, and skips `blank`. All others are records.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,11 +9,11 @@ from typing import NamedTuple, TypeAlias
 from kmdb_dagster.sample.people import anonymous_id, roll
 
 PERIOD = 1000
-"""Lines of the running count in which every kind comes ``times`` times."""
+"""In this many consecutive lines each kind occurs ``times`` times."""
 
 
 class Material(NamedTuple):
-    """What an odd line is made of: an identity, a time in seconds since 1970, the ordinary line before it."""
+    """The input for an odd line: an identity, a time in seconds since 1970, and the ordinary line before it."""
 
     identity: str
     t: int
@@ -25,7 +24,7 @@ Maker: TypeAlias = Callable[[Material], str]
 
 
 class Kind(NamedTuple):
-    """A kind of odd line, and how many of it every `PERIOD` lines hold."""
+    """A kind of odd line, and its number in each `PERIOD` lines."""
 
     times: int
     make: Maker
@@ -40,12 +39,12 @@ def _duplicate(material: Material) -> str:
 
 
 def _invalid_octal(material: Material) -> str:
-    # The trade mark sign in Windows-1252: no UTF-8.
+    # The trade mark sign in Windows-1252, which is not valid UTF-8.
     return f'{{"nickname":"Sea Breeze\\231","_p":"{material.identity}","_t":{material.t}}}'
 
 
 def _backslash(material: Material) -> str:
-    # A reader that looks for octal without counting backslashes takes \\201 for a byte.
+    # A reader that does not count backslashes takes \\201 for an octal escape.
     url = "https://www.example.com/import?chart=C:\\\\Charts\\\\2013-2014"
     return _view(material.identity, f'"viewed url":"{url}"', material.t)
 
@@ -118,23 +117,23 @@ KINDS: dict[str, Kind] = {
     "late": Kind(1, _late),
     "mobile": Kind(1, _mobile),
 }
-"""All kinds by name, with their rate."""
+"""All kinds by name, with their rates."""
 
 # 37 and 1000 have no common divisor, so the places differ and are spread out.
 _ORDER = [kind.make for kind in KINDS.values() for _ in range(kind.times)]
 PLACES: dict[int, Maker] = {(7 + 37 * place) % PERIOD: make for place, make in enumerate(_ORDER)}
-"""What stands at which remainder of the running count."""
+"""The maker for each remainder of the running line number."""
 
 
 def places_of(number: int, lines: int) -> Iterator[tuple[int, Maker]]:
-    """The odd lines of a revision, ascending.
+    """Yield the odd lines of a revision, ascending.
 
     Args:
-        number: the revision.
-        lines: how many lines each revision has.
+        number: The revision.
+        lines: The number of lines of each revision.
 
     Yields:
-        The line, counted from 0, and what makes it.
+        The index of the line, from 0, and its maker.
     """
     before = (number - 1) * lines + 1
     for line in range(lines):

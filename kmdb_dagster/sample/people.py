@@ -1,7 +1,6 @@
-"""Who the visitors are and what they will do: the planted truth, each as a function of seed, cohort and place.
+"""Define the visitors and their behaviour (the planted truth) as functions of seed, cohort and place.
 
-The lines that come of it are made in ``journey``. Randomness is a digest and never Python's own: it has to be the
-same in every process and every version of Python.
+``journey`` writes their lines. Random bytes are digests, so they are the same in each process and version of Python.
 """
 
 from base64 import b64encode
@@ -14,33 +13,33 @@ from kmdb_dagster.sample.clock import SPAN
 NEWSLETTER = "skippers newsletter"
 SPRING = "spring berths"
 
-# Thresholds of a random byte, out of 256; the package's docstring states them in per cent.
+# Thresholds of a random byte, out of 256. The package docstring has them in per cent.
 DIRECT, SEARCH, FROM_SPRING = 96, 192, 224
 SIGN_UP, SIGN_UP_NEWSLETTER = 48, 96
 ACTIVATE = 160
 UPGRADE = {"free": 64, "crew": 128}
 CANCEL = 64
 
-# People of one cohort; more would run into the account numbers of the next.
+# Account numbers of one cohort.
 COHORT_LIMIT = 1_000_000
 # A first visit with sign-up takes less than this many seconds: 19 lines with pauses of at most 46 s.
 LONGEST_VISIT = 900
-# A visit that goes on in the next revision has to end its first part in this one: 12 lines.
+# The first part of a visit that continues in the next revision takes less than this: 12 lines.
 LONGEST_ARRIVAL = 600
 
 
 def roll(*parts: int | str) -> bytes:
-    """64 random bytes that belong to the parts."""
+    """Return 64 pseudo-random bytes that depend on the parts only."""
     return blake2b("/".join(map(str, parts)).encode()).digest()
 
 
 def anonymous_id(dice: bytes) -> str:
-    """An anonymous identity of KM's form in dumps: 27 characters of lower-cased Base64 and ``=``."""
+    """Return an anonymous identity in KM's form: 27 characters of lower-case Base64 and ``=``."""
     return b64encode(dice[:20]).decode().lower()
 
 
 class Person(NamedTuple):
-    """A visitor. ``dice`` are 64 bytes: the first 20 make the anonymous id, each of the others decides one thing."""
+    """A visitor. Of the 64 bytes of ``dice``, 20 make the anonymous identity; each other byte decides one property."""
 
     cohort: int
     place: int
@@ -63,25 +62,25 @@ class Person(NamedTuple):
 
     @property
     def email(self) -> str:
-        """The address, which no one else has."""
+        """The e-mail address, unique to the person."""
         first, last = words.FIRST[self.dice[21] & 7], words.LAST[self.dice[22] & 7]
         return f"{first}.{last}.{self.cohort}.{self.place}@{words.DOMAINS[self.dice[23] & 3]}"
 
     @property
     def campaign(self) -> str | None:
-        """The campaign that brought this person, if one did."""
+        """The campaign of the first visit, if there is one."""
         if self.dice[24] < SEARCH:
             return None
         return SPRING if self.dice[24] < FROM_SPRING else NEWSLETTER
 
     @property
     def searched(self) -> bool:
-        """Came from a search engine."""
+        """Whether the first visit came from a search engine."""
         return DIRECT <= self.dice[24] < SEARCH
 
     @property
     def signs_up(self) -> bool:
-        """Will sign up."""
+        """Whether the person signs up."""
         return self.dice[25] < (SIGN_UP_NEWSLETTER if self.dice[24] >= FROM_SPRING else SIGN_UP)
 
     @property
@@ -91,22 +90,22 @@ class Person(NamedTuple):
 
     @property
     def activates(self) -> bool:
-        """Will sign up and use the service."""
+        """Whether the person signs up and uses the service."""
         return self.signs_up and self.dice[27] < ACTIVATE
 
     @property
     def upgrades(self) -> bool:
-        """Will sign up, use the service and pay for more."""
+        """Whether the person signs up, uses the service and upgrades."""
         return self.activates and self.dice[28] < UPGRADE[self.plan]
 
     @property
     def cancels(self) -> bool:
-        """Will pay once only."""
+        """Whether the person upgrades, and cancels after one bill."""
         return self.upgrades and self.dice[29] < CANCEL
 
     @property
     def straddles(self) -> bool:
-        """Looks around at the end of a revision and signs up, if at all, at the start of the next."""
+        """Whether the first visit spans two revisions, with any sign-up in the second."""
         return self.place % 5 == 4
 
     @property
@@ -117,5 +116,5 @@ class Person(NamedTuple):
 
 
 def person_at(seed: int, cohort: int, place: int) -> Person:
-    """The person at a place of a cohort."""
+    """Return the person at a place of a cohort."""
     return Person(cohort, place, roll(seed, "person", cohort, place))

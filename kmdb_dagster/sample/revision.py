@@ -1,6 +1,6 @@
-"""One revision of a sample: who is in it, its lines in order of receipt, the odd ones among them.
+"""Generate one revision of a sample: choose its people, sort its lines by receipt, insert odd lines.
 
-What people do is told in ``journey``, what odd lines look like in ``oddities``.
+``journey`` writes the lines of people, ``oddities`` the odd lines.
 """
 
 from collections.abc import Iterator
@@ -14,28 +14,27 @@ from kmdb_dagster.sample.people import anonymous_id, person_at, roll
 
 DEFAULT_SEED = 2014
 
-# Visitors of a cohort to 1,000 lines of a revision. Measured: they and those of earlier cohorts fill about half
-# of it, regulars fill the rest, so that hardly ever a visitor has no room.
+# New visitors per 1,000 lines of a revision. Measured: visitors of all cohorts fill about half of the lines, regulars
+# the rest, so the lines of a visitor almost always fit.
 VISITORS = 50
 
 
 def sample_revision(number: int, *, lines: int, seed: int = DEFAULT_SEED) -> bytes:
-    """Make the content of one revision.
+    """Generate the content of one revision.
 
-    The same arguments give the same bytes, in every process and version of Python, and no other revision is
-    needed. Revisions belong together if they have the same ``lines`` and ``seed``: journeys go on from one
-    to the other.
+    The function is deterministic, also across processes and versions of Python. Revisions with the same ``lines`` and
+    ``seed`` belong to one export: journeys continue from one to the next.
 
     Args:
-        number: the revision, from 1.
-        lines: how many lines it has, blank ones included.
-        seed: another seed, other people.
+        number: The revision, from 1.
+        lines: The number of lines, including blank ones.
+        seed: The seed of the random data.
 
     Returns:
-        The file, which ends with a line feed (or is empty, if it has no lines).
+        The bytes of the file. It ends with a newline, or is empty if it has no lines.
     """
     odd = tuple(places_of(number, lines))
-    # One at least, since odd lines are made of an ordinary one.
+    # At least one, because odd lines are made from an ordinary one.
     ordinary = _ordinary_lines(seed, number, lines, max(1, lines - len(odd)))
     mixed: list[str] = []
     taken = 0
@@ -50,7 +49,7 @@ def sample_revision(number: int, *, lines: int, seed: int = DEFAULT_SEED) -> byt
 def _ordinary_lines(seed: int, number: int, lines: int, room: int) -> list[str]:
     entries = _fit(_visitors(seed, number, lines), room)
     entries += _regulars(seed, number, lines, room - len(entries))
-    # By the tick of receipt only. The sort keeps what is equal in place, so a person's lines stand together.
+    # By receipt only. The sort is stable, so the lines of a person stay together.
     entries.sort(key=itemgetter(0))
     return [line for _, line in entries]
 
@@ -65,14 +64,14 @@ def _visitors(seed: int, number: int, lines: int) -> Entries:
 
 
 def _cohort_size(cohort: int, lines: int) -> int:
-    """How many visitors come new in a revision; right in the long run even where it is less than one."""
+    """Return the number of new visitors in a revision. The long-run average is exact, even below one."""
     if cohort < 1:
         return 0
     return cohort * lines * VISITORS // 1000 - (cohort - 1) * lines * VISITORS // 1000
 
 
 def _fit(entries: Entries, room: int) -> Entries:
-    """Leave out page views, and only if that is not enough other lines, until there is room for all."""
+    """Drop page views until the lines fit, then other lines from the end."""
     surplus = len(entries) - room
     if surplus <= 0:
         return entries
@@ -82,7 +81,7 @@ def _fit(entries: Entries, room: int) -> Entries:
 
 
 def _regulars(seed: int, number: int, lines: int, count: int) -> Entries:
-    """Exactly ``count`` lines of anonymous readers who come again and again."""
+    """Return exactly ``count`` lines of regulars: anonymous readers who return often."""
     entries: Entries = []
     visit = 0
     while len(entries) < count:
@@ -95,7 +94,7 @@ def _regulars(seed: int, number: int, lines: int, count: int) -> Entries:
 
 
 def _regular(seed: int, lines: int, choice: int) -> str:
-    """One of the regulars: so many that each comes every few revisions."""
+    """Return the identity of a regular. Their number is such that each returns every few revisions."""
     return anonymous_id(roll(seed, "regular", choice % (30 + lines // 4)))
 
 
@@ -105,7 +104,7 @@ def _material(seed: int, number: int, lines: int, place: int, before: str) -> Ma
 
 
 def revision_numbers(first: int, revisions: int) -> Iterator[int]:
-    """The numbers that a bucket holds: of ten or more, the seventh is missing, as can be in real buckets."""
+    """Yield the numbers of a bucket. If there are ten or more, the seventh is missing, as happens in real buckets."""
     for number in range(first, first + revisions):
         if revisions < 10 or number != first + 6:
             yield number

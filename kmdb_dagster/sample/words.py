@@ -1,7 +1,6 @@
-"""The vocabulary of the invented site: people, places, pages. Every name and address is made up.
+"""The names of the invented site: people, places, pages. Every name and address is invented.
 
-All tables hold text as it stands in a line (already escaped). Tables are powers of two long, so that one random
-byte picks evenly.
+Texts are already escaped as in a line. The length of each table is a power of two, so a random byte selects evenly.
 """
 
 from kmdb_dagster.sample.lines import escaped
@@ -20,7 +19,7 @@ DOMAINS = ("example.com", "example.org", "example.net", "example.com")
 HARBOURS = (
     "grey-quay", "lantern-sound", "old-mole", "salt-reach", "pilot-steps", "north-basin", "heron-cut", "mill-pool",
 )  # fmt: skip
-# One in four cities has bytes outside ASCII: with the names, a few lines in a hundred have octal escapes.
+# One city in four has bytes outside ASCII. With the names, a few per cent of the lines have octal escapes.
 CITIES = _table(
     "Paraná", "Portsea", "Казань", "Westhaven", "Brackwater", "東京", "Kestrel Bay", "Dunmouth",
     "Łódź", "Fairlight", "Sandholm", "Oxmouth", "Tidewell", "Ravensport", "Calder's Landing", "Whitecliff",
