@@ -94,8 +94,9 @@ def partition(*, dry_run: bool, drop_before: datetime | None, yes: bool) -> None
     \b
     Example:
         $ KMDB_MIN_DATE=2014-04-01 KMDB_MAX_DATE=2014-06-01 kmdb partition
-        events: 10 partitions added to 0.
-        properties: 10 partitions added to 0.
+        events: 10 partitions added to 1.
+        properties: 10 partitions added to 1.
+        aliases: 10 partitions added to 1.
         $ kmdb partition --drop-before 2014-04-20 --dry-run
         ALTER TABLE events DROP PARTITION past, p20140401, p20140408;
         ALTER TABLE properties DROP PARTITION past, p20140401, p20140408;
@@ -225,10 +226,10 @@ def realias() -> None:
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def flush(*, yes: bool) -> None:
-    """Delete all imported rows. Tables, time partitions and filters stay.
+    """Delete all imported rows.
 
-    The bucket is not changed, and Dagster's sensor imports everything again. Stop the sensor first if you do not want
-    that.
+    Tables, time partitions and filters stay. The bucket is not changed, and Dagster's sensor imports
+    everything again. Stop the sensor first if you do not want that.
 
     \b
     Example:

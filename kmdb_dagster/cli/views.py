@@ -92,7 +92,9 @@ def list_() -> None:
 @view.command()
 @click.argument("name")
 def drop(name: str) -> None:
-    """Drop a view by its name. The data stays.
+    """Drop a view by its name.
+
+    The data stays.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""What the tests of the analysts' side may ask for: two databases that nobody changes."""
+"""Fixtures of the tests of analysis: two databases that no test changes."""
 
 from collections.abc import Iterator
 from datetime import date

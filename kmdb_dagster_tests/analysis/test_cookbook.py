@@ -1,6 +1,6 @@
 """Every answer on docs/how-to/query.md is the one that the database gives.
 
-`KMDB_WRITE_ANSWERS=1 pytest -k cookbook` writes them there anew.
+`KMDB_WRITE_ANSWERS=1 pytest -k cookbook` writes them there again.
 """
 
 import os

@@ -230,7 +230,7 @@ def test_a_frame_without_rows_has_its_columns() -> None:
 
 
 def test_the_model_classes_change_nothing(connected: Warehouse) -> None:
-    with query._session() as session, pytest.raises(Exception, match="READ ONLY"):  # noqa: SLF001 - nobody else may
+    with query._session() as session, pytest.raises(Exception, match="READ ONLY"):  # noqa: SLF001 - to try a write
         session.execute(text("DELETE FROM events"))
     assert one(connected.engine, "SELECT COUNT(*) FROM events") == 5
 

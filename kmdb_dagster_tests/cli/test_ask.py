@@ -13,7 +13,7 @@ FUNNEL = ("funnel", "visited site", "signed up", "--within", "1h")
 
 @pytest.fixture
 def asked(ready: Terminal, warehouse: object, tmp_path: Path) -> Terminal:
-    """A terminal at a database with three visitors, of whom one signs up."""
+    """A terminal at a database with three visitors; one signs up."""
     lines = [event("visited site", name, T) for name in ("ann", "bob", "carl")] + [event("signed up", "bob", T + 60)]
     Revisions(warehouse, tmp_path).put(1, *lines)  # type: ignore[arg-type]  # the fixture's warehouse
     return ready
@@ -34,7 +34,7 @@ def test_the_sql_is_shown_on_demand_with_the_names_of_its_numbers(asked: Termina
     assert "FROM events" in shown
 
 
-def test_csv_and_a_picture_go_where_they_are_wanted(asked: Terminal) -> None:
+def test_csv_goes_to_standard_output_and_a_picture_to_its_file(asked: Terminal) -> None:
     ended = asked.kmdb("ask", "--csv", "--picture", "funnel.svg", *FUNNEL)
     assert ended.out.splitlines()[0] == "step,event,people,of_first,of_step_before"
     assert len(ended.out.splitlines()) == 3
@@ -42,7 +42,7 @@ def test_csv_and_a_picture_go_where_they_are_wanted(asked: Terminal) -> None:
     assert "<svg" in (asked.folder / "funnel.svg").read_text()
 
 
-def test_a_picture_of_an_unknown_kind_is_refused_before_anything_is_asked(asked: Terminal) -> None:
+def test_a_picture_of_an_unknown_format_is_refused_before_a_query_runs(asked: Terminal) -> None:
     ended = asked.kmdb("ask", "--picture", "funnel.gif", *FUNNEL)
     assert ended.code == 2
     assert "the name must end with .png, .svg, .pdf" in ended.err
@@ -87,7 +87,7 @@ def hostile(ready: Terminal, warehouse: object, tmp_path: Path) -> Terminal:
     ],
     ids=lambda arguments: " ".join(arguments[:3]).replace(NAME, "NAME"),
 )
-def test_a_name_that_a_visitor_made_up_gives_a_terminal_no_orders(arguments: list[str], hostile: Terminal) -> None:
+def test_a_hostile_name_sends_no_control_sequences_to_the_terminal(arguments: list[str], hostile: Terminal) -> None:
     ended = hostile.kmdb(*arguments)
     listed = hostile.kmdb("view", "list")
     assert "Traceback" not in ended.err

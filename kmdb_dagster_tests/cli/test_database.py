@@ -17,7 +17,7 @@ def count(warehouse: Warehouse, table: str) -> int:
         return int(connection.execute(text(f"SELECT COUNT(*) FROM {table}")).scalar_one())  # noqa: S608 - our tables
 
 
-def test_migrate_makes_the_tables_once(terminal: Terminal, empty_database: str) -> None:
+def test_migrate_creates_the_tables_once(terminal: Terminal, empty_database: str) -> None:
     name = empty_database.rpartition("/")[2]
     first = terminal.kmdb("migrate", DATABASE_URL=empty_database)
     again = terminal.kmdb("migrate", DATABASE_URL=empty_database)
@@ -54,7 +54,7 @@ def test_the_first_partitioning_needs_a_first_date(ready: Terminal) -> None:
     assert ended.err.startswith("kmdb: KMDB_MIN_DATE is not set.")
 
 
-def test_old_partitions_are_shown_and_dropped_when_that_is_confirmed(ready: Terminal) -> None:
+def test_old_partitions_are_shown_and_dropped_after_confirmation(ready: Terminal) -> None:
     ready.kmdb("partition", **DATES)
     shown = ready.kmdb("partition", "--drop-before", "2014-04-20", "--dry-run")
     assert shown.out == (
@@ -93,7 +93,7 @@ def test_flush_with_yes_does_not_ask(ready: Terminal, warehouse: Warehouse) -> N
     assert count(warehouse, "revisions") == 0
 
 
-def test_status_says_how_things_stand(ready: Terminal, warehouse: Warehouse) -> None:
+def test_status_shows_the_ledger_and_failures(ready: Terminal, warehouse: Warehouse) -> None:
     ledger.record_failure(warehouse.engine, 7, "raw_revisions: it is broken")
     ended = ready.kmdb("status")
     assert ended.code == 0
@@ -101,7 +101,7 @@ def test_status_says_how_things_stand(ready: Terminal, warehouse: Warehouse) -> 
     assert ended.out.endswith("  failed: revision 7, raw_revisions: it is broken\n")
 
 
-def test_status_names_what_the_bucket_has_and_what_of_it_is_not_read(ready: Terminal, tmp_path: Path) -> None:
+def test_status_shows_what_the_bucket_has_and_which_objects_are_not_read(ready: Terminal, tmp_path: Path) -> None:
     for key in ("revisions/3.json", "revisions/4.json", "2011/Jan/2011-01-01.json"):
         (tmp_path / "bucket" / key).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "bucket" / key).touch()
@@ -114,7 +114,7 @@ def test_status_names_what_the_bucket_has_and_what_of_it_is_not_read(ready: Term
     assert "2011" not in ready.kmdb("status", "--no-bucket", KMDB_LOCAL_BUCKET=bucket).out
 
 
-def test_status_of_a_bucket_that_cannot_be_listed_says_why_and_all_the_rest(ready: Terminal, tmp_path: Path) -> None:
+def test_status_of_a_bucket_that_cannot_be_listed_shows_the_error_and_the_rest(ready: Terminal, tmp_path: Path) -> None:
     shown = ready.kmdb("status", KMDB_LOCAL_BUCKET=str(tmp_path / "nowhere"))
     assert shown.code == 0
     assert "  bucket                 cannot be listed. KMDB_LOCAL_BUCKET is " in shown.out
@@ -135,13 +135,13 @@ def test_status_of_a_database_without_tables_says_what_to_do(terminal: Terminal,
     assert "run `kmdb migrate`" in ended.err
 
 
-def test_realias_says_what_it_moved(ready: Terminal) -> None:
+def test_realias_reports_what_it_moved(ready: Terminal) -> None:
     ended = ready.kmdb("realias")
     assert ended.code == 0
     assert ended.out.endswith("0 identities got another person; facts of 0 identities were moved.\n")
 
 
-def test_indexes_that_are_away_are_told_until_they_are_built(ready: Terminal) -> None:
+def test_status_reports_dropped_indexes_until_they_are_built(ready: Terminal) -> None:
     assert ready.kmdb("index", "drop").code == 0
     assert "run `kmdb index build`" in ready.kmdb("status").out
     built = ready.kmdb("index", "build")

@@ -17,7 +17,7 @@ class Fact(NamedTuple):
 
 
 def by_person(facts: Iterable[Fact]) -> dict[int, list[Fact]]:
-    """Everybody's events, in their order."""
+    """Return the events of each person, in order."""
     return {person: list(group) for person, group in groupby(sorted(facts), attrgetter("person"))}
 
 
@@ -48,7 +48,7 @@ def start_of(events: Sequence[Fact], start: int, end: int) -> int | None:
 
 
 def delays(facts: Iterable[Fact], start: int, goal: int, within: int, end: int) -> dict[int, int | None]:
-    """Seconds from everybody's first start to the first goal after it."""
+    """Return the seconds from each person's first start to the first goal after it."""
     found: dict[int, int | None] = {}
     for person, events in by_person(facts).items():
         at = start_of(events, start, end)
@@ -61,7 +61,7 @@ def delays(facts: Iterable[Fact], start: int, goal: int, within: int, end: int) 
 def cohorts(
     facts: Iterable[Fact], start: int, back: int | None, every: int, end: int
 ) -> dict[tuple[int, int], tuple[int, int]]:
-    """Size, and how many came back, of each cohort and period of which everything is known."""
+    """Return the size and the returns of each cohort and period that is over."""
     sizes: Counter[int] = Counter()
     returned: Counter[tuple[int, int]] = Counter()
     for events in by_person(facts).values():

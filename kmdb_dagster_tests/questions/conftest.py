@@ -1,4 +1,4 @@
-"""A sample on a real server, for all tests of this folder. Nobody changes it."""
+"""A sample on a real server, for all tests of this folder. No test changes it."""
 
 from collections.abc import Iterator
 from datetime import date

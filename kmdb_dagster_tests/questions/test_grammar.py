@@ -82,7 +82,7 @@ def test_a_span_is_divided_into_hours_days_or_weeks() -> None:
     assert lengths == [3600, DAY, 7 * DAY]
 
 
-def test_lengths_of_time_are_told_in_words() -> None:
+def test_durations_are_written_as_text() -> None:
     assert [describe_duration(length) for length in (1, 90, 3600, 7 * DAY)] == [
         "1 second",
         "90 seconds",

@@ -8,7 +8,7 @@ from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "how-to" / "questions.ipynb"
 
-pytestmark = pytest.mark.xdist_group("sampled")  # as in test_asking
+pytestmark = pytest.mark.xdist_group("sampled")  # as in test_answers
 
 
 def test_docs_the_notebook_answers_its_questions(sampled_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Comparisons and regressions find what was planted, and say what they cannot tell."""
+"""Comparisons and regressions find planted effects, and report what they cannot estimate."""
 
 import numpy as np
 import polars as pl
@@ -64,7 +64,7 @@ def test_the_control_can_be_chosen_and_must_be_there() -> None:
         compare(counts, "c")
 
 
-def test_variants_of_which_nobody_converts_do_not_differ() -> None:
+def test_variants_without_conversions_do_not_differ() -> None:
     assert compare(counted(("a", 100, 0), ("b", 50, 0)))["p"].to_list() == [None, 1.0]
 
 
@@ -133,7 +133,7 @@ def test_values_that_go_together_do_not_break_it_and_are_counted() -> None:
     assert [odds for odds in fitted.frame["odds"].to_list() if odds is None] == [None]
 
 
-def test_a_value_with_which_nobody_converts_has_no_odds_and_the_others_do() -> None:
+def test_a_value_without_conversions_has_no_odds_and_the_others_do() -> None:
     counts = pl.DataFrame({"plan": ["a", "b", "none"], "people": [100, 80, 30], "converted": [20, 40, 0]})
     fitted = fit(counts, ["plan"])
     assert fitted.separated == 1

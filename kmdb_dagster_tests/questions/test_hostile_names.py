@@ -1,4 +1,4 @@
-"""Names and values that visitors made up, in answers: counted apart, drawn and printed as they are, harmless."""
+"""Hostile names and values in answers: counted separately, drawn and printed literally, harmless."""
 
 import csv
 import io
@@ -74,7 +74,7 @@ def test_events_are_counted_apart_even_if_one_is_called_as_the_id_of_another(
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS.keys())
-def test_a_picture_has_every_character_in_words_that_fit(question: str, asked: Warehouse) -> None:
+def test_a_picture_draws_every_character_in_text_that_fits(question: str, asked: Warehouse) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         answer = ask(asked, question)

@@ -58,7 +58,7 @@ def facts(engine: Engine) -> Sequence[Fact]:
 
 @cache
 def firsts(engine: Engine, name: str) -> dict[int, tuple[int, int, str]]:
-    """Everybody's first value of a property, with its second and id."""
+    """Return each person's first value of a property, with its second and id."""
     found = f"SELECT user_id, t, id, value FROM properties WHERE `key` = {ids(engine)[name]} AND t >= '2014-01-01'"  # noqa: S608 - ours
     best: dict[int, tuple[int, int, str]] = {}
     for person, t, at, value in rows(engine, found):
