@@ -1,4 +1,4 @@
-"""The command that confirms what was refused: ``confirm bucket``, ``confirm data-dir``."""
+"""The commands ``confirm bucket`` and ``confirm data-dir``: bind the database to what an import refused."""
 
 import click
 
@@ -24,7 +24,7 @@ def confirm() -> None:
 
 
 @confirm.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def bucket(*, yes: bool) -> None:
     """Accept the bucket in the settings from now on.
 
@@ -36,7 +36,7 @@ def bucket(*, yes: bool) -> None:
     Example:
         kmdb confirm bucket
     """
-    # Dagster takes a second to import: only for those who need it.
+    # Here, because the import of Dagster takes a second.
     from kmdb_dagster.defs.resources import Kmdb
     from kmdb_dagster.warehouse.connection.bindings import bucket_of, confirm_bucket
     from kmdb_dagster.warehouse.connection.server import transaction
@@ -55,12 +55,12 @@ def _question(opened: Warehouse, before: str | None, location: str) -> str:
     revisions = ledger.totals(opened.engine).revisions
     return (
         f"{opened.name} has {revisions:,} revisions from the bucket {before or '(none)'}. Revisions of {location} "
-        "replace those of the same number. Bind the database to it?"
+        "replace those with the same number. Bind the database to it?"
     )
 
 
 @confirm.command("data-dir")
-@click.option("--removed", metavar="ID", help="Instead, remove a data folder that no longer exists.")
+@click.option("--removed", metavar="ID", help="Remove a data folder that no longer exists instead.")
 def data_dir(removed: str | None) -> None:
     """Accept the folder in KMDB_DATA_DIR as a further data folder.
 
@@ -92,7 +92,8 @@ def _id(text: str) -> bytes:
         return bytes.fromhex(text)
     except ValueError:
         raise PermanentError(
-            f"{text!r} is no id of a data folder. Expected: 32 hexadecimal digits, as `kmdb forget --finish` names."
+            f"{text!r} is not the id of a data folder. Expected: 32 hexadecimal digits, as `kmdb forget --finish` "
+            "prints them."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The command that forgets people: ``forget``. An identity never is an argument: those are seen by all of a machine."""
+"""The command ``forget``: erase people. An identity is never an argument, because other users can read arguments."""
 
 from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
@@ -15,21 +15,22 @@ from kmdb_dagster.warehouse import Warehouse
 MAX_LINES_NAMED = 20
 
 
-class Asked(NamedTuple):
-    """Who is asked for: the digests to erase, and the lines of the list whose identity the database does not have."""
+class Request(NamedTuple):
+    """The identities of a request."""
 
     named: int
+    """How many lines of the list name an identity."""
     digests: set[bytes]
     not_found: list[int]
 
 
 @click.command()
 @click.argument("file", type=click.File("rb"), required=False)
-@click.option("--dry-run", is_flag=True, help="Only say how much would be removed.")
-@click.option("--yes", is_flag=True, help="Do not ask whether to.")
-@click.option("--later", is_flag=True, help="Leave the removal to the job `forget`, e.g. where the files are.")
-@click.option("--finish", is_flag=True, help="Name nobody new: only remove whom somebody asked to forget before.")
-@click.option("--large", is_flag=True, help="Also people of more identities than KMDB_MOST_IDENTITIES.")
+@click.option("--dry-run", is_flag=True, help="Only count what would be removed.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--later", is_flag=True, help="Only record the request. The job `forget` erases.")
+@click.option("--finish", is_flag=True, help="Complete earlier requests. Takes no identity.")
+@click.option("--large", is_flag=True, help="Also erase people with more identities than KMDB_MOST_IDENTITIES.")
 def forget(  # noqa: PLR0913 - a file and five options
     file: BinaryIO | None, *, dry_run: bool, yes: bool, later: bool, finish: bool, large: bool
 ) -> None:
@@ -58,33 +59,33 @@ def forget(  # noqa: PLR0913 - a file and five options
     lake = Lake(settings.data_folder)
     named = [] if finish else _named(file)
     with warehouse(settings) as opened:
-        asked = _look_up(opened, named)
+        request = _look_up(opened, named)
         if named:
-            _say_who(asked)
-            _say_how_much(opened, asked.digests)
+            _echo_found(request)
+            _echo_size(opened, request.digests)
         if dry_run:
-            _refuse_not_found(asked)
+            _refuse_not_found(request)
             return
         if named and not yes:
-            click.confirm("Forget them? This cannot be undone.", abort=True)
+            click.confirm("Erase them? This cannot be undone.", abort=True)
         if not later:
-            # Before it is written down: in a wrong folder nothing is to begin.
+            # Before the request is recorded: in a wrong folder, nothing may start.
             claim_folder(opened.engine, lake)
             require_parquet(opened.engine, lake)
-        request_erasure(opened.engine, asked.digests)
+        request_erasure(opened.engine, request.digests)
         if later:
-            click.echo("Asked for. The job `forget` in Dagster's UI removes them.")
+            click.echo("Request recorded. Run the job `forget` in Dagster's UI to erase.")
         else:
             _remove(opened, lake, settings, None if large else settings.most_identities)
-        _refuse_not_found(asked)
+        _refuse_not_found(request)
 
 
 def _named(file: BinaryIO | None) -> list[Named]:
     return parse_identities(click.prompt("Identity", type=str, err=True).encode() if file is None else file.read())
 
 
-def _look_up(opened: Warehouse, named: Sequence[Named]) -> Asked:
-    """The first form of each line that the database has; all forms of a line of which it has none."""
+def _look_up(opened: Warehouse, named: Sequence[Named]) -> Request:
+    """Find the first form of each line that is in the database. A line without one is requested in all its forms."""
     from kmdb_dagster.digest import digest
     from kmdb_dagster.erasure.requests import find_digests
 
@@ -92,51 +93,52 @@ def _look_up(opened: Warehouse, named: Sequence[Named]) -> Asked:
     there = find_digests(opened.engine, {form for line in forms.values() for form in line})
     found = {line: next((form for form in of if form in there), None) for line, of in forms.items()}
     not_found = [line for line, form in found.items() if form is None]
-    return Asked(
+    return Request(
         len(named), {form for form in found.values() if form}.union(*(forms[line] for line in not_found)), not_found
     )
 
 
-def _say_who(asked: Asked) -> None:
-    missing = f" ({_lines(asked)})" if asked.not_found else ""
+def _echo_found(request: Request) -> None:
+    missing = f" ({_lines(request)})" if request.not_found else ""
     click.echo(
-        f"{asked.named:,} named, {asked.named - len(asked.not_found):,} found, {len(asked.not_found):,} not found"
-        f"{missing}"
+        f"{request.named:,} named, {request.named - len(request.not_found):,} found, "
+        f"{len(request.not_found):,} not found{missing}"
     )
 
 
-def _refuse_not_found(asked: Asked) -> None:
-    if asked.not_found:
+def _refuse_not_found(request: Request) -> None:
+    if request.not_found:
         raise PermanentError(
-            f"{len(asked.not_found):,} of {asked.named:,} identities are not in the database: {_lines(asked)}. Compare "
-            "their spelling with the table `users`. An identity that was erased before is not found either."
+            f"{len(request.not_found):,} of {request.named:,} identities are not in the database: {_lines(request)}. "
+            "Compare their spelling with the table `users`. An identity that was erased before is not found either."
         )
 
 
-def _lines(asked: Asked) -> str:
-    numbers = ", ".join(map(str, asked.not_found[:MAX_LINES_NAMED]))
-    more = ", …" if len(asked.not_found) > MAX_LINES_NAMED else ""
-    return f"line{'s' if len(asked.not_found) > 1 else ''} {numbers}{more}"
+def _lines(request: Request) -> str:
+    numbers = ", ".join(map(str, request.not_found[:MAX_LINES_NAMED]))
+    more = ", …" if len(request.not_found) > MAX_LINES_NAMED else ""
+    return f"line{'s' if len(request.not_found) > 1 else ''} {numbers}{more}"
 
 
-def _say_how_much(opened: Warehouse, asked: set[bytes]) -> None:
+def _echo_size(opened: Warehouse, request: set[bytes]) -> None:
     from kmdb_dagster.erasure.digests import ErasedIdentities
     from kmdb_dagster.erasure.tables import people_of, size_of
     from kmdb_dagster.warehouse.connection.server import transaction
 
     with transaction(opened.engine) as connection:
-        people = people_of(connection, ErasedIdentities(asked))
+        people = people_of(connection, ErasedIdentities(request))
     size = size_of(opened.engine, people)
     click.echo(
         f"{len(people)} people with {size.identities:,} identities, {size.events:,} events, {size.properties:,} "
-        f"property values and {size.aliases:,} aliases are in. Rejected lines and files are not counted yet."
+        f"property values and {size.aliases:,} aliases are in the database. Rejected lines and files are not counted "
+        "yet."
     )
 
 
 def _remove(opened: Warehouse, lake: Lake, settings: Settings, most_identities: int | None) -> None:
     from kmdb_dagster.erasure.erase import erase_people
 
-    with progress_reports("looking") as report:
+    with progress_reports("searching") as report:
         done = erase_people(
             opened,
             lake,

@@ -1,4 +1,4 @@
-"""A list of identities, one a line, as people save it: from an editor, a query, or a spreadsheet."""
+"""Parse a list of identities, one per line, as saved by an editor, a query or a spreadsheet."""
 
 import codecs
 from typing import NamedTuple
@@ -10,23 +10,23 @@ UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Named(NamedTuple):
-    """A line that names an identity: its number, and what the identity may be, the text as it stands first."""
+    """A line that names an identity: its number, from 1, and the forms that the identity may have, exact text first."""
 
     line: int
     forms: tuple[str, ...]
 
 
 def parse_identities(data: bytes) -> list[Named]:
-    """Read a list: UTF-8, or UTF-16 with a byte order mark. Blank lines are left out.
+    """Parse a list in UTF-8, or in UTF-16 with a byte order mark. Blank lines are skipped.
 
     Raises:
-        PermanentError: it is no such text, or names no identity.
+        PermanentError: the text has another encoding, or names no identity.
     """
     lines = [line.removesuffix("\r") for line in _decoded(data).split("\n")]
     named = [Named(number, _forms(line)) for number, line in enumerate(lines, start=1)]
     found = [item for item in named if item.forms]
     if not found:
-        raise PermanentError("There is no identity to forget. Give one on each line.")
+        raise PermanentError("The list has no identity. Write one on each line.")
     return found
 
 
@@ -34,11 +34,11 @@ def _decoded(data: bytes) -> str:
     try:
         return data.decode("utf-16" if data.startswith(UTF_16) else "utf-8")
     except UnicodeDecodeError:
-        raise PermanentError("The identities are no UTF-8 text. Save the list as UTF-8, and try again.") from None
+        raise PermanentError("The list is not UTF-8 text. Save it as UTF-8, then run the command again.") from None
 
 
 def _forms(line: str) -> tuple[str, ...]:
-    """What a line may stand for: itself, then without byte order mark, blanks around it, and CSV quotes."""
+    """Return the line itself, then without byte order mark, surrounding blanks and CSV quotes. Empty: a blank line."""
     bare = line.removeprefix(BYTE_ORDER_MARK)
     trimmed = bare.strip()
     unquoted = _unquoted(trimmed)

@@ -1,4 +1,4 @@
-"""The command that forgets people."""
+"""The command `kmdb forget`."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ from testing.terminal import Terminal
 CASES = Path(__file__).parent.parent / "cases"
 
 FOUND = "1 named, 1 found, 0 not found\n"
-SIZE = "1 people with 2 identities, 2 events, 1 property values and 1 aliases are in. "
+SIZE = "1 people with 2 identities, 2 events, 1 property values and 1 aliases are in the database. "
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_it_can_be_left_to_the_job(
 ) -> None:
     (here.folder / "people.txt").write_bytes(b"\r\nbob\r\nanna\n")
     code, out, _ = forget(here, database, "--later", "--yes", "people.txt")
-    assert (code, out.splitlines()[-1]) == (0, "Asked for. The job `forget` in Dagster's UI removes them.")
+    assert (code, out.splitlines()[-1]) == (0, "Request recorded. Run the job `forget` in Dagster's UI to erase.")
     assert (
         "to be forgotten        2 identities: run `kmdb forget --finish`"
         in here.kmdb("status", DATABASE_URL=database).out
@@ -135,10 +135,10 @@ def test_a_data_folder_that_is_gone_is_removed_by_the_command_that_the_message_n
     assert here.kmdb("confirm", "data-dir", "--removed", gone, DATABASE_URL=database).code == 0
     assert forget(here, database, "--finish")[0] == 0
     wrong = here.kmdb("confirm", "data-dir", "--removed", "other", DATABASE_URL=database)
-    assert (wrong.code, "'other' is no id of a data folder" in wrong.err) == (1, True)
+    assert (wrong.code, "'other' is not the id of a data folder" in wrong.err) == (1, True)
 
 
-@pytest.mark.parametrize(("told", "words"), [(b"\n\n", "There is no identity"), (b"\xff", "are no UTF-8 text")])
-def test_what_names_nobody_is_refused(told: bytes, words: str, ready: Terminal) -> None:
+@pytest.mark.parametrize(("told", "words"), [(b"\n\n", "The list has no identity"), (b"\xff", "is not UTF-8 text")])
+def test_a_list_without_an_identity_is_refused(told: bytes, words: str, ready: Terminal) -> None:
     ended = ready.kmdb("forget", "-", standard_input=told)
     assert (ended.code, words in ended.err) == (1, True)
