@@ -1,4 +1,4 @@
-"""The queries of docs/reference/parquet.md, asked of a lake, give what the records say."""
+"""The queries of docs/reference/parquet.md return what the records of a lake contain."""
 
 import re
 from collections import Counter
@@ -19,12 +19,12 @@ from testing.lakes import empty_lake, parse_into
 
 PAGE = (Path(__file__).parent.parent / "docs" / "reference" / "parquet.md").read_text()
 QUERIES = re.findall(r"```sql\n(SELECT.*?)```", PAGE, re.DOTALL)
-(IN_POLARS,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+(POLARS_EXAMPLE,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 MIDNIGHT = 1388534400
 """2014-01-01, UTC."""
 
-BY_HAND = [
+EDGE_CASES = [
     event("signed up", "ann", MIDNIGHT - 1, plan="free"),
     event("signed up", "bob", MIDNIGHT, plan="free"),
     property_set("bob", T, plan="of an earlier line"),
@@ -43,9 +43,9 @@ Read = dict[int, list[Record]]
 
 @pytest.fixture
 def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
-    """The records of a lake, by revision. It is in the working directory."""
+    """Return the records of a lake, by revision. The lake is the working directory."""
     files = {number: content for key, content in sample_bucket(3, 500) if (number := parse_revision(key))}
-    files |= {1000: b"".join(BY_HAND), 1001: property_set("carl", T, plan="of a later revision"), 1002: b""}
+    files |= {1000: b"".join(EDGE_CASES), 1001: property_set("carl", T, plan="of a later revision"), 1002: b""}
     lake = empty_lake(tmp_path)
     monkeypatch.chdir(tmp_path)
     for revision, content in files.items():
@@ -62,7 +62,7 @@ def day(t: int) -> date:
     return datetime.fromtimestamp(t, UTC).date()
 
 
-def refused_by_reason_and_file(read: Read) -> list[tuple[str, int, int, int]]:
+def rejected_by_reason_and_file(read: Read) -> list[tuple[str, int, int, int]]:
     lines: dict[tuple[str, int], list[int]] = {}
     for revision, records in read.items():
         for record in records:
@@ -78,30 +78,30 @@ def latest_plans(read: Read) -> list[tuple[str, str | None]]:
             if isinstance(r, Event | PropertySet) and "plan" in r.properties:
                 entry = (r.t, revision, r.line), r.properties["plan"]
                 latest[r.identity] = max(latest.get(r.identity, entry), entry, key=lambda timed: timed[0])
-    return [(who, plan if isinstance(plan, str) else plan.text) for who, (_, plan) in sorted(latest.items())]
+    return [(identity, plan if isinstance(plan, str) else plan.text) for identity, (_, plan) in sorted(latest.items())]
 
 
 @pytest.mark.parametrize(
     ("query", "expected"),
-    list(zip(QUERIES, [events_by_name_and_day, refused_by_reason_and_file, latest_plans], strict=True)),
-    ids=["events", "refused", "plans"],
+    list(zip(QUERIES, [events_by_name_and_day, rejected_by_reason_and_file, latest_plans], strict=True)),
+    ids=["events", "rejected", "plans"],
 )
-def test_docs_the_queries_of_the_parquet_page_give_what_the_records_say(
+def test_docs_queries_of_the_parquet_page_return_what_the_records_contain(
     read: Read, query: str, expected: Callable[[Read], list[tuple[object, ...]]]
 ) -> None:
     with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'America/Los_Angeles'")  # wherever the analyst sits
+        connection.execute("SET TimeZone = 'America/Los_Angeles'")  # the analyst's own zone must not matter
         answer = connection.execute(query).fetchall()
     assert len(answer) > 2
     assert answer == expected(read)
 
 
-def test_docs_polars_gives_what_duckdb_does(read: Read) -> None:
+def test_docs_polars_returns_the_same_as_duckdb(read: Read) -> None:
     names: dict[str, Any] = {}
-    exec(IN_POLARS, names)  # noqa: S102 - our own document
+    exec(POLARS_EXAMPLE, names)  # noqa: S102 - our own document
     assert names["answer"].rows() == events_by_name_and_day(read)
 
 
-def test_docs_the_latest_plan_is_that_of_the_latest_time_and_then_the_latest_arrival(read: Read) -> None:
+def test_docs_the_latest_plan_has_the_latest_time_then_the_latest_arrival(read: Read) -> None:
     plans = dict(latest_plans(read))
     assert (plans["ann"], plans["bob"], plans["carl"]) == (None, "of a later line", "of a later revision")
