@@ -1,6 +1,6 @@
 """Invented journeys of any size, straight into tables: what `benchmarks.questions` asks about.
 
-Everybody visits the site once and looks at pages until all events are made; some sign up, some of those activate, some
+Each person visits the site once and views pages until all events are made. Some sign up, some of those activate, some
 of those upgrade. Both schemas get the same rows: ours, and km-db's as its migrations make it.
 """
 

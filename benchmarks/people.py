@@ -1,6 +1,6 @@
 """Measures the user map of 10 million identities: `python -m benchmarks.people`.
 
-On a MariaDB of its own: the map made anew as a whole, and one more revision's aliases on top of it, beside the same
+On a MariaDB of its own: the map rebuilt as a whole, and one more revision's aliases on top of it, beside the same
 revision on an empty map. The identities and aliases are invented and written straight into the tables.
 """
 
@@ -33,7 +33,7 @@ from kmdb_dagster.warehouse.schema.tables import row_id
 START = date(2012, 1, 1)
 ALIASES_OF_A_REVISION = 2000
 LOGINS = 0.3
-"""The share of identities that somebody logs in with: half numbers, half addresses. The others are cookies."""
+"""The share of identities that are logins: half numbers, half addresses. The others are cookies."""
 BATCH = 5000
 ROWS_AT_A_TIME = 500_000
 INDEXES = {
@@ -50,7 +50,7 @@ def name(number: int, logins: int) -> str:
 
 
 def fill(engine: Engine, folder: Path, identities: int, aliases: int) -> None:
-    """Write so many identities and aliases: cookies tied to logins, one in ten an address to a number."""
+    """Write identities and aliases: cookies linked to logins, one address in ten to a number."""
     logins = int(identities * LOGINS)
     rng = np.random.default_rng(1)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -106,8 +106,8 @@ def opened(url: str, database: str) -> Warehouse:
     return warehouse
 
 
-def tied(warehouse: Warehouse, folder: Path, revision: int, identities: int) -> tuple[float, float]:
-    """Seconds that tying a revision of 2,000 aliases takes, and moving facts after it."""
+def resolved(warehouse: Warehouse, folder: Path, revision: int, identities: int) -> tuple[float, float]:
+    """Seconds to resolve a revision of 2,000 aliases, and to move facts afterwards."""
     path = folder / "one-more.parquet"
     lines = list(new_aliases(revision, identities))
     write_parsed(path, revision, RawFile(None, f"etag-{revision}", 0), read_lines(lines))
@@ -119,7 +119,7 @@ def tied(warehouse: Warehouse, folder: Path, revision: int, identities: int) -> 
 
 
 def rebuilt(url: str) -> None:
-    """Make the map anew and print the seconds, and the most memory that this process, which did nothing else, held."""
+    """Rebuild the map and print the seconds, and the most memory that this process, which did nothing else, held."""
     warehouse = Warehouse(database_url(url))
     marks: dict[str, float] = {}
     started = time.perf_counter()
@@ -166,10 +166,10 @@ def compare(folder: Path, empty: Warehouse, full: Warehouse, rounds: int, option
     taken: dict[str, list[tuple[float, float]]] = {"empty": [], "full": []}
     for number in range(rounds):
         for title, warehouse in (("empty", empty), ("full", full)):
-            taken[title].append(tied(warehouse, folder, first + number, options.identities))
+            taken[title].append(resolved(warehouse, folder, first + number, options.identities))
     for title, seconds in taken.items():
-        tying, moving = (median(column) for column in zip(*seconds, strict=True))
-        print(f"one more revision, {title} map: tied in {tying * 1000:.0f} ms, facts moved in {moving * 1000:.0f} ms")
+        resolving, moving = (median(column) for column in zip(*seconds, strict=True))
+        print(f"{title} map, one more revision: resolved in {resolving * 1000:.0f} ms, moved in {moving * 1000:.0f} ms")
 
 
 if __name__ == "__main__":

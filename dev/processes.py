@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-# Debian puts servers into folders that are not on everybody's PATH.
+# Debian puts servers into folders that are not on every PATH.
 SERVER_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -75,7 +75,7 @@ def spawn(command: Sequence[str], log: Path, env: Mapping[str, str] | None = Non
 
 def alive(process: Process) -> bool:
     """Whether it still runs."""
-    with suppress(ChildProcessError):  # not a child of this process: somebody else asks how it ended
+    with suppress(ChildProcessError):  # not a child of this process: its parent collects the exit status
         os.waitpid(process.pid, os.WNOHANG)
     stat = _stat(process.pid)
     return stat is not None and stat.started == process.started and stat.state != "Z"
@@ -121,7 +121,7 @@ def tail(log: Path, lines: int = 20) -> str:
 
 
 def free_port(preferred: int = 0) -> int:
-    """A port of 127.0.0.1 that nobody listens on: the preferred one if it can be had."""
+    """Return a free port of 127.0.0.1: the preferred one if it is free."""
     with socket.socket() as probe:
         # As servers do: a connection that was closed a moment ago does not hold the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

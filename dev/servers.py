@@ -30,7 +30,7 @@ HOST = "127.0.0.1"
 PATIENCE = 120.0
 """Seconds for a server to answer. MariaDB may have a crash to recover from."""
 TRIES = 3
-"""Somebody else may take the port between our choice and the server's start."""
+"""Another process may take the port between the choice and the start of the server."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The demo's place: its folder, its settings, and each step that gets it going. Every step can be done again.
 
 All that runs here runs with the demo's settings only, in the demo's folder: the ``.env`` and the variables of
-whoever starts it may name a real bucket and a real database, and must not matter.
+the caller may name a real bucket and a real database, and must have no effect.
 """
 
 import csv
@@ -78,7 +78,7 @@ def sample_revisions() -> set[int]:
 
 
 def write_settings(servers: Servers) -> dict[str, str]:
-    """The settings of everything that runs here; also in a file, for whoever wants to try `kmdb` by hand."""
+    """The settings of everything that runs here; also in a file, to try `kmdb` by hand."""
     settings = _connections(servers) | _partitions() | _dagster(servers)
     SETTINGS.write_text(
         "# The demo's settings. In a shell, `set -a; . var/demo/settings.env`; then `.venv/bin/kmdb --help`.\n"

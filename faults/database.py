@@ -117,7 +117,7 @@ def own(kind: Kind, folder: Path) -> Iterator[Database]:
 
 @contextmanager
 def given(url: str, again: str) -> Iterator[Database]:
-    """A server that somebody else started and will end. ``again`` is the command that starts it after a crash."""
+    """A server that another process starts and ends. ``again`` is the command that starts it after a crash."""
 
     def run() -> None:
         if not again:

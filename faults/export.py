@@ -1,7 +1,7 @@
 """What is imported: a small export in two versions, hard on what must converge.
 
-The same people come in all revisions and are tied across them, and the second version has other ties, so people
-come together and are taken apart again. Facts lie in many time partitions.
+The same people are in all revisions, linked by aliases across them. The second version has other aliases, so people
+are merged and split again. Facts lie in many time partitions.
 """
 
 import random
@@ -27,7 +27,7 @@ VALUES = ("pro", "free", "a\tb\\c\nd", "'\"\\N", "", "\U0001f600" * 40, "x" * 30
 
 
 def version(number: int) -> Export:
-    """The export as it is at first (1), and after KissMetrics has written every file anew (2)."""
+    """The export as it is at first (1), and after KissMetrics has rewritten every file (2)."""
     return {revision: b"".join(_lines(random.Random(f"{number}/{revision}"), revision)) for revision in REVISIONS}
 
 

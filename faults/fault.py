@@ -38,7 +38,7 @@ class Fault:
     def strike(self, run: Import) -> None:
         """Strike. The run stands still meanwhile."""
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Put everything right again; the run has ended."""
 
     def happened(self, outcome: Outcome) -> bool:

@@ -1,4 +1,4 @@
-"""What happens to Dagster's own processes: a daemon with its runs, of which some are killed again and again.
+"""Faults of Dagster's own processes: a daemon with its runs, some of them killed again and again.
 
 The bucket has more revisions here, and the sensor makes many runs of them. Whatever is killed is started again by
 Dagster itself, or by a person who starts the daemon.

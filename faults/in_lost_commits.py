@@ -70,7 +70,7 @@ class LogLost(CommitsLost):
         self.site.database.start()
         self.count_lost(before)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         self.site.database.set(**SERVER_DEFAULTS)
 
     run_goes_on: ClassVar[bool] = False
@@ -120,7 +120,7 @@ class CopyRestored(CommitsLost):
         self.site.database.snapshot(self.site.work / "copy")
         self.copied = True
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         if not self.copied:
             return
         before = committed(self.site)

@@ -43,7 +43,7 @@ class ReadOnly(Fault):
         self.thread = threading.Thread(target=self._hold, args=(0.5 + 2 * self.chance.random(),))
         self.thread.start()
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         if self.thread:
             self.thread.join()
 
@@ -73,7 +73,7 @@ class Frozen(Fault):
         resume = self.resume = threading.Timer(seconds, os.kill, (pid, signal.SIGCONT))
         resume.start()
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         if self.resume:
             self.resume.join()
 
@@ -93,7 +93,7 @@ class StatementTime(Fault):
         self.setting = "max_statement_time" if maria else "max_execution_time"
         self.site.database.set(**{self.setting: 0.001 if maria else 1})
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         self.ended = self._ends_statements()
         self.site.database.set(**{self.setting: 0})
 

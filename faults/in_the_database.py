@@ -43,7 +43,7 @@ class DatabaseKilled(Fault):
         restart = self.restart = threading.Timer(self.chance.random(), self.site.database.start)
         restart.start()
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         if self.restart:
             self.restart.join()
 
@@ -53,7 +53,7 @@ class DatabaseKilled(Fault):
 
 
 class RedisKilled(Fault):
-    """SIGKILL of Redis, which is away until the run has ended."""
+    """SIGKILL of Redis, which stays unavailable until the run has ended."""
 
     name = "Redis killed"
     gone = False
@@ -63,7 +63,7 @@ class RedisKilled(Fault):
         os.kill(self.site.redis.process.pid, signal.SIGKILL)
         self.gone = wait_until(lambda: not alive(self.site.redis.process), 10)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         if not self.gone:
             return
         self.site.redis = start(REDIS, self.site.work / "redis", self.site.redis.port)
@@ -91,7 +91,7 @@ class ConnectionCut(Fault):
 
 
 class Rival(Fault):
-    """Somebody else takes locks, in a thread of its own."""
+    """Another session takes locks, in a thread of its own."""
 
     thread: threading.Thread | None = None
 
@@ -102,7 +102,7 @@ class Rival(Fault):
         thread.start()
         began.wait(5)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         if self.thread:  # the run may have ended before its moment came
             self.thread.join()
 
@@ -117,7 +117,7 @@ class Rival(Fault):
 
 
 class Deadlock(Rival):
-    """Somebody holds the map, and wants what the run holds."""
+    """Another session locks the map, and waits for locks of the run."""
 
     name = "deadlock (1213)"
 
@@ -137,7 +137,7 @@ class Deadlock(Rival):
 
 
 class LockWait(Rival):
-    """Somebody holds the map for longer than the run waits."""
+    """Another session locks the map for longer than the run waits."""
 
     name = "lock wait (1205)"
     limits = Limits(lock_wait=1)
@@ -168,7 +168,7 @@ class PartitionDdl(Fault):
         except Exception as error:  # noqa: BLE001 - looked at in `happened`, in another thread
             self.errors.append(error)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         if self.thread:  # the run may have ended before its moment came
             self.thread.join()
 
@@ -188,7 +188,7 @@ class TwoAtOnce(Fault):
         del run
         self.other = Import(self.site.settings(), REVISIONS)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         self.outcome = self.other.finish()
 
     def happened(self, outcome: Outcome) -> bool:

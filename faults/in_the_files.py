@@ -37,7 +37,7 @@ class InTheGateway(Fault):
 
     in_a_moment = False
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         self.acted = self.site.gateway.acted
         self.site.gateway.disarm()
 
@@ -74,7 +74,7 @@ class SlowDown(Refused):
 
 
 class AccessDenied(InTheGateway):
-    """S3 refuses everything from some request on, until somebody mends the policy."""
+    """S3 refuses everything from some request on, until an operator repairs the policy."""
 
     name = "S3: access denied"
     says = "access denied"
@@ -136,8 +136,8 @@ class Vanished(WhileRead):
         self.site.remove(self.revision)
         return forward()
 
-    def mend(self) -> None:
-        super().mend()
+    def repair(self) -> None:
+        super().repair()
         self.site.upload({self.revision: SECOND[self.revision]})
 
 

@@ -102,7 +102,7 @@ def _disturbed(site: Site, fault: Fault, moment: int) -> Outcome:
     settings = {**site.settings(), **fault.settings()}
     run = Import(settings, REVISIONS, at=moment if fault.in_a_moment else 0, limits=fault.limits)
     outcome = run.finish(fault.strike)
-    fault.mend()
+    fault.repair()
     return outcome
 
 

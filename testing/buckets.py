@@ -9,22 +9,22 @@ T = 1397577453
 
 
 def event(name: str, identity: str = "bob@example.com", t: int = T, **properties: str) -> bytes:
-    """The line of an event."""
+    """Return the line of an event."""
     return line({**properties, "_n": name, "_p": identity, "_t": t})
 
 
 def property_set(identity: str = "bob@example.com", t: int = T, **properties: str) -> bytes:
-    """The line of properties of a person."""
+    """Return the line of a property set."""
     return line({**properties, "_p": identity, "_t": t})
 
 
 def alias(one: str, other: str, t: int = T) -> bytes:
-    """The line that ties two identities."""
+    """Return an alias line: two identities are one person."""
     return line({"_p2": other, "_p": one, "_t": t})
 
 
 def line(fields: dict[str, Any]) -> bytes:
-    """A line as KM writes it."""
+    """Return a line as KM writes it."""
     return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""Databases on the server of the tests, each for as long as somebody wants it."""
+"""Databases on the server of the tests, dropped at the end of their block."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ _numbers = itertools.count(1)
 
 @contextmanager
 def empty_database(server_url: str) -> Iterator[str]:
-    """The URL of a new database, without tables."""
+    """Create a database without tables, and yield its URL."""
     name = f"kmdb_test_{os.getpid()}_{next(_numbers)}"
     admin = create_engine(database_url(f"{server_url}/mysql"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -27,7 +27,7 @@ def empty_database(server_url: str) -> Iterator[str]:
 
 
 def make_tables(url: str) -> None:
-    """All tables, in an empty database."""
+    """Create all tables in an empty database."""
     warehouse = Warehouse(database_url(url))
     migrate(warehouse.engine)
     warehouse.close()
@@ -47,7 +47,7 @@ def named_database(server_url: str, name: str) -> Iterator[str]:
 
 @contextmanager
 def new_warehouse(server_url: str) -> Iterator[Warehouse]:
-    """A warehouse of its own, with its tables."""
+    """Create a database with all tables, and yield its warehouse."""
     with empty_database(server_url) as url:
         make_tables(url)
         opened = Warehouse(database_url(url))

@@ -17,7 +17,7 @@ def empty_lake(folder: Path) -> Lake:
 
 
 def parse_into(lake: Lake, revision: int, content: bytes, *, most: float = 1.0) -> Figures:
-    """Parse a revision, of which so large a share may be rejected."""
+    """Parse a revision; ``most`` is the rejection limit, a share from 0 to 1."""
     lake.store_raw(revision, "an-etag", [content])
     bucket, warehouse = Mock(spec=Bucket), Mock(spec=Warehouse)
     warehouse.erased_digests.return_value = frozenset()

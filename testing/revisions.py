@@ -111,7 +111,7 @@ def one(engine: Engine, statement: str) -> Any:
 
 
 def change(engine: Engine, *statements: str) -> None:
-    """What somebody does by hand."""
+    """Execute statements in one transaction, as an operator does by hand."""
     with engine.begin() as connection:
         for statement in statements:
             connection.execute(text(statement))

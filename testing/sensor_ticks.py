@@ -96,7 +96,7 @@ class CountingBucket:
 
 
 class HugeBucket(CountingBucket):
-    """A bucket of very many revisions, of which only the listing is wanted."""
+    """A bucket of very many revisions, for its listing only."""
 
     def __init__(self, bucket: Bucket, revisions: int) -> None:
         super().__init__(bucket)

@@ -33,7 +33,7 @@ PROCESSES.set_forkserver_preload([__name__])
 
 
 class Run(NamedTuple):
-    """A range of revisions, whose Parquet is in a lake: all are tied, then all are loaded."""
+    """A range of revisions with their Parquet in a lake: resolve all, then load all."""
 
     lake: Path
     revisions: Sequence[int]
