@@ -81,7 +81,7 @@ def test_a_listing_in_the_future_counts_as_never(
     assert watch.ranges() == ["2..30"]
 
 
-class Told:
+class AlertSensor:
     """The sensor `alerts`, with a cursor of the test's choice."""
 
     def __init__(self, instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,8 +105,8 @@ class Told:
 
 
 @pytest.fixture
-def told(instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> Told:
-    return Told(instance, kmdb, monkeypatch)
+def alert_sensor(instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> AlertSensor:
+    return AlertSensor(instance, kmdb, monkeypatch)
 
 
 @pytest.fixture
@@ -120,35 +120,37 @@ def fail_a_run(instance: dg.DagsterInstance) -> None:
 
 
 @pytest.mark.parametrize("text", EDITED_CURSORS[::3])
-def test_with_an_edited_cursor_alerts_go_on_and_say_so(told: Told, hook: Hook, text: str) -> None:
-    told.cursor = text
+def test_with_an_edited_cursor_alerts_go_on_and_say_so(alert_sensor: AlertSensor, hook: Hook, text: str) -> None:
+    alert_sensor.cursor = text
     with serving(hook):
-        assert told.tick(hook.url) == f"No open incidents. {EDITED}"
-        fail_a_run(told.instance)
-        assert told.tick(hook.url) == "Reported: kmdb: the import of revisions 7..7 failed."
+        assert alert_sensor.tick(hook.url) == f"No open incidents. {EDITED}"
+        fail_a_run(alert_sensor.instance)
+        assert alert_sensor.tick(hook.url) == "Reported: kmdb: the import of revisions 7..7 failed."
 
 
-def test_a_clock_that_was_ahead_silences_no_alert(told: Told, hook: Hook) -> None:
+def test_a_clock_that_was_ahead_silences_no_alert(alert_sensor: AlertSensor, hook: Hook) -> None:
     with serving(hook):
-        told.ahead = YEARS
-        told.tick(hook.url)
-        told.ahead = 0
-        fail_a_run(told.instance)
-        assert told.tick(hook.url) == "Reported: kmdb: the import of revisions 7..7 failed."
-        cursor = json.loads(told.cursor or "")
+        alert_sensor.ahead = YEARS
+        alert_sensor.tick(hook.url)
+        alert_sensor.ahead = 0
+        fail_a_run(alert_sensor.instance)
+        assert alert_sensor.tick(hook.url) == "Reported: kmdb: the import of revisions 7..7 failed."
+        cursor = json.loads(alert_sensor.cursor or "")
         assert max(cursor[name] for name in ("seen_until", "awake_since", "ticked_at")) <= time.time()
 
 
-def test_an_incident_reported_in_the_future_is_reported_again_when_more_fails(told: Told, hook: Hook) -> None:
+def test_an_incident_reported_in_the_future_is_reported_again_when_more_fails(
+    alert_sensor: AlertSensor, hook: Hook
+) -> None:
     with serving(hook):
-        told.tick(hook.url)
-        told.ahead = YEARS
-        fail_a_run(told.instance)
-        told.cursor = json.dumps({**json.loads(told.cursor or ""), "seen_until": time.time() - 60})
-        told.tick(hook.url)
-        told.ahead = 0
-        fail_a_run(told.instance)
-        told.tick(hook.url)
+        alert_sensor.tick(hook.url)
+        alert_sensor.ahead = YEARS
+        fail_a_run(alert_sensor.instance)
+        alert_sensor.cursor = json.dumps({**json.loads(alert_sensor.cursor or ""), "seen_until": time.time() - 60})
+        alert_sensor.tick(hook.url)
+        alert_sensor.ahead = 0
+        fail_a_run(alert_sensor.instance)
+        alert_sensor.tick(hook.url)
         assert len(hook.taken) == 2
 
 
@@ -167,7 +169,7 @@ class Future:
         return [tick for tick in ticks if after < tick.timestamp < before][:limit]
 
 
-def test_a_sensor_that_last_ticked_in_the_future_stands_still() -> None:
+def test_an_import_is_stalled_if_its_sensor_last_ticked_in_the_future() -> None:
     found = find_stalled_import(Future(), 10_000, 2, "http://here")  # type: ignore[arg-type]  # a stand-in
     assert found
     assert "It does not tick" in found.text

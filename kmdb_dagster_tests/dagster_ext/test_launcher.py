@@ -124,7 +124,7 @@ def test_after_a_reboot_no_run_of_before_is_alive(
     assert monitoring.says(run).startswith("NOT_FOUND")
 
 
-def test_a_retry_is_not_taken_for_the_run_whose_tags_it_copied(monitoring: Monitoring, run: dg.DagsterRun) -> None:
+def test_a_retry_is_not_mistaken_for_the_run_whose_tags_it_copied(monitoring: Monitoring, run: dg.DagsterRun) -> None:
     monitoring.says(run)
     parent = monitoring.instance.get_run_by_id(run.run_id)
     assert parent
@@ -157,7 +157,7 @@ def test_of_a_run_elsewhere_nothing_is_known(monitoring: Monitoring) -> None:
 
 
 @pytest.mark.usefixtures("bare_environment")
-def test_it_is_the_launcher_that_dagster_is_told_of(tmp_path: Path) -> None:
+def test_dagster_yaml_names_the_launcher(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text(YAML.read_text())
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert isinstance(instance.run_launcher, RunLauncher)

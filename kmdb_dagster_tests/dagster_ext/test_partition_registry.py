@@ -34,7 +34,7 @@ def test_more_than_one_call_of_dagster_takes_are_registered_in_order(
     assert keys(instance) == upto(1, 2500)
 
 
-def test_lower_revisions_that_come_later_stand_before_the_others(
+def test_lower_revisions_that_are_added_later_come_before_the_others(
     instance: dg.DagsterInstance, warehouse: Warehouse
 ) -> None:
     register(instance, warehouse, 5, 8)
@@ -43,7 +43,7 @@ def test_lower_revisions_that_come_later_stand_before_the_others(
 
 
 @pytest.mark.parametrize("by_hand", [["9"], ["abc"], ["7", "5"], ["4", "007"]])
-def test_what_somebody_added_by_hand_is_put_right(
+def test_what_a_user_added_by_hand_is_replaced(
     by_hand: list[str], instance: dg.DagsterInstance, warehouse: Warehouse
 ) -> None:
     register(instance, warehouse, 1, 3)

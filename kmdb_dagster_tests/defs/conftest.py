@@ -16,5 +16,5 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever tries again does so at once."""
+    """Retries do not wait."""
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda _: None))

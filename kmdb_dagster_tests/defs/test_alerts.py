@@ -1,4 +1,4 @@
-"""What goes wrong is told, to real receivers: once when it begins, once when it is over."""
+"""Incidents are reported to real receivers: once when one begins, once when it is resolved."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -54,7 +54,7 @@ def failed(
     return import_range(teller.instance, kmdb, 1, 2)
 
 
-def test_a_failed_import_is_told_once_with_its_revisions_its_reason_and_a_link(
+def test_a_failed_import_is_reported_once_with_its_revisions_its_reason_and_a_link(
     teller: AlertTicks,
     failed: dg.ExecuteInProcessResult,
     hook: Hook,
@@ -76,12 +76,12 @@ def test_a_failed_import_is_told_once_with_its_revisions_its_reason_and_a_link(
     assert "is no longer there" in words
     assert failed.run_id in words
     assert teller.tick(hook.url, mailbox.url) == "Open incidents: the import of revisions 1..2."
-    # Somebody tags the run, which changes it in Dagster's history.
+    # A user tags the run, which updates it in Dagster's history.
     teller.instance.add_run_tags(failed.run_id, {"seen": "by me"})
     assert teller.tick(hook.url) == "Open incidents: the import of revisions 1..2."
 
 
-def test_many_runs_that_fail_of_one_cause_are_one_message_and_a_sum_an_hour_later_until_all_is_in(
+def test_many_runs_that_fail_with_one_cause_are_one_message_and_a_sum_an_hour_later_until_all_are_imported(
     teller: AlertTicks, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse, hook: Hook
 ) -> None:
     for number in range(1, 7):
@@ -108,7 +108,7 @@ def test_many_runs_that_fail_of_one_cause_are_one_message_and_a_sum_an_hour_late
     assert teller.tick(hook.url) == "No open incidents."
 
 
-def test_another_job_is_told_by_its_name_and_recovers_with_its_next_run(
+def test_another_job_is_reported_by_its_name_and_recovers_with_its_next_run(
     teller: AlertTicks, hook: Hook, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DATABASE_URL")
@@ -123,7 +123,7 @@ def test_another_job_is_told_by_its_name_and_recovers_with_its_next_run(
     assert recovered["title"] == "kmdb: realias recovered"
 
 
-def test_a_check_is_told_by_its_severity_when_it_fails_and_when_it_passes_again(
+def test_a_check_is_reported_by_its_severity_when_it_fails_and_when_it_passes_again(
     teller: AlertTicks, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for hours in ("48", "48", "0"):
@@ -160,7 +160,7 @@ def test_what_lies_beneath_our_own_words_goes_nowhere(
     assert "bob@example.com" not in failure_of(result)
 
 
-def test_a_run_that_will_be_tried_again_is_not_told(
+def test_a_run_that_will_be_retried_is_not_reported(
     teller: AlertTicks, failed: dg.ExecuteInProcessResult, hook: Hook
 ) -> None:
     teller.instance.add_run_tags(failed.run_id, {"dagster/will_retry": "true"})
@@ -168,7 +168,7 @@ def test_a_run_that_will_be_tried_again_is_not_told(
     assert hook.taken == []
 
 
-def test_a_run_that_ended_without_a_word_is_told_too(teller: AlertTicks, hook: Hook) -> None:
+def test_a_run_that_ended_without_a_message_is_reported_too(teller: AlertTicks, hook: Hook) -> None:
     leave_a_run(teller.instance, dg.DagsterRunStatus.STARTED, {"dagster/partition": "7"})
     (run,) = teller.instance.get_runs()
     teller.instance.report_run_failed(run, "Its process is gone.")
@@ -177,7 +177,7 @@ def test_a_run_that_ended_without_a_word_is_told_too(teller: AlertTicks, hook: H
 
 
 @pytest.mark.usefixtures("failed")
-def test_without_a_receiver_it_says_which_setting_names_one_and_what_is_past_stays_untold(
+def test_without_a_receiver_it_says_which_setting_names_one_and_past_incidents_stay_unreported(
     teller: AlertTicks, hook: Hook
 ) -> None:
     assert teller.tick() == "KMDB_ALERT_URLS is not set."
@@ -195,7 +195,7 @@ def test_a_receiver_that_refuses_is_tried_again_and_the_next_tick_too(teller: Al
 
 @pytest.mark.usefixtures("failed")
 @pytest.mark.parametrize("wrong", ["json://user:hushhush@127.0.0.1:1/hook", "nosuchservice://hushhush"])
-def test_a_receiver_that_never_takes_it_keeps_it_from_no_other_and_its_secret_is_not_told(
+def test_a_receiver_that_never_accepts_it_does_not_affect_the_others_and_its_secret_is_not_shown(
     wrong: str, teller: AlertTicks, hook: Hook, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = teller.tick(wrong, hook.url)
@@ -253,7 +253,7 @@ THEIRS = "KeyError: 'bob@example.com'"
         (Ticking("{}"), None),
     ],
 )
-def test_an_import_that_stands_still_is_seen_and_the_reason_said(ticking: Ticking, words: str | None) -> None:
+def test_a_stalled_import_is_reported_with_its_reason(ticking: Ticking, words: str | None) -> None:
     found = find_stalled_import(ticking, 10_000, 2, "http://here")  # type: ignore[arg-type]  # a stand-in
     assert (found is None) == (words is None)
     if found and words:
@@ -261,7 +261,7 @@ def test_an_import_that_stands_still_is_seen_and_the_reason_said(ticking: Tickin
         assert "bob" not in found.text
 
 
-def test_objects_that_are_not_read_are_told_once_and_when_it_is_over(
+def test_objects_that_are_not_read_are_reported_once_and_when_resolved(
     teller: AlertTicks, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teller.later = 2 * GRACE_PERIOD_SECONDS
@@ -278,7 +278,9 @@ def test_objects_that_are_not_read_are_told_once_and_when_it_is_over(
     assert "2 objects were seen and are not read: a, b." in hook.taken[0]["message"]
 
 
-def test_a_daemon_that_was_away_is_given_time(teller: AlertTicks, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_that_restarts_has_a_grace_period(
+    teller: AlertTicks, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
     still = Ticking('{"left": 7, "moved_at": 10}', (50, "SKIPPED", None))
     for name in ("all_instigator_state", "get_ticks"):
         monkeypatch.setattr(teller.instance, name, getattr(still, name))

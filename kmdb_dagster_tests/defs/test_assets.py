@@ -156,7 +156,7 @@ def test_a_revision_that_vanished_is_named_and_keeps_its_rows(
     assert ledger.failures(warehouse.engine) == []
 
 
-def test_a_defect_is_told_without_the_person_it_met(
+def test_a_defect_is_reported_without_personal_data(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -170,7 +170,7 @@ def test_a_defect_is_told_without_the_person_it_met(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_server_that_stays_away_ends_the_run_which_dagster_is_to_try_again(
+def test_a_server_that_stays_unavailable_ends_the_run_which_dagster_retries(
     instance: dg.DagsterInstance,
     kmdb: Kmdb,
     bucket: FolderOfRevisions,
@@ -247,7 +247,7 @@ def test_a_load_that_fails_leaves_the_others_of_its_run_in(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_server_that_goes_away_while_revisions_are_loaded_ends_the_run_which_keeps_what_it_had_done(
+def test_a_server_that_becomes_unavailable_while_revisions_are_loaded_ends_the_run_which_keeps_what_it_had_done(
     instance: dg.DagsterInstance,
     kmdb: Kmdb,
     bucket: FolderOfRevisions,
@@ -279,7 +279,7 @@ def run_the_check_alone(instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation
     return evaluation
 
 
-def test_the_check_alone_looks_at_all_that_is_in(
+def test_the_check_alone_checks_all_imported_revisions(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     bucket.put(1, event("visited site"))

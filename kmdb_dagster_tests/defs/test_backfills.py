@@ -172,7 +172,7 @@ def test_kmdb_import_without_a_range_asks_for_what_is_not_in_and_need_not_wait(a
 
 
 @pytest.mark.usefixtures("asked")
-def test_the_daemon_tells_of_the_failure_in_one_message(hook: Hook) -> None:
+def test_the_daemon_reports_the_failure_in_one_message(hook: Hook) -> None:
     assert wait_until(lambda: bool(hook.taken), PATIENCE)
     (posted,) = hook.taken
     assert posted["title"].startswith("kmdb: the import of revisions ")

@@ -101,7 +101,7 @@ def test_people_of_two_numbers_or_too_many_identities_are_named_by_id(
     ]
 
 
-def test_another_rule_than_the_one_in_force_is_told_until_realias_has_run(imported: Imported, kmdb: Kmdb) -> None:
+def test_another_rule_than_the_one_in_force_is_reported_until_realias_has_run(imported: Imported, kmdb: Kmdb) -> None:
     instance, warehouse = imported
     change(warehouse.engine, "INSERT INTO placeholder_identities (name) VALUES ('anonymous')")
     run = import_range(instance, kmdb, 1, 1)
@@ -188,7 +188,7 @@ def test_a_check_that_finds_an_edit_by_hand_names_the_commands_that_repair_it(im
     assert "bob" not in str([record.data for record in table])
 
 
-def test_a_run_that_imports_a_range_of_which_the_ledger_was_deleted_replaces_what_is_in(
+def test_a_run_that_imports_a_range_whose_ledger_rows_were_deleted_replaces_its_facts(
     imported: Imported, kmdb: Kmdb, bucket: FolderOfRevisions
 ) -> None:
     instance, warehouse = imported
@@ -234,7 +234,7 @@ def test_a_run_checks_its_own_revisions(imported: Imported, kmdb: Kmdb, bucket: 
     }
 
 
-def test_facts_follow_once_the_indexes_that_were_away_are_built(
+def test_facts_are_moved_once_the_missing_indexes_are_built(
     imported: Imported, kmdb: Kmdb, bucket: FolderOfRevisions
 ) -> None:
     instance, warehouse = imported

@@ -68,7 +68,7 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     ]
 
 
-def test_every_asset_says_what_it_is_and_whose(repository: dg.RepositoryDefinition) -> None:
+def test_every_asset_has_a_description_and_an_owner(repository: dg.RepositoryDefinition) -> None:
     graph = repository.asset_graph
     for key in graph.get_all_asset_keys():
         node = graph.get(key)

@@ -39,7 +39,7 @@ def starts_again(instance: dg.DagsterInstance) -> bool:
         "kmdb_dagster.defs.revision_checks.ledger.unbalanced",
     ],
 )
-def test_what_is_away_at_the_end_of_a_run_has_it_started_again(
+def test_a_server_that_is_unavailable_at_the_end_of_a_run_has_it_started_again(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch, work: str
 ) -> None:
     bucket.put(1, event("visited site"))

@@ -25,7 +25,7 @@ def test_the_two_files_are_the_same_but_for_their_storage() -> None:
     assert one == other
 
 
-def test_the_file_for_many_machines_differs_in_who_carries_runs_out() -> None:
+def test_the_file_for_many_machines_differs_in_the_launcher() -> None:
     one, many = (yaml.safe_load(path.read_text()) for path in (MYSQL, CELERY))
     assert (one.pop("run_launcher")["class"], many.pop("run_launcher")["class"]) == ("RunLauncher", "CeleryLauncher")
     del many["compute_logs"]
@@ -67,7 +67,7 @@ def test_an_import_runs_with_the_history_on_mysql(
 
 @pytest.mark.usefixtures("bare_environment")
 @pytest.mark.parametrize("home", ["relative", "/nowhere/at/all"])
-def test_a_dagster_home_that_is_none_is_a_setting_to_be_mended(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dagster_home_that_is_no_folder_is_a_wrong_setting(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", home)
     with pytest.raises(SettingsError, match=f"DAGSTER_HOME is '{home}'"):
         open_instance()
@@ -79,6 +79,6 @@ def test_without_a_history_it_is_said_how_to_have_one() -> None:
         open_instance()
 
 
-def test_without_a_daemon_it_is_said_who_starts_one(instance: dg.DagsterInstance) -> None:
+def test_without_a_daemon_the_message_names_the_command(instance: dg.DagsterInstance) -> None:
     with pytest.raises(PermanentError, match="Start `kmdb ui`"):
         require_daemon(instance)

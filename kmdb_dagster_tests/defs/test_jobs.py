@@ -90,7 +90,7 @@ def test_what_is_no_revision_number_is_refused(last: int, words: str, instance: 
     assert words in failure_of(run_job(instance, "import_range", typed(1, last)))
 
 
-def test_what_is_not_in_is_asked_for_by_a_backfill(
+def test_what_is_not_imported_is_requested_by_a_backfill(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     fill(bucket, 1, 2, 3, 4, 5)
@@ -102,7 +102,7 @@ def test_what_is_not_in_is_asked_for_by_a_backfill(
     assert request_new(instance, kmdb).revisions == [2, 3, 5]
 
 
-def test_nothing_is_asked_for_when_all_is_in(
+def test_nothing_is_requested_when_all_is_imported(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions
 ) -> None:
     assert request_new(instance, kmdb).revisions == []
@@ -150,7 +150,7 @@ def test_the_night_adds_partitions_for_real_and_once(instance: dg.DagsterInstanc
 
 
 @pytest.mark.usefixtures("_dates")
-def test_old_facts_are_proposed_with_rows_and_bytes_and_dropped_when_that_is_asked_for(
+def test_old_facts_are_proposed_with_rows_and_bytes_and_dropped_when_that_is_requested(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_job(instance, "partition_tables", {"ops": {"add_partitions": {"config": {"dry_run": False}}}})

@@ -105,7 +105,7 @@ def _killed_before_recording(asset: str) -> Any:
     return record_others
 
 
-def test_what_failed_or_is_under_way_or_lies_below_the_lowest_revision_is_not_recorded(
+def test_what_failed_or_is_in_an_active_run_or_lies_below_the_lowest_revision_is_not_recorded(
     instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.record_failure(warehouse.engine, 5, "raw_revisions: it is broken")
@@ -188,7 +188,7 @@ def test_more_than_a_run_takes_is_left_to_the_next(
     assert not asks(instance, lost)
 
 
-def test_only_what_came_in_since_the_last_look_is_looked_up(
+def test_only_what_was_imported_since_the_last_comparison_is_looked_up(
     instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_job(instance, "record_loaded")
@@ -244,7 +244,7 @@ def test_a_ledger_of_a_clock_that_was_ahead_hides_nothing(
     assert look(instance, lost, cursor)[0] == ""
 
 
-def test_what_is_under_way_at_a_look_is_looked_at_later(
+def test_what_is_in_an_active_run_is_compared_later(
     instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse
 ) -> None:
     register(instance, warehouse, 2, 4)

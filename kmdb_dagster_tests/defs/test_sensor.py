@@ -33,7 +33,7 @@ def fill(bucket: FolderOfRevisions, *revisions: int) -> None:
         bucket.put(number, event("visited site"))
 
 
-def test_the_first_look_asks_for_ranges_of_what_a_run_takes(
+def test_the_first_tick_requests_ranges_of_what_a_run_takes(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "3")
@@ -54,7 +54,7 @@ def test_no_more_runs_than_there_is_room_for(
     assert watch.ranges() == ["3..3"]
 
 
-def test_a_bucket_of_fifty_thousand_files_is_asked_for_in_order_and_a_few_runs_at_a_time(
+def test_a_bucket_of_fifty_thousand_files_is_requested_in_order_and_a_few_runs_at_a_time(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     huge = HugeBucket(FolderBucket(bucket.folder), 50_000)
@@ -119,7 +119,7 @@ def test_what_hides_behind_ten_missing_numbers_is_seen_within_an_hour(watch: Wat
     assert watch.ranges() == ["2..12"]
 
 
-def test_a_changed_file_is_asked_for_again(
+def test_a_changed_file_is_requested_again(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance
 ) -> None:
     fill(bucket, 1, 2, 3)
@@ -151,7 +151,7 @@ def test_a_file_that_vanished_is_named_and_what_is_in_of_it_is_kept(
     assert ledger.totals(warehouse.engine).events == 3
 
 
-def test_a_late_arrival_in_a_gap_is_asked_for(watch: Watch, bucket: FolderOfRevisions) -> None:
+def test_a_late_arrival_in_a_gap_is_requested(watch: Watch, bucket: FolderOfRevisions) -> None:
     fill(bucket, 1, 3)
     watch.carry_out(*watch.tick()[0])
     fill(bucket, 2)
@@ -171,7 +171,7 @@ def test_what_failed_waits_for_a_person(watch: Watch, bucket: FolderOfRevisions,
     assert "2 imported, 1 failed" in words
 
 
-def test_a_range_whose_run_was_killed_is_asked_for_again_but_not_for_ever(
+def test_a_range_whose_run_was_killed_is_requested_again_but_not_for_ever(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance
 ) -> None:
     fill(bucket, 1, 2)
@@ -194,7 +194,7 @@ def leave_a_transient_run(instance: dg.DagsterInstance, tags: Mapping[str, str])
         instance.add_run_tags(run.run_id, transient_tags(run))
 
 
-def test_a_range_whose_runs_met_a_server_that_was_unavailable_is_asked_for_again_for_as_long_as_that_lasts(
+def test_a_range_whose_runs_met_an_unavailable_server_is_requested_again_for_as_long_as_that_lasts(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance
 ) -> None:
     fill(bucket, 1, 2)
@@ -224,7 +224,7 @@ def test_pauses_after_transient_runs_grow_to_a_quarter_of_an_hour() -> None:
     assert [pause_seconds(runs) for runs in (0, 1, 2, 3, 4, 5, 5000)] == [0, 60, 120, 240, 480, 900, 900]
 
 
-def test_a_range_whose_run_was_canceled_waits_for_a_person_and_takes_no_room(
+def test_a_range_whose_run_was_canceled_waits_for_a_user_and_takes_no_room(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "1")
@@ -257,7 +257,7 @@ def test_a_range_has_one_key_whatever_a_tick_saw_until_the_warehouse_is_flushed(
     assert after.run_key != listed.run_key
 
 
-def test_what_is_under_way_is_not_asked_for_twice(
+def test_what_is_in_an_active_run_is_not_asked_for_twice(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, warehouse: Warehouse
 ) -> None:
     fill(bucket, 1, 2, 3, 4, 5)
