@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kmdb_dagster.cli.bucket_lines import bucket_lines
 from kmdb_dagster.cli.database import warehouse
+from kmdb_dagster.cli.status_lines import status_lines
 from kmdb_dagster.errors import PermanentError, SettingsError
 from kmdb_dagster.escaping import for_terminal
 from kmdb_dagster.km_export.layout import MAX_REVISION, parse_range
@@ -122,7 +123,7 @@ def status(*, as_json: bool, no_bucket: bool) -> None:
             click.echo(json.dumps({**found.as_dict(), **more}, default=str))
             return
         click.echo(for_terminal(opened.name))
-        for name, value in [*found.as_lines(), *dagster]:
+        for name, value in [*status_lines(found), *dagster]:
             click.echo(f"  {name:<22} {value}")
         for name, value in bucket:
             click.echo(for_terminal(f"  {name:<22} {value}"))

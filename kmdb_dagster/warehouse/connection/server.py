@@ -30,7 +30,7 @@ INIT_COMMAND = (
     "time_zone = '+00:00', "
     # A value that does not fit is an error, never cut.
     "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
-    # Whoever commits facts may have to wait for `kmdb realias`: longer than the server's 50 seconds.
+    # A commit of facts may wait for `kmdb realias`, longer than the default of 50 seconds.
     "innodb_lock_wait_timeout = {lock_seconds}"
     # A server may limit the time of statements. Each server takes its own comment for code, and skips the other's.
     "/*M!100100 , max_statement_time = 0 */ /*!80000 , max_execution_time = 0 */"
@@ -58,7 +58,7 @@ ESCAPED = (b"\\", b"'", b'"', b"\0", b"\n", b"\r", b"\x1a")
 
 
 class Server(NamedTuple):
-    """What kind of server it is."""
+    """The kind and version of the server."""
 
     maria: bool
     version: tuple[int, ...]
@@ -77,11 +77,11 @@ class Server(NamedTuple):
 
 
 def connect(url: URL, timeout_seconds: int = LONG_STATEMENT_TIMEOUT_SECONDS, pool: type[Pool] | None = None) -> Engine:
-    """An engine for the warehouse. Nothing is opened yet.
+    """Create an engine for the warehouse. It connects at first use.
 
     Args:
-        url: where it is.
-        timeout_seconds: the connection is given up if the server does not answer for so long.
+        url: the database.
+        timeout_seconds: how long a read or write waits for the server before the connection is dropped.
         pool: SQLAlchemy's class of the pool, in place of its own choice.
     """
     # A lock that is waited for in vain is an answer: it must come before the connection is given up.
@@ -91,7 +91,7 @@ def connect(url: URL, timeout_seconds: int = LONG_STATEMENT_TIMEOUT_SECONDS, poo
         # Without gap locks, runs that load different revisions do not wait for each other.
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
-        # Every transaction has been ended by whoever began it. A ROLLBACK after each would be one more round trip.
+        # Every transaction is already committed or rolled back: another ROLLBACK would be one more round trip.
         pool_reset_on_return=None,
         hide_parameters=True,
         poolclass=pool,
@@ -155,11 +155,10 @@ def _was_locked(error: BaseException) -> bool:
     reraise=True,
 )
 def execute_ddl(engine: Engine, statement: str) -> None:
-    """DDL that waits for the transactions that use its table, and lets others by in between.
+    """Execute DDL with a short lock timeout, and retry while transactions use the table.
 
-    Who comes after a statement that waits for a table has to wait behind it. So it must not wait for long: of two
-    transactions that are under way, one may need what the other holds, and the table as well. The server does not see
-    that as a deadlock, since only one of the two locks is InnoDB's.
+    Statements queue behind waiting DDL, so a long wait can deadlock: a running transaction needs a row that another one
+    holds, and that one needs the table. The server does not detect it, since only one of the locks is InnoDB's.
 
     Raises:
         TransientError: the table was in use all the time, for some minutes.
@@ -174,7 +173,7 @@ def execute_ddl(engine: Engine, statement: str) -> None:
 
 
 def select_in_batches(connection: Connection, statement: str, ids: Collection[int]) -> list[tuple[Any, ...]]:
-    """The rows of a statement with ``IN :ids``, however many ids there are."""
+    """Select the rows of a statement with ``IN :ids``, in batches of ids."""
     rows: list[tuple[Any, ...]] = []
     numbers = list(ids)
     for start in range(0, len(numbers), IDS_PER_STATEMENT):
@@ -225,10 +224,10 @@ def _bytes_on_the_way(value: object) -> int:
 
 @contextmanager
 def named_lock(engine: Engine, name: str, seconds: int) -> Iterator[Connection]:
-    """Be the only one in this database who holds the lock of that name. It goes with the connection, whatever happens.
+    """Hold a lock by name, exclusive within this database. The server releases it when the connection ends.
 
     Raises:
-        TransientError: somebody else held it for so many seconds.
+        TransientError: another process held it for ``seconds``.
     """
     with autocommit(engine) as connection:
         # Server-wide names of at most 64 characters, so the database's name goes in as a digest.
@@ -243,7 +242,7 @@ def named_lock(engine: Engine, name: str, seconds: int) -> Iterator[Connection]:
 
 
 def server_of(connection: Connection) -> Server:
-    """What kind of server this is.
+    """Read the kind and version of the server.
 
     Raises:
         PermanentError: it is older than MySQL 8.0.17 or MariaDB 10.6.

@@ -34,7 +34,7 @@ class Warehouse:
         return f"{self.database} on {url.host or 'localhost'}:{url.port or 3306}"
 
     def generation(self) -> str:
-        """Which numbering the ids in the database belong to now.
+        """Read the generation of the ids in the database; each flush changes it.
 
         Raises:
             TransientError: the warehouse is being flushed.
@@ -43,7 +43,7 @@ class Warehouse:
             row = connection.execute(text("SELECT generation FROM warehouse_state WHERE id = 1")).scalar()
             found = required("warehouse_state", row)
         if found == FLUSHING:
-            raise TransientError(f"{self.name} is being flushed. If nobody does, run `kmdb flush` to its end.")
+            raise TransientError(f"{self.name} is being flushed. If no process does that, run `kmdb flush` again.")
         return str(found)
 
     def erased_digests(self) -> frozenset[bytes]:

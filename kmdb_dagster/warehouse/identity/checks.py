@@ -1,4 +1,4 @@
-"""Whether facts are under their persons, and which persons look as if strangers had been made one."""
+"""Checks of identity resolution: facts that carry a wrong person, and over-merged people."""
 
 from typing import NamedTuple
 
@@ -23,14 +23,14 @@ OVER_MERGED = """
 
 
 class Misplaced(NamedTuple):
-    """Fact rows that are not under the person that the map names."""
+    """Fact rows whose person is not the one in ``user_map``."""
 
     rows: int
-    """Goal: 0, always."""
+    """Expected: 0."""
     waiting: int
-    """Those that are written down as ones that are to follow: the next import, or `kmdb realias`, moves them."""
+    """Rows with a pending move: the next import, or `kmdb realias`, moves them."""
     spans: int
-    """Spans of time that `kmdb realias` has still to look through: any row in them may be misplaced."""
+    """Pending spans: any row in them may carry a wrong person until `kmdb realias` has searched them."""
 
 
 class OverMergedPerson(NamedTuple):
@@ -42,7 +42,7 @@ class OverMergedPerson(NamedTuple):
 
 
 def misplaced_facts(engine: Engine) -> Misplaced:
-    """Look at every fact. Takes as long as reading both tables."""
+    """Count facts that carry a wrong person. Reads ``events`` and ``properties`` completely."""
     rows = waiting = 0
     with transaction(engine) as connection:
         for table in FACTS:
@@ -53,6 +53,6 @@ def misplaced_facts(engine: Engine) -> Misplaced:
 
 
 def over_merged_people(engine: Engine, most_identities: int) -> list[OverMergedPerson]:
-    """People of two or more numeric identities, or of more than so many identities; the worst first."""
+    """Find people with two numeric identities, or with more than ``most_identities``; the worst first."""
     with transaction(engine) as connection:
         return [OverMergedPerson(*row) for row in connection.execute(text(OVER_MERGED), {"most": most_identities})]

@@ -1,12 +1,13 @@
-"""Who waits for whom. Two rows are locks: the numbering of ids, and the user map.
+"""Row locks on the generation of ids and on the user map.
 
-* ``warehouse_state``: whoever uses ids holds it shared to its commit; only a flush, which makes all ids void, takes it
-  alone.
-* ``map_state``: whoever changes the map holds it alone, from before it reads the map to its commit, and counts its
-  version up. Whoever puts facts under persons reads the version first, then the persons, and takes the row shared
-  only when it is about to commit: if the version is another by then, it puts right what it did.
+* ``warehouse_state``: a transaction that uses ids holds a shared lock until commit. A flush, which makes all ids
+  invalid, takes an exclusive lock.
+* ``map_state``: a transaction that changes the map holds an exclusive lock, from before it reads the map until commit,
+  and increments the version. A transaction that writes person ids reads the version, then the persons. It takes a
+  shared lock right before its commit, and corrects its facts if the version has changed.
 
-So nobody waits for a load but a flush, and who holds ``map_state`` alone waits for nobody (docs/decisions/0007).
+So only a flush waits for loads, and the holder of the exclusive lock on ``map_state`` never waits for another lock
+(docs/decisions/0007).
 """
 
 from sqlalchemy import Connection, text
@@ -19,11 +20,11 @@ BEING_FLUSHED = "The warehouse is being flushed. If no process does that, run `k
 
 
 def lock_generation_shared(connection: Connection, generation: str | None = None) -> None:
-    """Keep ids in force until this transaction ends: no flush can begin.
+    """Lock the generation of ids (shared) until commit: no flush can begin.
 
     Args:
         connection: the transaction.
-        generation: that of ids from an earlier transaction; None: this one looks up all of its ids.
+        generation: the generation of ids that an earlier transaction read; None: this one reads all of its ids.
 
     Raises:
         TransientError: the warehouse is being flushed, or was flushed since ``generation``.
@@ -33,11 +34,11 @@ def lock_generation_shared(connection: Connection, generation: str | None = None
     if found == FLUSHING:
         raise TransientError(BEING_FLUSHED)
     if generation not in {None, found}:
-        raise TransientError("The warehouse was flushed meanwhile. The revision will be loaded anew.")
+        raise TransientError("The warehouse was flushed meanwhile. The next attempt reads new ids.")
 
 
 def lock_generation(connection: Connection, generation: str) -> None:
-    """Wait for all who use ids, and keep others from it until this transaction ends, which should be at once.
+    """Lock the generation of ids (exclusive) until commit. Commit soon: all loads wait.
 
     Raises:
         TransientError: the warehouse was flushed.
@@ -48,7 +49,7 @@ def lock_generation(connection: Connection, generation: str) -> None:
 
 
 def lock_map(connection: Connection, generation: str | None = None) -> None:
-    """Hold the map alone until this transaction ends, to change it.
+    """Lock the map (exclusive) until commit, to change it.
 
     Raises:
         TransientError: as for `lock_generation_shared`.
@@ -59,21 +60,21 @@ def lock_map(connection: Connection, generation: str | None = None) -> None:
 
 
 def increment_map_version(connection: Connection) -> None:
-    """Let everybody know, once this commits, that somebody's person is another. The map must be held alone."""
+    """Increment the version, because the person of an identity changes. Requires `lock_map`."""
     connection.execute(text("UPDATE map_state SET version = version + 1 WHERE id = 1"))
 
 
 def read_map_version(connection: Connection) -> int:
-    """To be read before any person is."""
+    """Read the version of the map. Read it before any person."""
     row = connection.execute(text("SELECT version FROM map_state WHERE id = 1")).scalar()
     return int(required("map_state", row))
 
 
 def lock_map_shared(connection: Connection, version: int) -> bool:
-    """Keep the map as it is until this transaction ends, which should be at once.
+    """Lock the map (shared) until commit. Commit soon: changes of the map wait.
 
     Returns:
-        Whether it is still of this version: then every person that was read since is right.
+        Whether the map still has this version. If so, all persons that were read since are current.
     """
     row = connection.execute(text("SELECT version FROM map_state WHERE id = 1 LOCK IN SHARE MODE")).scalar()
     return bool(required("map_state", row) == version)

@@ -1,10 +1,10 @@
-"""The whole user map made anew from ``aliases``, by the rule that is asked for, and applied to every fact.
+"""Rebuild the whole user map from ``aliases`` with the requested rule, and apply it to all facts (`kmdb realias`).
 
-Not needed in ordinary life: imports keep the map up to date. It puts another rule in force, and is the way back when
-somebody changed ``aliases``, ``user_map`` or facts by hand.
+Imports keep the map up to date. A rebuild puts another rule in force, and repairs ``aliases``, ``user_map`` or facts
+that were edited by hand.
 
-One transaction changes the map. What it is to be applied to is written down in it, as spans of time (not partitions:
-those may be split meanwhile). So it may be killed anywhere; this, run again, or the next import does the rest.
+One transaction changes the map, and records pending spans for all facts (spans of time, not partitions: those may be
+split meanwhile). A rebuild that is killed is completed by the next rebuild or the next import.
 """
 
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ LAST = datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - as above
 
 
 class Realiased(NamedTuple):
-    """What came of it: identities that got another person, identities of which facts were moved."""
+    """Counts: identities that got another person, and identities whose facts were moved."""
 
     identities: int
     moved: int
@@ -62,13 +62,13 @@ class Realiased(NamedTuple):
 def realias(
     engine: Engine, generation: str, *, numeric_apart: bool = False, report: Progress = lambda *_: None
 ) -> Realiased:
-    """Rebuild the map and apply it. May be killed anywhere and run again.
+    """Rebuild the map and apply it. Idempotent; safe to kill.
 
-    Restores, too, what hand edits took away: the row of ``map_state``, ``identity_spans``, and the identities that
+    Also restores what edits by hand have removed: the row of ``map_state``, ``identity_spans``, and the identities that
     ``aliases`` names and ``users`` lacks.
     """
     restore_map_state(engine)
-    # Before the map changes: whoever changes it afterwards finds the facts that must follow by their spans.
+    # Before the map changes: pending moves are recorded by these spans.
     spans.restore(engine, report)
     with transaction(engine) as connection:
         unnamed = connection.execute(text(UNNAMED_ALIASES)).scalar_one()
@@ -81,7 +81,7 @@ def realias(
 
 def _change_map(engine: Engine, generation: str, report: Progress, *, numeric_apart: bool) -> int:
     with transaction(engine) as connection:
-        # Those of one that was killed. Before the map is held, since whoever looks through a span holds its row.
+        # Spans of a rebuild that was killed. Before `lock_map`: a search of a span holds the row of the span.
         connection.execute(text("DELETE FROM pending_spans"))
         lock_map(connection, generation)
         rule = requested_rule(connection, numeric_apart=numeric_apart)
@@ -114,7 +114,7 @@ def _rebuild(connection: Connection, rule: Rule, report: Progress) -> int:
     identities = np.concatenate(names.identities)
     if not len(identities):
         return 0
-    # An identity that no alias line names stands for itself.
+    # An identity without alias lines is its own canonical identity.
     person = identities.copy()
     person[np.searchsorted(identities, tied)] = found
     changed = np.flatnonzero(_before(connection, identities, report) != person)

@@ -1,9 +1,9 @@
-"""Who is the same person, and which identity stands for one. Pure rules over identities.
+"""Identity resolution as pure functions: connected components of the alias graph, and their canonical identities.
 
-KM's aliases have no direction and no order, may be repeated and chained: a person is a connected component of
-the graph that they make. Where the graph is stored is not known here.
+KM's alias lines have no direction and no order, and may repeat and chain: a person is a connected component of the
+alias graph. This module knows no storage.
 
-There are two ways: over a few identities, one by one, and over very many, as arrays. They say the same.
+There are two implementations with the same result: for few identities, and for very many as arrays.
 """
 
 import re
@@ -24,7 +24,7 @@ Rank = tuple[int, int, str, str]
 
 
 def rank(identity: str) -> Rank:
-    """The order in which identities stand for a person: the lowest does.
+    """Return the sort key of an identity. The lowest of a person is its canonical identity.
 
     Numeric ones (ASCII digits only) come first, compared as numbers of any length, then all others by code point.
     Two that are the same number ("7", "007") are ordered by code point.
@@ -47,7 +47,7 @@ def components(ties: Sequence[tuple[int, int]]) -> list[list[int]]:
 
 
 def canonical_identity(members: Iterable[int], ranks: dict[int, Rank]) -> int:
-    """The member that stands for the person."""
+    """Return the member with the lowest rank."""
     return min(members, key=ranks.__getitem__)
 
 
@@ -59,7 +59,7 @@ class Ranking(NamedTuple):
 
 
 def ranking(names: "pa.ChunkedArray[pa.LargeStringScalar]") -> Ranking:
-    """The order of `rank`, of very many identities."""
+    """Return the order of `rank` for very many identities."""
     numeric = pc.ascii_is_decimal(names)
     numbers, others = (np.flatnonzero(mask) for mask in (numeric, pc.invert(numeric)))
     found = names.filter(numeric)
@@ -73,7 +73,7 @@ def ranking(names: "pa.ChunkedArray[pa.LargeStringScalar]") -> Ranking:
 
 
 class AliasEdges(NamedTuple):
-    """Alias lines: the places of both identities, and the time. No tie has two equal ends."""
+    """Edges of the alias graph: the positions of both identities, and the time in seconds. No self-loops."""
 
     one: IntColumn
     other: IntColumn
@@ -81,7 +81,7 @@ class AliasEdges(NamedTuple):
 
 
 def canonical_identities(ties: AliasEdges, ranks: Ranking, *, apart: bool) -> IntColumn:
-    """The person of each identity, both as places in the array that was ranked.
+    """Return the canonical identity of each identity, both as positions in the ranked array.
 
     With ``apart`` two numeric identities are never one person: see `_nearest`.
     """
@@ -101,7 +101,7 @@ def canonical_identities(ties: AliasEdges, ranks: Ranking, *, apart: bool) -> In
 
 
 def _nearest(ties: AliasEdges, ranks: Ranking) -> IntColumn:
-    """The nearest numeric identity of each: by the fewest ties, then the earliest, then the lowest number.
+    """The nearest numeric identity of each: by the fewest edges, then the earliest, then the lowest number.
 
     Breadth first from all numeric identities at once. At each level an identity that is tied to some of the level
     before takes the person of the one to which it has the earliest tie; of several as early, the lowest person. One

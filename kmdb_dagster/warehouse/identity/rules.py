@@ -1,4 +1,4 @@
-"""The rule by which aliases make people: the one in force, and the one that is asked for.
+"""The rule of identity resolution: the one in force, and the requested one.
 
 The map is a function of the alias lines and of a rule. Were the rule to change under running imports, the map would
 depend on when. So the rule in force is kept with the map, and changes with the whole of it: with `kmdb realias`, or
@@ -38,7 +38,7 @@ class Rule(NamedTuple):
 
 
 def rule_in_force(connection: Connection) -> Rule:
-    """The rule that the map follows."""
+    """Read the rule in force."""
     statement = text("SELECT placeholders, numeric_apart, ignored FROM map_state WHERE id = 1")
     found = required("map_state", connection.execute(statement).one_or_none())
     ignored = map(bytes.fromhex, json.loads(found.ignored or "[]"))
@@ -46,7 +46,7 @@ def rule_in_force(connection: Connection) -> Rule:
 
 
 def requested_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
-    """What ``placeholder_identities``, ``ignored_users`` and KMDB_NUMERIC_APART say now."""
+    """Read the requested rule: ``placeholder_identities``, ``ignored_users`` and KMDB_NUMERIC_APART."""
     names = connection.execute(text("SELECT name FROM placeholder_identities")).scalars()
     ignored = frozenset(map(digest, connection.execute(text("SELECT name FROM ignored_users")).scalars()))
     return Rule(frozenset(names), numeric_apart, ignored | _erased(connection, ignored))
@@ -61,7 +61,7 @@ def _erased(connection: Connection, ignored: frozenset[bytes]) -> frozenset[byte
 
 
 def store_rule(connection: Connection, rule: Rule) -> None:
-    """From this commit on the map follows this rule. The map must be held alone, and made anew."""
+    """Store the rule in force. Requires `lock_map`, and a rebuild of the map in the same transaction."""
     connection.execute(
         text("UPDATE map_state SET placeholders = :names, numeric_apart = :apart, ignored = :ignored WHERE id = 1"),
         {
@@ -75,7 +75,7 @@ def store_rule(connection: Connection, rule: Rule) -> None:
 def adopt_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
     """The rule that ties are to follow. Without any alias it is the one that is asked for, from now on.
 
-    The map must be held alone.
+    Requires `lock_map`.
     """
     in_force = rule_in_force(connection)
     asked = requested_rule(connection, numeric_apart=numeric_apart)
@@ -93,7 +93,7 @@ def effective_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
 
 
 def is_rule_pending(engine: Engine, *, numeric_apart: bool) -> bool:
-    """Whether another rule is asked for than the map follows: somebody must run `kmdb realias`."""
+    """Whether the requested rule differs from the one in force. `kmdb realias` puts it in force."""
     with transaction(engine) as connection:
         if rule_in_force(connection) == requested_rule(connection, numeric_apart=numeric_apart):
             return False

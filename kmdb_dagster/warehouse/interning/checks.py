@@ -11,7 +11,7 @@ WRONG_USERS = "SELECT COUNT(*) FROM users WHERE digest <> UNHEX(SHA2(name, 256))
 
 
 class WrongIds(NamedTuple):
-    """Rows whose id is that of another name. Goal: 0 of each, always."""
+    """Rows whose id is that of another name. Expected: 0 of each."""
 
     keys: int
     """Names whose digest is that of another name."""

@@ -75,7 +75,7 @@ def _check_not_erased(connection: Connection, digests: Collection[bytes]) -> Non
 
 
 def _map_to_themselves(connection: Connection, identities: Collection[int]) -> None:
-    # Whoever adds holds the lock, so nobody else's identities lie between these.
+    # The lock is held, so no other process has added identities between these.
     connection.execute(
         text(
             "INSERT INTO user_map (identity_id, user_id) SELECT id, id FROM users WHERE id BETWEEN :first AND :last "

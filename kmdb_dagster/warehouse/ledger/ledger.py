@@ -1,4 +1,4 @@
-"""The ledger (``revisions``): what is in, what became of each of its lines, and what failed."""
+"""The ledger (``revisions``): imported revisions, the outcomes of their lines, and failures."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ from kmdb_dagster.warehouse.connection.streams import stream
 
 
 class Entry(NamedTuple):
-    """What is written down of a revision that is in. The first nine count lines or records; times are UTC."""
+    """The ledger entry of an imported revision. The first nine fields count lines or records; times are UTC."""
 
     lines: int
     imported: int
@@ -69,13 +69,13 @@ class Span(NamedTuple):
 
 
 def lock_or_create(connection: Connection, revision: int) -> bool:
-    """Take a revision for this transaction: whoever wants the same one waits.
+    """Lock the row of a revision until commit; create it if it is missing.
 
     Returns:
-        Whether the ledger says that it is in.
+        Whether the revision is recorded as imported.
 
     Raises:
-        TransientError: another one that had it failed at the same time.
+        TransientError: another process that had created the row failed at the same time.
     """
     number = {"revision": revision}
     # Not INSERT IGNORE: of two that find the row, each would keep the other from taking it alone (a deadlock).
@@ -92,7 +92,7 @@ def lock_or_create(connection: Connection, revision: int) -> bool:
 
 
 def lock_revisions(connection: Connection, revisions: Iterable[int]) -> dict[int, Span]:
-    """Hold revisions for this transaction, in ascending order; those that are in, each with its span."""
+    """Lock the rows of revisions until commit, in ascending order. Returns the span of each that is found."""
     numbers = ",".join(map(str, sorted(set(revisions)))) or "NULL"
     found = connection.exec_driver_sql(
         "SELECT revision, t_min, t_max FROM revisions "  # noqa: S608 - numbers
@@ -102,7 +102,7 @@ def lock_revisions(connection: Connection, revisions: Iterable[int]) -> dict[int
 
 
 def subtract_counts(connection: Connection, revision: int, counts: Mapping[str, int]) -> None:
-    """So many lines and records of a revision are no longer in. Lines, imported or rejected, are ignored instead."""
+    """Subtract removed lines and records from a revision. Imported or rejected lines become ignored."""
     changes = [f"`{name}` = `{name}` - :{name}" for name in counts]
     changes += [f"ignored = ignored + :{name}" for name in counts if name in {"imported", "rejected"}]
     connection.execute(
@@ -112,7 +112,7 @@ def subtract_counts(connection: Connection, revision: int, counts: Mapping[str, 
 
 
 def set_span(connection: Connection, revision: int, span: Span) -> None:
-    """The times of the facts that are in are these."""
+    """Set the span of the facts of a revision."""
     connection.execute(
         text("UPDATE revisions SET t_min = :t_min, t_max = :t_max WHERE revision = :revision"),
         {**span._asdict(), "revision": revision},
@@ -120,7 +120,7 @@ def set_span(connection: Connection, revision: int, span: Span) -> None:
 
 
 def record(connection: Connection, revision: int, entry: Entry) -> None:
-    """Write a revision down as being in."""
+    """Record a revision as imported."""
     columns = ", ".join(f"`{name}` = :{name}" for name in Entry._fields)
     connection.execute(
         text(
@@ -132,7 +132,7 @@ def record(connection: Connection, revision: int, entry: Entry) -> None:
 
 
 def record_failure(engine: Engine, revision: int, words: str) -> None:
-    """Write down that a revision could not be brought in. What is in of it, from before, stays."""
+    """Record why an import failed. What was imported of the revision before stays."""
     with transaction(engine) as connection:
         connection.execute(
             text(
@@ -144,7 +144,7 @@ def record_failure(engine: Engine, revision: int, words: str) -> None:
 
 
 def statuses(engine: Engine) -> dict[int, Status]:
-    """Every revision that was dealt with, by number."""
+    """Read the status of every revision in the ledger, by number."""
     found: dict[int, Status] = {}
     with transaction(engine) as connection:
         # 100,000 of them in every tick of the sensor: the server's 1 and 0 will do.
@@ -225,11 +225,11 @@ def newest_fact(engine: Engine, now: datetime) -> datetime | None:
 
 
 def unbalanced(engine: Engine, revisions: Iterable[int] | None = None) -> list[int]:
-    """Revisions that are in and whose lines do not add up. Goal: none, always.
+    """Find imported revisions whose lines do not add up. Expected: none.
 
     Args:
         engine: the warehouse.
-        revisions: look at these only; None: at all.
+        revisions: check only these; None: all.
     """
     condition = "imported_at IS NOT NULL AND `lines` <> imported + ignored + blank + rejected"
     with transaction(engine) as connection:

@@ -1,6 +1,6 @@
-"""Whether the tables hold as many facts as the ledger says: of some revisions, or of all.
+"""Reconcile the tables of facts with the counts in the ledger, for some revisions or for all.
 
-A look at a revision holds its row of the ledger, so that no load changes either side meanwhile.
+Reconciling a revision locks its row of the ledger, so no load changes either side meanwhile.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -54,7 +54,7 @@ class RowSpan(NamedTuple):
 
 
 class Mismatch(NamedTuple):
-    """A revision of which the tables hold more or less than the ledger says, at all or within its span."""
+    """A revision whose rows in the tables differ from the counts or the span in the ledger."""
 
     revision: int
     ledger: Counts

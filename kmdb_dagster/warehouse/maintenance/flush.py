@@ -12,10 +12,10 @@ EMPTIED = (
     "properties",
     "aliases",
     "resolved_revisions",
-    # In this order, and before the map: who looks through a span writes moves, and who moves finds them in the map.
+    # In this order, before the map: a search of a span records moves, and a move reads the map.
     "pending_spans",
     "pending_moves",
-    # Before users: who interns meanwhile may leave a row here without an identity, never an identity without its row.
+    # Before users: concurrent interning may leave a row here without an identity, never the reverse.
     "user_map",
     "users",
     "identity_spans",
@@ -30,14 +30,13 @@ LOCK_TIMEOUT_SECONDS = 60
 
 
 def flush(engine: Engine) -> None:
-    """Empty every table but the filters, and what says who was forgotten.
+    """Empty all tables of imported data. The filters and the erasure list stay.
 
-    Waits for runs that load. From then on ids that were handed out before mean nothing: the new generation says so
-    to every run and cache that still holds some. One that breaks off leaves the warehouse closed until it is flushed
-    again: what is half empty is nothing to load into.
+    Waits for running loads. The new generation makes all earlier ids invalid, also in runs that still hold some. An
+    interrupted flush leaves the warehouse closed: run it again.
     """
     with named_lock(engine, "flush", LOCK_TIMEOUT_SECONDS) as connection:
-        # Who lacks the right to TRUNCATE is told so here, before the warehouse is closed.
+        # TRUNCATE needs the DROP privilege: fail here if it is missing, before the warehouse is closed.
         connection.exec_driver_sql("DROP TABLE IF EXISTS kmdb_may_i_drop")
         _set_generation(connection, FLUSHING)
         for table in EMPTIED:

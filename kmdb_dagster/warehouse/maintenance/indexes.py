@@ -1,4 +1,4 @@
-"""The secondary indexes of the facts: away while a history is imported, then built from it by sorting.
+"""The secondary indexes of the facts: dropped while a history is imported, then built by sorting.
 
 Without ``by_user`` no fact can follow a person at a bearable price. Until it is there again such facts wait in
 ``pending_moves``, as those of an import that was killed do.
@@ -22,7 +22,9 @@ HAS_DDL_BUFFER = (8, 0, 27)
 DDL_BUFFER = 128 * 1024 * 1024
 """Bytes in which MySQL sorts an index, in place of 1 MB (MySQL 8.4 Reference Manual, 17.12.4)."""
 
-INDEXES_ARE_MISSING = "Indexes of events and properties are away, so queries read whole tables: run `kmdb index build`."
+INDEXES_ARE_MISSING = (
+    "Indexes of events and properties are missing, so queries read whole tables: run `kmdb index build`."
+)
 
 
 def missing(connection: Connection) -> dict[str, list[str]]:
@@ -39,7 +41,7 @@ def missing(connection: Connection) -> dict[str, list[str]]:
 
 
 def is_any_index_missing(engine: Engine) -> bool:
-    """Whether some are away."""
+    """Whether at least one index is missing."""
     with autocommit(engine) as connection:
         return bool(missing(connection))
 
@@ -58,7 +60,7 @@ def drop(engine: Engine) -> list[str]:
 
 
 def build(engine: Engine) -> list[str]:
-    """Build those that are away, both tables at once. Broken off, it can be run again. Facts that wait can move then.
+    """Build the missing indexes, both tables at once. Idempotent. Pending moves are applied afterwards.
 
     Queries go on meanwhile; imports wait for its end. Returns the statements.
     """

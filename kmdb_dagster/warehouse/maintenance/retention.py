@@ -1,7 +1,7 @@
-"""Old facts, taken out: whole time partitions of ``events`` and ``properties``. Plan, show, apply.
+"""Retention of old facts: drops whole time partitions of ``events`` and ``properties``. Plan, show, apply.
 
-Who is one person with whom does not grow old, so `aliases` keeps everything; so does the Parquet in the lake. How
-it is safe beside imports: docs/decisions/0018-old-facts.md.
+Retention does not apply to `aliases`, since identity resolution needs all of them, nor to the Parquet in the lake.
+Why it is safe beside imports: docs/decisions/0018-old-facts.md.
 """
 
 import logging
@@ -118,7 +118,7 @@ def _settle_ledger(engine: Engine, day: datetime) -> None:
         straddling: Sequence[int] = connection.execute(text(STRADDLING), {"day": day}).scalars().all()
     for revision in straddling:
         with transaction(engine) as connection:
-            # Nobody loads it meanwhile. If somebody has, it begins later, and the statement changes nothing.
+            # The row is locked. If the revision was loaded since, it begins later and the statement changes nothing.
             t_max = connection.execute(text(CLAIM), {"revision": revision}).scalar_one()
             kept = connection.execute(text(KEPT), {**id_range(revision), "day": day, "t_max": t_max}).one()
             connection.execute(text(RECORD), {**kept._asdict(), "revision": revision, "day": day})

@@ -44,7 +44,7 @@ class Event(Base):
     n: Mapped[int]
     """``keys.id`` of the event's name."""
     user_id: Mapped[int]
-    """``users.id`` of the identity that stands for the person."""
+    """``users.id`` of the canonical identity of the person."""
     identity_id: Mapped[int]
     """``users.id`` of the identity as KM wrote it."""
 
@@ -87,7 +87,7 @@ class User(Base):
 
 
 class Alias(Base):
-    """A line that ties two identities."""
+    """An alias line: two identities of one person."""
 
     __tablename__ = "aliases"
 
@@ -123,7 +123,7 @@ class UserMapping(Base):
 
 
 class PendingMove(Base):
-    """Facts of this identity may still stand under a person that is no longer its own."""
+    """Facts of this identity that still carry a previous person id."""
 
     __tablename__ = "pending_moves"
 
@@ -154,12 +154,12 @@ class IdentitySpan(Base):
 
     identity_id: Mapped[int] = mapped_column(primary_key=True)
     first_week: Mapped[int]
-    """Whole weeks since 1970, of which the first began on a Thursday."""
+    """Whole weeks since 1970-01-01, a Thursday."""
     last_week: Mapped[int]
 
 
 class Revision(Base):
-    """The ledger: what is in, and what became of each of its lines."""
+    """The ledger: imported revisions and the outcomes of their lines."""
 
     __tablename__ = "revisions"
 
@@ -169,9 +169,9 @@ class Revision(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
     lines: Mapped[int]
     imported: Mapped[int]
-    """Lines of which at least one record is in the database."""
+    """Lines with at least one record in the database."""
     ignored: Mapped[int]
-    """Lines of which a filter kept everything out."""
+    """Lines whose records were all filtered."""
     blank: Mapped[int]
     rejected: Mapped[int]
     events: Mapped[int]
@@ -181,7 +181,7 @@ class Revision(Base):
     t_min: Mapped[datetime | None]
     t_max: Mapped[datetime | None]
     imported_at: Mapped[datetime | None]
-    """None: it is not in (yet)."""
+    """None: not imported (yet)."""
     error: Mapped[str | None] = mapped_column(Text)
     """Why the last attempt failed; None once one went well."""
     failed_at: Mapped[datetime | None]
@@ -199,7 +199,7 @@ class RejectedLine(Base):
 
 
 class IgnoredUser(Base):
-    """An identity whose events and properties stay out, and whose aliases tie nothing."""
+    """An identity whose events and properties are filtered, and whose alias lines connect nothing."""
 
     __tablename__ = "ignored_users"
 
@@ -208,7 +208,7 @@ class IgnoredUser(Base):
 
 
 class WhitelistedEvent(Base):
-    """An event name that comes in. None at all: all come in."""
+    """An event name that is imported. Empty table: all are."""
 
     __tablename__ = "whitelisted_events"
 
@@ -217,7 +217,7 @@ class WhitelistedEvent(Base):
 
 
 class BlacklistedProperty(Base):
-    """A property name that stays out."""
+    """A property name that is filtered."""
 
     __tablename__ = "blacklisted_properties"
 
@@ -226,7 +226,7 @@ class BlacklistedProperty(Base):
 
 
 class ForgottenIdentity(Base):
-    """An identity of a person who was forgotten, which stays out: see `erasure.tables`."""
+    """The digest of an erased identity, which is never imported again: see `erasure.tables`."""
 
     __tablename__ = "forgotten_identities"
 

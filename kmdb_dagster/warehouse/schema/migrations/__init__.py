@@ -19,7 +19,7 @@ def migrate(engine: Engine) -> tuple[str | None, str | None]:
 
     Raises:
         PermanentError: the server is too old, this user may not change the schema, or a newer program has changed it.
-        TransientError: somebody else has been migrating for a minute.
+        TransientError: another process holds the migration lock for a minute.
     """
     # Connections of its own: those of a warehouse refuse a schema that is not the current one.
     own = connect(engine.url)
