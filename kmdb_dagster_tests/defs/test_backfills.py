@@ -149,14 +149,15 @@ def test_kmdb_import_follows_to_the_end(asked: Asked) -> None:
     out, err = asked.good.communicate(timeout=PATIENCE)
     assert asked.good.returncode == 0, err
     assert "2 revisions. Dagster looks for backfills every 30 seconds." in out
-    assert out.endswith("All of it is in.\n")
+    assert out.endswith("All revisions are imported.\n")
 
 
 def test_kmdb_import_ends_with_the_reason_of_each_revision_that_failed(asked: Asked) -> None:
     out, err = asked.bad.communicate(timeout=PATIENCE)
     assert asked.bad.returncode == 1, out
     assert "\nrevision 2, raw_revisions: " in f"\n{err}"
-    assert err.endswith("kmdb: The backfill ended as COMPLETED_FAILED; 1 revisions failed. See the run in the UI.\n")
+    assert "kmdb: The backfill ended as COMPLETED_FAILED; 1 revisions failed. " in err
+    assert err.endswith("Open the run in Dagster's UI.\n")
     assert "Traceback" not in err
 
 
