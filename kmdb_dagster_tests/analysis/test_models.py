@@ -238,5 +238,5 @@ def test_the_model_classes_change_nothing(connected: Warehouse) -> None:
 def test_without_a_database_they_say_what_to_do(connected: Warehouse) -> None:
     url = connected.engine.url.render_as_string(hide_password=False)
     connect(url).close()
-    with pytest.raises(PermanentError, match=r"call kmdb_dagster.connect\(\)"):
+    with pytest.raises(PermanentError, match=r"Call kmdb_dagster.connect\(\)"):
         Event.all().count()

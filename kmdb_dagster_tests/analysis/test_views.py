@@ -127,7 +127,9 @@ def test_an_event_with_more_properties_than_mysql_joins_leaves_the_rarest_out(to
     wide = {f"property {n}": str(n) for n in range(70)}
     line = {"_n": "wide", "_p": "bob", "_t": 1397577453}
     revisions.put(1, *(json.dumps(line | part).encode() + b"\n" for part in (wide, {"property 69": "7"})))
-    assert own.kmdb("create", "wide").out.endswith("No room for 15 more. Name those that you want with --property.\n")
+    assert own.kmdb("create", "wide").out.endswith(
+        "15 more properties do not fit into a view. Choose some with --property.\n"
+    )
     values = [row["property 69"] for row in own.rows("SELECT * FROM event_wide e JOIN users u ON u.id = e.user_id")]
     assert sorted(values) == [7, 69]
 

@@ -147,6 +147,6 @@ def test_status_reports_dropped_indexes_until_they_are_built(ready: Terminal) ->
     built = ready.kmdb("index", "build")
     assert (built.code, built.out) == (
         0,
-        "The indexes of events and properties are there. Facts of 0 identities were moved.\n",
+        "The indexes of events and properties exist. Facts of 0 identities were moved.\n",
     )
     assert "kmdb index" not in ready.kmdb("status").out
