@@ -28,7 +28,7 @@ GOOD: dict[str, tuple[str, object]] = {
     "KMDB_BATCH_SIZE": ("100", 100),
     "AWS_BUCKET": ("km-data", "km-data"),
     "AWS_ACCESS_KEY_ID": ("someone", "someone"),
-    "AWS_SECRET_ACCESS_KEY": ("tell-nobody", SecretStr("tell-nobody")),
+    "AWS_SECRET_ACCESS_KEY": ("a-secret-key", SecretStr("a-secret-key")),
     "AWS_SESSION_TOKEN": ("for-an-hour", SecretStr("for-an-hour")),
     "AWS_ENDPOINT_URL": ("https://s3.example.com:9000/path", "https://s3.example.com:9000/path"),
     "AWS_DEFAULT_REGION": ("eu-west-1", "eu-west-1"),
@@ -160,7 +160,7 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, GOOD[name][0])
     shown = f"{load_settings()!r} {load_settings()} {load_settings().required_database()}"
     assert not any(
-        hidden in shown for hidden in ("tell-nobody", "for-an-hour", ":p@", "redis.example.com", "a.example.com")
+        hidden in shown for hidden in ("a-secret-key", "for-an-hour", ":p@", "redis.example.com", "a.example.com")
     )
 
 

@@ -108,7 +108,7 @@ def test_user_find() -> None:
     assert User.find("bob@example.com").name == "42"
     assert User.find("eve").name == "eve"
     with pytest.raises(PermanentError, match="No person has this identity"):
-        User.find("nobody")
+        User.find("no such identity")
 
 
 def test_user_named() -> None:
@@ -187,7 +187,7 @@ def test_a_query_shows_its_sql_which_the_server_takes_as_it_is(connected: Wareho
 
 
 def test_a_query_asks_nothing_before_its_rows_are_wanted() -> None:
-    with connect("mysql://nobody@127.0.0.1:1/nothing"):
+    with connect("mysql://reader@127.0.0.1:1/nothing"):
         asked = Event.named("signed up").before("2014-01-01").by_date()
         assert asked.sql()
 

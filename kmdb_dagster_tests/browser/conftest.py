@@ -39,7 +39,7 @@ class Site(NamedTuple):
 
 @pytest.fixture(scope="session")
 def site(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """`kmdb ui` at work on a bucket of REVISIONS revisions, of which BAD is a web server's error page."""
+    """`kmdb ui` on a bucket of REVISIONS revisions. BAD is a web server's error page."""
     folder = tmp_path_factory.mktemp("browser")
     bucket, hook, port = FolderOfRevisions(folder / "bucket"), Hook(), free_port()
     hostile = [line({"_n": IMAGE, "_p": "eve", "_t": T, "note": IMAGE})] * 100

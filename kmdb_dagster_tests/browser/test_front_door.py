@@ -62,7 +62,7 @@ def launch(site: Site) -> str:
 
 @contextmanager
 def foreign_page(site: Site) -> Iterator[int]:
-    """A web server of somebody else on this machine, and its port."""
+    """A foreign web server on this machine, and its port."""
     mutation = launch(site)
     replaced = {
         "UI": site.url,

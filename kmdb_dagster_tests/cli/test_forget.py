@@ -35,7 +35,7 @@ def forget(here: Terminal, database: str, *options: str, told: str = "", **setti
 
 def test_it_says_how_much_asks_and_removes(here: Terminal, database: str, warehouse: Warehouse) -> None:
     assert forget(here, database, "--dry-run", told="b2\n") == (0, FOUND + SIZE + REST, "Identity: b2\n")
-    code, out, _ = forget(here, database, "-", "--dry-run", told="nobody\n")
+    code, out, _ = forget(here, database, "-", "--dry-run", told="unknown\n")
     not_found = "1 named, 0 found, 1 not found (line 1)\n"
     assert (code, out) == (1, not_found + SIZE.replace("1", "0").replace("2", "0") + REST)
     refused = forget(here, database, told="b2\nn\n")

@@ -140,7 +140,7 @@ def test_a_check_is_reported_by_its_severity_when_it_fails_and_when_it_passes_ag
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (TransientError("The server is away."), "realias failed\nThe server is away.\n"),
+        (TransientError("The server is unavailable."), "realias failed\nThe server is unavailable.\n"),
         (KeyError("bob@example.com"), "realias failed\nA defect of kmdb_dagster: KeyError at test_alerts.py:"),
     ],
 )

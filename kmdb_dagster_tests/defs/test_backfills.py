@@ -1,7 +1,7 @@
 """Imports as an operator sees them: with a real daemon that starts real processes.
 
 All of it is asked for as soon as the daemon is there, and looked at while it works: Dagster looks for backfills
-every 30 seconds, which nobody can change.
+every 30 seconds. There is no setting for it.
 """
 
 import os
@@ -56,7 +56,7 @@ def hook() -> Iterator[Hook]:
 
 @pytest.fixture(scope="module")
 def _environment(server_url: str, tmp_path_factory: pytest.TempPathFactory, hook: Hook) -> Iterator[None]:
-    """A bucket of 1..4 of which 2 was imported before and vanished, an empty warehouse, a DAGSTER_HOME."""
+    """A bucket of 1, 3 and 4 (2 was imported before and is missing now), an empty warehouse, a DAGSTER_HOME."""
     folder = tmp_path_factory.mktemp("daemon")
     bucket = FolderOfRevisions(folder / "bucket")
     for number in (1, 3, 4):

@@ -65,7 +65,7 @@ def test_facts_that_are_not_under_their_person_fail_the_check(imported: Imported
     assert (good.passed, good.metadata["misplaced_rows"].value) == (True, 0)
     change(warehouse.engine, "UPDATE events SET user_id = 99", "DELETE FROM user_map WHERE identity_id <> user_id")
     bad = checked(instance, "facts_under_their_person")
-    # All events, and the properties of whoever the map has lost.
+    # All events, and the properties of the identity that the map lost.
     lost = one(
         warehouse.engine, "SELECT COUNT(*) FROM properties WHERE identity_id NOT IN (SELECT identity_id FROM user_map)"
     )

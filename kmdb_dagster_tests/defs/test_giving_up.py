@@ -1,4 +1,4 @@
-"""A run that gives up on something that is away says where, and is started again; wherever in the run that was."""
+"""A run that gives up on an unavailable service says where, and is started again, in whatever step it was."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -70,7 +70,7 @@ def test_a_failure_that_cannot_be_written_down_has_the_run_started_again(
 
 @pytest.fixture
 def read_only(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Imports come as a user for whom the server can be made read-only, ``ON`` or ``OFF``."""
+    """Import as a user without SUPER, so that the server can be made read-only (``ON`` or ``OFF``)."""
     url = database_url(database)
     admin, user = create_engine(url, isolation_level="AUTOCOMMIT"), f"importer_{os.getpid()}"
     with admin.connect() as connection:

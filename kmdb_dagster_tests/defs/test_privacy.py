@@ -130,7 +130,7 @@ def test_no_mark_of_a_person_or_secret_is_found_outside_of_database_lake_and_red
         log = home / "daemon.log"
         daemon = spawn([str(PROGRAMS / "dagster-daemon"), "run", "-m", "kmdb_dagster.definitions"], log)
         try:
-            # The sensor asks for a run, of which a revision fails; that is told.
+            # The sensor requests a run. One of its revisions fails, and an alert reports it.
             assert wait_until(lambda: not alive(daemon) or ended(instance, 1), PATIENCE), tail(log)
             assert wait_until(lambda: len(hook.taken) == 1, PATIENCE), tail(log)
             assert kmdb(seen, "status") == 0

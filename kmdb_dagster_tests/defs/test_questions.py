@@ -17,7 +17,7 @@ FUNNEL = 'funnel "visited site" "signed up" --within 1h'
 
 @pytest.fixture
 def filled(kmdb: Kmdb, tmp_path: Path) -> None:
-    """Three visitors, of whom one signs up."""
+    """Three visitors. One signs up."""
     lines = [event("visited site", name, T) for name in ("ann", "bob", "carl")] + [event("signed up", "bob", T + 60)]
     with kmdb.warehouse() as warehouse:
         Revisions(warehouse, tmp_path).put(1, *lines)

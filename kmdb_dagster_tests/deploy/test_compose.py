@@ -1,4 +1,7 @@
-"""compose.yaml and the Dockerfile name only what there is, and let nobody in. `test_workers` runs the commands."""
+"""compose.yaml and the Dockerfile name only what exists, and publish no port to other machines.
+
+`test_workers` runs the commands.
+"""
 
 import re
 import shlex

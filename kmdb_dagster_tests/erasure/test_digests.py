@@ -1,4 +1,4 @@
-"""Whether a line names somebody who was forgotten."""
+"""Lines that name an erased person are recognized."""
 
 import pytest
 

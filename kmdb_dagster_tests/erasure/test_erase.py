@@ -53,7 +53,7 @@ LINES = st.lists(
 
 
 class Forget(NamedTuple):
-    """Forgets whom somebody asked to."""
+    """Erases the people that were requested."""
 
     lake: Path
 
@@ -109,7 +109,7 @@ class Place:
         return Import(self.bucket.folder, self.lake, revisions or self.revisions, apart)
 
     def forget(self, *names: str) -> ErasureCounts:
-        """Forget people, and whom somebody asked to forget before."""
+        """Erase people, and those of earlier requests."""
         request_erasure(self.warehouse.engine, [digest(name) for name in names])
         return Forget(self.lake)(self.warehouse)
 
@@ -220,7 +220,7 @@ def test_whenever_it_is_asked_for_the_content_is_the_same(
         place.forget(*names)
         found.append(place.content())
         assert not set(names) & set(people(opened.engine))
-        # A name may be left of which nothing else is: that of a placeholder, from an alias line that was removed.
+        # The name of a placeholder may be left, from an alias line that was removed. It has no facts.
         used = {str(name) for (name,) in rows(opened.engine, USED)}
         found[-1]["people"] = {name: found[-1]["people"][name] for name in used}
     assert found[0] == found[1]

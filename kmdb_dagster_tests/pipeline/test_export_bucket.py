@@ -44,7 +44,7 @@ def put(
     monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("s3_url"))
     monkeypatch.setenv("AWS_BUCKET", name)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tell-nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-key")
     client = boto3.client("s3", endpoint_url=request.getfixturevalue("s3_url"), region_name="us-east-1")
     client.create_bucket(Bucket=name)
     return lambda key, data: client.put_object(Bucket=name, Key=key, Body=data) and None

@@ -1,4 +1,4 @@
-"""A revision of which too many lines are rejected fails as a whole, and changes nothing."""
+"""A revision with too many rejected lines fails as a whole, and changes nothing."""
 
 import re
 from pathlib import Path

@@ -127,7 +127,7 @@ def test_a_load_resolves_the_file_that_it_loads_where_another_version_of_it_was_
         bucket.put(1, *V2)
         fetch(pipeline, 1)
         parse(pipeline, 1)
-        # As a run that was killed here leaves it. Then somebody materializes events and properties alone.
+        # As a run that was killed here leaves it. Then an operator materializes events and properties alone.
         assert load(pipeline, 1)["events"] == 1
     assert rows(engine, TIED) == [("alice", "carol")]
     assert rows(engine, "SELECT etag FROM resolved_revisions") == rows(engine, "SELECT etag FROM revisions")

@@ -9,7 +9,7 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.source import Bucket
 
-SECRET = "tell-nobody"  # noqa: S105 - opens nothing
+SECRET = "a-secret-key"  # noqa: S105 - opens nothing
 
 
 @functools.cache  # half a second each
@@ -28,7 +28,7 @@ def opened(url: str, name: str) -> Bucket:
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that boto3 and we would have made, each as long as it can be; nobody sleeps."""
+    """The pauses that boto3 and we would have made, each as long as it can be. No test sleeps."""
     pauses: list[float] = []
     monkeypatch.setattr("time.sleep", pauses.append)
     monkeypatch.setattr("random.random", lambda: 1.0)

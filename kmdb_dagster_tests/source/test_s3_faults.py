@@ -17,7 +17,7 @@ from kmdb_dagster.source.s3 import CHUNK, MAX_BREAKS
 from kmdb_dagster_tests.source.conftest import SECRET, opened
 from testing.faulty_s3 import Cut, Fault, FaultyS3, Refusal, Replaced, Short, serving
 
-CONTENT = bytes(range(256)) * 12_000  # 3 MB: three chunks, of which no two are alike in their place
+CONTENT = bytes(range(256)) * 12_000  # 3 MB: three chunks, all different
 KEY = "revisions/1.json"
 
 pytestmark = pytest.mark.usefixtures("slept")

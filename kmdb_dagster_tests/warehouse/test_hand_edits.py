@@ -35,7 +35,7 @@ LINES = {
 
 
 class Edit(NamedTuple):
-    """What somebody did, the check that finds it, and the commands that it names."""
+    """A hand edit, the check that finds it, and the commands that it names."""
 
     statements: Sequence[str]
     check: str

@@ -31,7 +31,7 @@ class Step(NamedTuple):
 
 
 def reference(lines: Ties) -> dict[str, str]:
-    """Who stands for whom, the slow way."""
+    """Compute the canonical identity of each identity, the slow way."""
     person = {name: {name} for line in lines for name in line}
     for one, other in lines:
         joined = person[one] | person[other]

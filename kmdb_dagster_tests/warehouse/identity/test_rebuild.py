@@ -1,4 +1,4 @@
-"""The way back when somebody changed the map, the aliases or the facts by hand."""
+"""Repair after the map, the aliases or the facts were edited by hand."""
 
 from datetime import date
 from itertools import permutations
@@ -33,7 +33,7 @@ SPOILED = {
     "the map, cut": ["DELETE FROM user_map WHERE identity_id % 2 = 0"],
     "the map, empty": ["DELETE FROM user_map"],
     "facts": ["UPDATE events SET user_id = 1", "UPDATE properties SET user_id = identity_id"],
-    "facts under nobody": ["UPDATE events SET user_id = 4294967295"],
+    "facts without a person": ["UPDATE events SET user_id = 4294967295"],
     "both": ["UPDATE user_map SET user_id = 2", "UPDATE events SET user_id = 3", "DELETE FROM pending_moves"],
 }
 

@@ -123,7 +123,7 @@ def found(lines: list[Line], *, apart: bool) -> dict[str, str]:
 
 
 def group_of(name: str, lines: list[Line]) -> set[str]:
-    """All who are tied to somebody, directly or not."""
+    """All identities that alias edges connect to one identity, directly or not."""
     group: set[str] = set()
     more = {name}
     while more - group:

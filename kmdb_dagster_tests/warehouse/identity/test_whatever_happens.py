@@ -93,7 +93,7 @@ WAYS = st.builds(
 
 
 def persons(way: Way) -> dict[str, str]:
-    """Who stands for whom, by the rule read aloud."""
+    """Compute the canonical identity of each identity, as the rule is written."""
     ties = [line for line in way.lines if isinstance(line, Alias) and not (way.untied and PLACEHOLDER in line)]
     person = {name: name for line in way.lines for name in (line[1:] if isinstance(line, Alias) else line[1:2])}
     for name in person:

@@ -28,7 +28,7 @@ HISTORY = {
 
 
 def put(warehouse: Warehouse, revisions: Revisions) -> None:
-    """Import the history anew."""
+    """Import the history again."""
     emptied(warehouse.engine)
     for number, lines in HISTORY.items():
         revisions.put(number, *lines)
@@ -54,7 +54,7 @@ def test_facts_wait_until_the_indexes_are_built_and_then_all_is_as_ever(
     assert indexes.is_any_index_missing(engine)
     put(warehouse, revisions)
     assert misplaced_facts(engine) == Misplaced(rows=0, waiting=6, spans=0)
-    # Nor does the whole map made anew.
+    # A rebuild of the whole map does not either.
     assert realias(engine, warehouse.generation()).moved == 0
     assert misplaced_facts(engine).rows == 0
     assert misplaced_facts(engine).waiting == 6

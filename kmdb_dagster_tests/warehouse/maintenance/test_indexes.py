@@ -37,7 +37,7 @@ def query(question: str) -> str:
 
 @pytest.fixture(scope="module")
 def filled(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """Facts in one week of ten. Nobody changes them."""
+    """Facts in one week of ten. No process changes them."""
     with empty_database(server_url) as url:
         make_tables(url)
         warehouse = Warehouse(database_url(url))

@@ -107,7 +107,7 @@ def test_what_was_dropped_does_not_come_back_with_its_revision(
     assert (entry.imported, entry.ignored) == (3, 3)
     assert (entry.events, entry.property_sets, entry.properties) == (1, 2, 5)
     assert days(engine, "properties") == ["2014-04-15", "2014-04-25"]
-    # Unless somebody says so.
+    # Unless the operator says so.
     change(engine, "UPDATE warehouse_state SET facts_from = NULL")
     assert revisions.put(1, event("came", t=TIMES[0])).events == 1
 
