@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 
-from kmdb_dagster.escaping import for_terminal_line
+from kmdb_dagster.output_escaping import for_terminal_line
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]

@@ -4,7 +4,7 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-from kmdb_dagster.escaping import for_markdown
+from kmdb_dagster.output_escaping import for_markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ Names come from visitors of a site: `escaping` makes them harmless, and `fonts` 
 from bisect import bisect_left
 
 from kmdb_dagster.charts import fonts
-from kmdb_dagster.escaping import for_label
+from kmdb_dagster.output_escaping import for_label
 
 SMALL, NORMAL, LARGE = 8, 9.5, 12.5
 """Font sizes in points."""

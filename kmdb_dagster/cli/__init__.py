@@ -10,7 +10,7 @@ from dotenv import load_dotenv
 from kmdb_dagster import __version__
 from kmdb_dagster.cli import ask, confirm, database, files, forget, imports, ui, views, worker
 from kmdb_dagster.errors import KmdbError, SettingsError
-from kmdb_dagster.escaping import for_terminal
+from kmdb_dagster.output_escaping import for_terminal
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Start": (files.sample, ui.ui, files.inspect),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kmdb_dagster.cli.database import warehouse
-from kmdb_dagster.escaping import for_terminal, for_terminal_line
+from kmdb_dagster.output_escaping import for_terminal, for_terminal_line
 from kmdb_dagster.questions.grammar import QUESTIONS, Question
 from kmdb_dagster.settings import load_settings
 

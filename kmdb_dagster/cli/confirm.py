@@ -4,7 +4,7 @@ import click
 
 from kmdb_dagster.cli.database import warehouse
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.escaping import for_terminal_line
+from kmdb_dagster.output_escaping import for_terminal_line
 from kmdb_dagster.settings import load_settings
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger

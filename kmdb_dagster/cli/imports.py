@@ -12,8 +12,8 @@ from kmdb_dagster.cli.bucket_lines import bucket_lines
 from kmdb_dagster.cli.database import warehouse
 from kmdb_dagster.cli.status_lines import status_lines
 from kmdb_dagster.errors import PermanentError, SettingsError
-from kmdb_dagster.escaping import for_terminal
 from kmdb_dagster.km_export.layout import MAX_REVISION, parse_range
+from kmdb_dagster.output_escaping import for_terminal
 from kmdb_dagster.settings import load_settings
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger

@@ -3,7 +3,7 @@
 import click
 
 from kmdb_dagster.cli.database import warehouse
-from kmdb_dagster.escaping import for_terminal_line
+from kmdb_dagster.output_escaping import for_terminal_line
 from kmdb_dagster.settings import load_settings
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
 from kmdb_dagster.digest import digest
-from kmdb_dagster.km_export.scanner import unescaped
+from kmdb_dagster.km_export.lenient_json import unescaped
 
 # Possessive quantifiers, as in `km_export`: the time is linear in the length of the line.
 _STRING = re.compile(rb'"((?:[^"\\]++|\\.)++)', re.DOTALL)

@@ -5,8 +5,8 @@ The system fields are _p, _p2, _t and _n; every other member is a property. ``sc
 
 import re
 
+from kmdb_dagster.km_export.lenient_json import Raw, UnreadableError, members, text_of
 from kmdb_dagster.km_export.records import Alias, Blank, Event, PropertySet, Reason, Record, Rejected, Typed, Value
-from kmdb_dagster.km_export.scanner import Raw, UnreadableError, members, text_of
 
 MAX_T = 253402300799
 """The last second of the year 9999."""

@@ -2,7 +2,7 @@
 r"""Read plain lines, compiled: the fast path (docs/decisions/0013). All other lines are left to the careful path.
 
 A plain line is a JSON object of strings and whole numbers, perhaps with octal escapes. KM writes nearly all lines so.
-``scanner`` and ``fields`` read every plain line in the same way: they are the reference, and tests and the fuzzer
+``lenient_json`` and ``fields`` read every plain line in the same way: they are the reference, and tests and the fuzzer
 compare the two. "Not plain" is therefore always a correct result: return it when in doubt.
 
 Lines are untrusted. Every memory access uses a typed memoryview with bounds checks, so a defect raises IndexError.

@@ -8,7 +8,7 @@ from kmdb_dagster.charts import fonts
 from kmdb_dagster.charts.axes import add_title
 from kmdb_dagster.charts.images import embed_png, render
 from kmdb_dagster.charts.number_text import describe_duration, round_duration
-from kmdb_dagster.escaping import for_csv_cell, for_markdown, for_markdown_table
+from kmdb_dagster.output_escaping import for_csv_cell, for_markdown, for_markdown_table
 from kmdb_dagster.questions.span import Span
 
 if TYPE_CHECKING:

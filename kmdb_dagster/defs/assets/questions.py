@@ -11,7 +11,7 @@ from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PROPERTIES
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.defs.assets.revisions import OWNERS
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.escaping import for_markdown_code, for_markdown_inline_code, for_terminal_line
+from kmdb_dagster.output_escaping import for_markdown_code, for_markdown_inline_code, for_terminal_line
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.questions.question_file import read_questions
 

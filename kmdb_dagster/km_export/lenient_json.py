@@ -1,4 +1,4 @@
-r"""Parse the members of a line of KM's JSON dialect: the first half of the careful path.
+r"""Parse the members of a line of KM's JSON dialect and decode its escapes, octal ones too: half of the careful path.
 
 KM's dialect differs from JSON inside strings only. A backslash and three octal digits are a byte. Unknown escapes and
 control bytes stay as they are written. Strings stay bytes here, because the treatment of invalid UTF-8 depends on the

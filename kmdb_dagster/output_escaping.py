@@ -1,7 +1,8 @@
 """Escape untrusted text for its output: a terminal, Markdown, CSV for spreadsheets, labels of charts.
 
 Names and values of an export come from visitors of a site. Each kind of output interprets some characters; each has
-its function here, and no other module escapes text. All functions are pure.
+its function here, and no other module escapes text. All functions are pure. The octal escapes of an export are decoded
+in `km_export.lenient_json`.
 """
 
 import re

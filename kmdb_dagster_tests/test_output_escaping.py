@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
-from kmdb_dagster.escaping import (
+from kmdb_dagster.output_escaping import (
     for_csv_cell,
     for_label,
     for_markdown,
