@@ -50,7 +50,7 @@ ALIASES = (
     "SELECT a.revision, a.found FROM ("  # noqa: S608 - ours
     "SELECT revision, SUM(n) AS found, MIN(t) AS t_first, MAX(t) AS t_last FROM ("
     f"SELECT id >> {REVISION_BITS} AS revision, 1 AS n, t FROM aliases "
-    "UNION ALL SELECT revision, 0, NULL FROM revisions) stored GROUP BY revision) a "
+    "UNION ALL SELECT revision, 0, NULL FROM revisions) alias_rows GROUP BY revision) a "
     "LEFT JOIN resolved_revisions r ON r.revision = a.revision "
     "LEFT JOIN revisions l ON l.revision = a.revision AND l.imported_at IS NOT NULL "
     "AND (r.etag IS NULL OR r.etag <=> l.etag) "
