@@ -45,7 +45,7 @@ class Gateway:
         self._key = ""
 
     def arm(self, act: Act, first: int, times: int, methods: Collection[str] = EITHER, key: str = "") -> None:
-        """Answer so many requests by ``act``, beginning with the so-many-th. ``key``: only those for this object."""
+        """Answer ``times`` requests by ``act``, from number ``first`` on. With ``key``: only those for this object."""
         with self._lock:
             self._turns = itertools.chain(itertools.repeat(None, first - 1), itertools.repeat(act, times))
             self._methods, self._key = methods, key

@@ -67,9 +67,10 @@ def reconcile(engine: Engine, revisions: Iterable[int]) -> list[Mismatch]:
 
 
 def reconcile_all(engine: Engine) -> list[Mismatch]:
-    """Look at every row, a time partition at a time; at most so many revisions are named.
+    """Compare the counts of every revision with the tables, one time partition at a time.
 
-    Imports may go on: what does not seem to agree is looked at again, by itself.
+    Imports may go on: a revision that does not seem to agree is counted again on its own. Returns at
+    most `MAX_MISMATCHES` revisions.
     """
     found = {table: _by_revision(engine, table) for table in FACTS}
     with transaction(engine) as connection:
