@@ -105,8 +105,7 @@ class Kmdb(dg.ConfigurableResource[None]):
         settings, lake = self.settings(), Lake(self.settings().data_folder)
         with self.warehouse(whole_tables=False) as warehouse:
             bucket = retry_transient(self.bucket)()
-            retry_transient(claim_folder)(warehouse.engine, lake)
-            retry_transient(claim_bucket)(warehouse.engine, bucket.location)
+            _claim(warehouse, lake, bucket)
             yield Pipeline(
                 bucket,
                 lake,
@@ -116,3 +115,10 @@ class Kmdb(dg.ConfigurableResource[None]):
                 max_rejected_share=settings.max_rejected_share,
                 numeric_apart=settings.numeric_apart,
             )
+            # Again: the server may have lost the commits of the start, and kept those of the import.
+            _claim(warehouse, lake, bucket)
+
+
+def _claim(warehouse: Warehouse, lake: Lake, bucket: Bucket) -> None:
+    retry_transient(claim_folder)(warehouse.engine, lake)
+    retry_transient(claim_bucket)(warehouse.engine, bucket.location)

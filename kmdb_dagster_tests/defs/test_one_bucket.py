@@ -11,6 +11,7 @@ from kmdb_dagster.dagster_ext.partition_registry import registered
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.warehouse.connection.bindings import database_id
 from testing.buckets import FolderOfRevisions, event
 from testing.revisions import content, rows
 from testing.runs import failure_of, import_range
@@ -99,3 +100,20 @@ def test_a_bucket_of_another_s3_is_another_bucket_and_all_endpoints_of_amazon_ar
         found.append(kmdb.bucket().location)
     amazon = "s3://acme"
     assert found == [amazon, amazon, f"{amazon} at http://127.0.0.1:9000", f"{amazon} at http://127.0.0.1:9001"]
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_run_binds_the_database_again_when_the_server_lost_the_binding(kmdb: Kmdb, warehouse: Warehouse) -> None:
+    with kmdb.pipeline() as opened:
+        database = database_id(warehouse.engine)
+        before = rows(warehouse.engine, "SELECT id FROM data_folders")
+        with warehouse.engine.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM data_folders")
+            connection.exec_driver_sql("DELETE FROM bindings")
+            # As a server that lost its last commits: the id of the database is from `kmdb migrate`, long before.
+            connection.exec_driver_sql(
+                "INSERT INTO bindings (id, database_id, created_at) VALUES (1, %s, UTC_TIMESTAMP())",
+                (database,),
+            )
+    assert rows(warehouse.engine, "SELECT bucket FROM bindings") == [(opened.bucket.location,)]
+    assert rows(warehouse.engine, "SELECT id FROM data_folders") == before

@@ -111,7 +111,7 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
                 context.log.warning("%s", RULE_IS_PENDING)
             good = [revision for revision in revisions if revision not in failed]
             yield from revision_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, good)
-            raise_if_failed(revisions, failed)
+        raise_if_failed(revisions, failed)
 
     return import_steps
 
