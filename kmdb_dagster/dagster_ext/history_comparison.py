@@ -79,7 +79,7 @@ def _materializations(
                 partition=str(revision),
                 metadata={
                     **counts,
-                    "dagster/row_count": counts.get(key.to_user_string(), counts["lines"]),
+                    "dagster/partition_row_count": counts.get(key.to_user_string(), counts["lines"]),
                     "recorded_from": "ledger",
                 },
             )

@@ -148,7 +148,7 @@ def record_materializations(
                     **figures,
                     **speed,
                     "seconds": round(result.seconds, 4),
-                    **({"dagster/row_count": count} if isinstance(count, int) else {}),
+                    **({"dagster/partition_row_count": count} if isinstance(count, int) else {}),
                 },
             )
         )

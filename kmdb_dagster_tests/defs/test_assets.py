@@ -84,11 +84,11 @@ def test_each_partition_says_how_much_and_how_fast(
         assert told(result, asset).keys() == sizes.keys()
     assert {key: figures["bytes"] for key, figures in told(result, "raw_revisions").items()} == sizes
     for figures in told(result, "parsed_events").values():
-        assert figures["dagster/row_count"] == figures["lines"] == LINES
+        assert figures["dagster/partition_row_count"] == figures["lines"] == LINES
         assert isinstance(figures["seconds"], float)
         assert figures["rows_per_second"] > 0
     for asset in ("events", "properties"):
-        counts = {key: figures["dagster/row_count"] for key, figures in told(result, asset).items()}
+        counts = {key: figures["dagster/partition_row_count"] for key, figures in told(result, asset).items()}
         assert sum(counts.values()) == rows(warehouse, f"SELECT COUNT(*) FROM {asset}")[0][0]  # noqa: S608 - ours
 
 
@@ -127,7 +127,7 @@ def test_a_number_that_kissmetrics_never_wrote_is_empty_and_says_so(
     result = import_range(instance, kmdb, 1, 3)
     assert result.success
     assert told(result, "raw_revisions")["2"]["etag"] == "(KissMetrics never wrote this number)"
-    assert told(result, "events")["2"]["dagster/row_count"] == 0
+    assert told(result, "events")["2"]["dagster/partition_row_count"] == 0
     assert rows(warehouse, "SELECT etag, `lines`, imported_at IS NULL FROM revisions WHERE revision = 2") == [
         (None, 0, 0)
     ]

@@ -76,7 +76,7 @@ def test_what_is_recorded_has_the_counts_of_the_ledger_and_says_where_they_are_f
     assert found
     assert found.description == "Recorded from the ledger: the revision was imported, and Dagster's history lacked it."
     counts = {name: value.value for name, value in found.metadata.items()}
-    assert (counts["lines"], counts["dagster/row_count"], counts["recorded_from"]) == (2, 2, "ledger")
+    assert (counts["lines"], counts["dagster/partition_row_count"], counts["recorded_from"]) == (2, 2, "ledger")
 
 
 def test_only_what_is_missing_is_recorded(
