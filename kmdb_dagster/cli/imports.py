@@ -45,7 +45,7 @@ def import_(revisions: str | None, *, no_wait: bool) -> None:
         All revisions are imported.
     """
     # Dagster takes a second to import, so only commands that need it do.
-    from kmdb_dagster.dagster_ext.backfills import backfill_outcome, request_new, request_range
+    from kmdb_dagster.dagster_ext.backfills import backfill_outcome, request_outstanding, request_range
     from kmdb_dagster.dagster_ext.instance import open_instance, require_daemon
     from kmdb_dagster.defs.resources import Kmdb
 
@@ -54,7 +54,7 @@ def import_(revisions: str | None, *, no_wait: bool) -> None:
     settings.required_database()
     with open_instance() as instance, warehouse(settings) as opened:
         require_daemon(instance)
-        requested = request_range(instance, Kmdb(), *bounds) if bounds else request_new(instance, Kmdb())
+        requested = request_range(instance, Kmdb(), *bounds) if bounds else request_outstanding(instance, Kmdb())
         if not requested.revisions:
             click.echo("Nothing to import: every revision in the bucket is imported or requested.")
             return

@@ -1,4 +1,4 @@
-"""Requests backfills: over a range of revisions, or over everything new.
+"""Requests backfills: over a range of revisions, or over everything outstanding.
 
 Dagster 1.13 has no public call that starts a backfill: its GraphQL mutation needs the address of a webserver
 (docs/decisions/0003-typed-ranges.md).
@@ -19,6 +19,7 @@ from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
 from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register, registered
 from kmdb_dagster.dagster_ext.run_ranges import active_imports
 from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.km_export.layout import describe_ranges
 from kmdb_dagster.pipeline.bucket_scan import BucketScan, changed, list_bucket, never_attempted
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.source import Bucket
@@ -65,8 +66,8 @@ def request_range(instance: dg.DagsterInstance, kmdb: Opener, first: int, last: 
     return _add_backfill(instance, list(range(first, last + 1)), f"revisions {first}..{last}")
 
 
-def request_new(instance: dg.DagsterInstance, kmdb: Opener) -> RequestedBackfill:
-    """Request a backfill over new, changed and failed revisions, except those of active runs."""
+def request_outstanding(instance: dg.DagsterInstance, kmdb: Opener) -> RequestedBackfill:
+    """Request a backfill over outstanding revisions (new, changed or failed), except those of active runs."""
     scan = _scan_bucket(kmdb)
     with kmdb.warehouse(whole_tables=False) as warehouse:
         if scan.etags:
@@ -75,7 +76,9 @@ def request_new(instance: dg.DagsterInstance, kmdb: Opener) -> RequestedBackfill
     failed = [status.revision for status in statuses.values() if status.failed]
     new = {*never_attempted(registered(instance), statuses, ()), *changed(scan, statuses), *failed}
     new -= active_imports(instance).revisions
-    return _add_backfill(instance, sorted(new), "new revisions") if new else RequestedBackfill("", [])
+    if not new:
+        return RequestedBackfill("", [])
+    return _add_backfill(instance, sorted(new), f"outstanding revisions: {describe_ranges(new)}")
 
 
 def backfill_outcome(instance: dg.DagsterInstance, backfill: str) -> str | None:
@@ -98,7 +101,7 @@ def _add_backfill(instance: dg.DagsterInstance, revisions: list[int], title: str
     backfill = PartitionBackfill.from_asset_graph_subset(
         backfill_id=uuid.uuid4().hex[:8],
         backfill_timestamp=time.time(),
-        tags={"kmdb/asked": title.replace(" ", "_")},
+        tags={"kmdb/asked": title.partition(":")[0].replace(" ", "_")},
         dynamic_partitions_store=instance,
         asset_graph_subset=AssetGraphSubset(  # type: ignore[call-arg]  # its decorator hides the defaults from mypy
             partitions_subsets_by_asset_key=dict.fromkeys(REVISION_ASSETS, subset)

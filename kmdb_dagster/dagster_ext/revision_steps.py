@@ -43,10 +43,12 @@ class StepResult(NamedTuple):
     seconds: float
 
 
+FETCH = RevisionStep((RAW_REVISIONS,), pipeline.fetch)
+PARSE = RevisionStep((PARSED_EVENTS,), pipeline.parse)
 LOAD = RevisionStep((EVENTS, PROPERTIES), pipeline.load)
 STEPS = (
-    RevisionStep((RAW_REVISIONS,), pipeline.fetch),
-    RevisionStep((PARSED_EVENTS,), pipeline.parse),
+    FETCH,
+    PARSE,
     RevisionStep((USER_MAP,), pipeline.resolve),
     LOAD,
 )
@@ -54,6 +56,8 @@ STEPS = (
 
 def run_steps(context: dg.AssetExecutionContext, opened: Pipeline, revisions: Sequence[int]) -> dict[int, Failed]:
     """Run the steps of the selected assets for each revision. A failed revision does not stop the others.
+
+    A step whose input is missing is preceded by the steps that make it, so "Materialize… → Failed" repairs any asset.
 
     Loads run in a background thread, which mostly waits for the server. Identity resolution runs ahead of them, so
     few facts have to be moved afterwards (docs/decisions/0011-loads-in-the-background.md).
@@ -70,7 +74,7 @@ def run_steps(context: dg.AssetExecutionContext, opened: Pipeline, revisions: Se
     with _background_thread() as loader:
         loads: deque[tuple[int, Future[StepResult]]] = deque()
         for revision in revisions:
-            for step in selected:
+            for step in _steps_of(opened, revision, selected):
                 # Skip the steps after one that failed.
                 if step is not LOAD and revision not in record.failed:
                     record.outcome(step, revision, partial(_timed, step, opened, revision))
@@ -81,6 +85,15 @@ def run_steps(context: dg.AssetExecutionContext, opened: Pipeline, revisions: Se
         for revision, load in loads:
             _record_load(record, revision, load)
     return record.failed
+
+
+def _steps_of(opened: Pipeline, revision: int, selected: Sequence[RevisionStep]) -> Sequence[RevisionStep]:
+    """Return the selected steps, and before them the steps that make a missing input."""
+    if selected[0] in STEPS[2:] and not pipeline.is_parsed(opened, revision):
+        return STEPS
+    if selected[0] is PARSE and not pipeline.is_fetched(opened, revision):
+        return (FETCH, *selected)
+    return selected
 
 
 def _record_load(record: "_Record", revision: int, load: "Future[StepResult]") -> None:

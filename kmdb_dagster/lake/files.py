@@ -10,7 +10,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from urllib.parse import quote, unquote
@@ -97,11 +97,15 @@ class Lake:
         return RawFile(None, None, 0)
 
     def drop_raw(self, revision: int, *, keep: Path | None = None) -> None:
-        """Delete the raw copies of a revision, except ``keep``."""
+        """Delete the raw copies of a revision, except ``keep``, and their folder if it is empty."""
         for path in self._copies(revision):
             if path != keep:
                 with translate_os_errors(path):
                     path.unlink(missing_ok=True)
+        if keep is None:
+            # Another process may be writing a copy: then the folder is not empty, and stays.
+            with suppress(OSError):
+                (self._raw / str(revision)).rmdir()
 
     def all_raw(self) -> Iterator[Path]:
         """Yield the path of every raw copy."""

@@ -3,6 +3,6 @@
 Each step is idempotent. Each raises `PermanentError`, or `TransientError` after its retries.
 """
 
-from kmdb_dagster.pipeline.steps import Figures, Pipeline, fetch, load, parse, resolve
+from kmdb_dagster.pipeline.steps import Figures, Pipeline, fetch, is_fetched, is_parsed, load, parse, resolve
 
-__all__ = ["Figures", "Pipeline", "fetch", "load", "parse", "resolve"]
+__all__ = ["Figures", "Pipeline", "fetch", "is_fetched", "is_parsed", "load", "parse", "resolve"]

@@ -57,10 +57,24 @@ def fetch(pipeline: Pipeline, revision: int) -> Figures:
 def parse(pipeline: Pipeline, revision: int) -> Figures:
     """Parse every line of a revision into Parquet.
 
+    A raw copy is parsed as it is. If that fails and the bucket has another file by now, that one is parsed.
+
     Raises:
         PermanentError: the rejection limit is exceeded.
     """
-    raw = _intact_copy(pipeline, revision) or _fetch(pipeline, revision)
+    copy = _intact_copy(pipeline, revision)
+    if copy is None:
+        return _parse(pipeline, revision, _fetch(pipeline, revision))
+    try:
+        return _parse(pipeline, revision, copy)
+    except PermanentError:
+        if not _is_replaced(pipeline, revision, copy):
+            raise
+    log.info("Revision %d was replaced in the bucket since it was copied. It is fetched again.", revision)
+    return _parse(pipeline, revision, _fetch(pipeline, revision))
+
+
+def _parse(pipeline: Pipeline, revision: int, raw: RawFile) -> Figures:
     limit = RejectionLimit(revision, raw, pipeline.max_rejected_share)
     # Until the erasure list was read again: an erasure waits for this lock before it searches the files.
     with writing(pipeline.lake.root):
@@ -126,6 +140,25 @@ def _resolve(pipeline: Pipeline, revision: int) -> ResolveCounts:
     )
     move_facts(pipeline.warehouse.engine)
     return resolved
+
+
+def is_fetched(pipeline: Pipeline, revision: int) -> bool:
+    """Return whether the lake has a raw copy of the revision."""
+    return pipeline.lake.raw(revision) is not None
+
+
+def is_parsed(pipeline: Pipeline, revision: int) -> bool:
+    """Return whether the lake has a Parquet of the revision that can be read."""
+    try:
+        ParsedFile(pipeline.lake.parsed(revision), revision)
+    except PermanentError:
+        return False
+    return True
+
+
+def _is_replaced(pipeline: Pipeline, revision: int, copy: RawFile) -> bool:
+    found = pipeline.bucket.find(revision_key(revision))
+    return found is not None and found.etag != copy.etag
 
 
 def _intact_copy(pipeline: Pipeline, revision: int) -> RawFile | None:

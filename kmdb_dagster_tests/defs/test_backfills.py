@@ -169,7 +169,7 @@ def test_kmdb_import_without_a_range_asks_for_what_is_not_in_and_need_not_wait(a
     assert command.returncode == 0, err
     assert "1 revisions." in out
     backfills = {backfill.backfill_id: backfill.title for backfill in asked.instance.get_backfills()}
-    assert backfills[out.removeprefix("Backfill ").partition(":")[0]] == "new revisions"
+    assert backfills[out.removeprefix("Backfill ").partition(":")[0]] == "outstanding revisions: 2"
 
 
 @pytest.mark.usefixtures("asked")

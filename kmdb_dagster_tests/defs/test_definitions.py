@@ -41,6 +41,7 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
         "drop_indexes",
         "drop_partitions",
         "forget",
+        "import_outstanding",
         "import_range",
         "import_revisions",
         "partition_tables",

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from kmdb_dagster.dagster_ext.backfills import backfill_outcome, request_new
+from kmdb_dagster.dagster_ext.backfills import backfill_outcome, request_outstanding
 from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.defs.resources import Kmdb
@@ -45,7 +45,7 @@ def test_a_typed_range_becomes_a_backfill_of_just_these_revisions(
     fill(bucket, 1, 2, 3, 5, 6)
     result = run_job(instance, "import_range", typed(2, 5))
     (backfill,) = instance.get_backfills()
-    assert told(result) == {"backfill": f"/runs/b/{backfill.backfill_id}"}
+    assert told(result) == {"backfill": f"/runs/b/{backfill.backfill_id}", "revisions": "2..5"}
     assert backfill.title == "revisions 2..5"
     assert list(instance.get_dynamic_partitions(PARTITIONS_NAME)) == ["1", "2", "3", "4", "5", "6"]
     assert backfill_outcome(instance, backfill.backfill_id) is None
@@ -99,16 +99,40 @@ def test_what_is_not_imported_is_requested_by_a_backfill(
     ledger.record_failure(warehouse.engine, 3, "raw_revisions: it is broken")
     register(instance, warehouse, 1, 5)
     leave_a_run(instance, dg.DagsterRunStatus.STARTED, {RANGE_START: "4", RANGE_END: "4"})
-    assert request_new(instance, kmdb).revisions == [2, 3, 5]
+    assert request_outstanding(instance, kmdb).revisions == [2, 3, 5]
+
+
+def test_the_job_import_outstanding_requests_one_titled_backfill(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
+) -> None:
+    fill(bucket, 1, 2, 3, 4)
+    import_range(instance, kmdb, 1, 3)
+    ledger.record_failure(warehouse.engine, 2, "raw_revisions: it is broken")
+    result = run_job(instance, "import_outstanding")
+    assert result.success
+    (backfill,) = instance.get_backfills()
+    assert backfill.title == "outstanding revisions: 2, 4"
+    assert f"/runs/b/{backfill.backfill_id}" in str(told(result))
+
+
+def test_the_job_import_outstanding_requests_nothing_if_nothing_is_outstanding(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions
+) -> None:
+    fill(bucket, 1)
+    import_range(instance, kmdb, 1, 1)
+    result = run_job(instance, "import_outstanding")
+    assert result.success
+    assert not instance.get_backfills()
+    assert any("Nothing is outstanding" in str(entry) for entry in instance.all_logs(result.run_id))
 
 
 def test_nothing_is_requested_when_all_is_imported(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions
 ) -> None:
-    assert request_new(instance, kmdb).revisions == []
+    assert request_outstanding(instance, kmdb).revisions == []
     fill(bucket, 1, 3)
     import_range(instance, kmdb, 1, 3)
-    assert request_new(instance, kmdb).revisions == []
+    assert request_outstanding(instance, kmdb).revisions == []
     assert not instance.get_backfills()
 
 

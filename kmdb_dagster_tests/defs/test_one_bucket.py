@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from kmdb_dagster.dagster_ext.backfills import request_new, request_range
+from kmdb_dagster.dagster_ext.backfills import request_outstanding, request_range
 from kmdb_dagster.dagster_ext.partition_registry import registered
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
@@ -60,7 +60,7 @@ def test_a_backfill_over_another_bucket_is_refused(
     with pytest.raises(PermanentError, match="`kmdb confirm bucket`"):
         request_range(instance, kmdb, 1, 2)
     with pytest.raises(PermanentError, match="`kmdb confirm bucket`"):
-        request_new(instance, kmdb)
+        request_outstanding(instance, kmdb)
     assert state(warehouse, instance) == before
 
 

@@ -99,6 +99,22 @@ def test_revisions_do_not_share_copies(lake: Lake) -> None:
     assert lake.raw(57) is not None
 
 
+def test_no_folder_is_left_of_a_raw_copy_that_was_deleted(tmp_path: Path, lake: Lake) -> None:
+    lake.store_raw(5, ETAG, [b"five"])
+    lake.drop_raw(5)
+    lake.mark_absent(6)
+    lake.drop_raw(6)
+    assert list((tmp_path / "data" / "raw").iterdir()) == []
+
+
+def test_the_folder_of_a_raw_copy_stays_while_another_process_writes_into_it(tmp_path: Path, lake: Lake) -> None:
+    lake.store_raw(5, ETAG, [b"five"])
+    (tmp_path / "data" / "raw" / "5" / ".being written").touch()
+    lake.drop_raw(5)
+    assert lake.raw(5) is None
+    assert lake.store_raw(5, ETAG, [b"five"]) == lake.raw(5)
+
+
 def test_a_copy_whose_source_breaks_off_leaves_nothing(tmp_path: Path, lake: Lake) -> None:
     with pytest.raises(TransientError, match="the connection broke"):
         lake.store_raw(57, ETAG, breaking_off())

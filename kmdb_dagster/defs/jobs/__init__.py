@@ -1,7 +1,7 @@
 """The jobs by subject: `imports`, `people`, `tables`, `checks`, `questions`."""
 
 from kmdb_dagster.defs.jobs.checks import check_everything
-from kmdb_dagster.defs.jobs.imports import import_range, import_revisions, record_loaded
+from kmdb_dagster.defs.jobs.imports import import_outstanding, import_range, import_revisions, record_loaded
 from kmdb_dagster.defs.jobs.people import forget, realias_job
 from kmdb_dagster.defs.jobs.questions import ask_job
 from kmdb_dagster.defs.jobs.tables import build_indexes, drop_indexes, drop_partitions, partition_tables
@@ -13,6 +13,7 @@ JOBS = (
     drop_indexes,
     drop_partitions,
     forget,
+    import_outstanding,
     import_range,
     import_revisions,
     partition_tables,

@@ -1,10 +1,10 @@
-"""The jobs that import: a run's revisions, a typed range, and what Dagster's history lacks."""
+"""The jobs that import: a run's revisions, a typed range, all that is outstanding, and what Dagster's history lacks."""
 
 import dagster as dg
 from pydantic import Field
 
 from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
-from kmdb_dagster.dagster_ext.backfills import request_range
+from kmdb_dagster.dagster_ext.backfills import RequestedBackfill, request_outstanding, request_range
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.history_comparison import RECORDED_RANGES, compare, materializations
 from kmdb_dagster.dagster_ext.partition_registry import register
@@ -33,9 +33,7 @@ class RevisionRange(dg.Config):
 def request_backfill(context: dg.OpExecutionContext, config: RevisionRange, kmdb: Kmdb) -> None:
     """Request a backfill over the range. Revisions that are imported already are imported again."""
     with as_dagster_failure():
-        backfill = request_range(context.instance, kmdb, config.first, config.last).id
-    context.log.info("Requested backfill %s: see Runs, Backfills, or /runs/b/%s", backfill, backfill)
-    context.add_output_metadata({"backfill": dg.MetadataValue.path(f"/runs/b/{backfill}")})
+        _show(context, request_range(context.instance, kmdb, config.first, config.last))
 
 
 @dg.job(
@@ -45,6 +43,37 @@ def request_backfill(context: dg.OpExecutionContext, config: RevisionRange, kmdb
 def import_range() -> None:
     """Import a typed range of revisions."""
     request_backfill()
+
+
+@dg.op
+def request_outstanding_backfill(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
+    """Request a backfill over all revisions that are new, changed or failed, except those of active runs."""
+    with as_dagster_failure():
+        requested = request_outstanding(context.instance, kmdb)
+    if requested.revisions:
+        _show(context, requested)
+    else:
+        context.log.info("Nothing is outstanding: every revision of the bucket is imported, or in an active run.")
+
+
+@dg.job(
+    description="Imports every revision that is new, changed or failed, as one backfill: the way to repair an import. "
+    "It lists the bucket first. It needs no configuration. `kmdb import` does the same.",
+)
+def import_outstanding() -> None:
+    """Import everything that is new, changed or failed."""
+    request_outstanding_backfill()
+
+
+def _show(context: dg.OpExecutionContext, requested: RequestedBackfill) -> None:
+    """Show a backfill on the page of the run that requested it."""
+    context.log.info("Requested backfill %s: see Runs, Backfills, or /runs/b/%s", requested.id, requested.id)
+    context.add_output_metadata(
+        {
+            "backfill": dg.MetadataValue.path(f"/runs/b/{requested.id}"),
+            "revisions": describe_ranges(requested.revisions),
+        }
+    )
 
 
 @dg.op
