@@ -12,6 +12,7 @@ from kmdb_dagster.defs.asset_checks import CHECKS  # noqa: E402 - after the filt
 from kmdb_dagster.defs.assets.import_report import import_report  # noqa: E402
 from kmdb_dagster.defs.assets.questions import question_assets  # noqa: E402
 from kmdb_dagster.defs.assets.revisions import BUCKET, revision_assets  # noqa: E402
+from kmdb_dagster.defs.assets.warehouse import warehouse  # noqa: E402
 from kmdb_dagster.defs.jobs import JOBS  # noqa: E402
 from kmdb_dagster.defs.jobs.questions import answer_questions  # noqa: E402
 from kmdb_dagster.defs.resources import Kmdb  # noqa: E402
@@ -20,6 +21,8 @@ from kmdb_dagster.defs.sensors.alerts import alerts  # noqa: E402
 from kmdb_dagster.defs.sensors.new_revisions import new_revisions  # noqa: E402
 from kmdb_dagster.defs.sensors.unrecorded_revisions import unrecorded_revisions  # noqa: E402
 from kmdb_dagster.settings import Settings, load_settings  # noqa: E402
+
+OWNERS = ["team:data"]
 
 
 @dg.definitions
@@ -41,7 +44,10 @@ def build_defs(settings: Settings, resource_overrides: Mapping[str, object] | No
     """
     questions = question_assets(settings.questions)
     return dg.Definitions(
-        assets=[BUCKET, revision_assets(settings.revisions_per_run), import_report, *questions],
+        assets=dg.map_asset_specs(
+            lambda spec: spec.replace_attributes(owners=OWNERS),
+            [BUCKET, revision_assets(settings.revisions_per_run), warehouse, import_report, *questions],
+        ),
         asset_checks=CHECKS,
         jobs=[*JOBS, *([answer_questions] if questions else [])],
         schedules=[*SCHEDULES, *([answer_every_morning] if questions else [])],

@@ -19,11 +19,12 @@ def import_range(
     *,
     only: list[str] | None = None,
     tags: Mapping[str, str] | None = None,
+    job: str = "import_revisions",
 ) -> dg.ExecuteInProcessResult:
     """Run the import over a range of revisions, of all five assets or of some."""
     with kmdb.warehouse() as warehouse:
         register(instance, warehouse, first, last)
-    return _job("import_revisions").execute_in_process(
+    return _job(job).execute_in_process(
         instance=instance,
         tags={RANGE_START: str(first), RANGE_END: str(last), **(tags or {})},
         asset_selection=[dg.AssetKey(name) for name in only] if only else None,

@@ -1,4 +1,4 @@
-"""Keys of the five assets of a revision, in the order of the import. `defs/assets` describes them."""
+"""Keys of the assets: five of a revision, in the order of the import, and one of all. `defs/assets` describes them."""
 
 import dagster as dg
 
@@ -10,3 +10,6 @@ PROPERTIES = dg.AssetKey("properties")
 """Recorded last: a revision with this materialization has all of them."""
 
 REVISION_ASSETS = (RAW_REVISIONS, PARSED_EVENTS, USER_MAP, EVENTS, PROPERTIES)
+
+WAREHOUSE = dg.AssetKey("warehouse")
+"""All tables as a whole. Imports never materialize it."""

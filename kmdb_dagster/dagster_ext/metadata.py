@@ -5,6 +5,7 @@ from datetime import date
 
 import dagster as dg
 
+from kmdb_dagster.warehouse.maintenance.table_sizes import TableSize
 from kmdb_dagster.warehouse.maintenance.time_partitions import PARTITIONED_TABLES, Partition
 
 MAX_PARTITIONS_SHOWN = 200
@@ -21,6 +22,13 @@ def time_partitions_table(partitions: Sequence[Partition]) -> dg.TableMetadataVa
     # A table may lack partitions that others have: old facts are dropped, old aliases never.
     zeros: dict[str, str | int] = {column.name: 0 for column in columns[2:]}
     records = [dg.TableRecord(zeros | row) for row in _side_by_side(partitions)[-MAX_PARTITIONS_SHOWN:]]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+
+
+def table_sizes_table(tables: Sequence[TableSize]) -> dg.TableMetadataValue:
+    """Show the estimated rows and bytes of each table."""
+    columns = [dg.TableColumn("table", "string"), dg.TableColumn("rows", "int"), dg.TableColumn("bytes", "int")]
+    records = [dg.TableRecord(table._asdict()) for table in tables]
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
 
 

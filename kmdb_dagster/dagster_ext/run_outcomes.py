@@ -40,7 +40,7 @@ class RunOutcome:
             loaded = [[*self._range]] if not failed else self._others()
             incidents.resolve_imports(state, loaded)
         elif not failed:
-            incidents.resolve(state, f"job {self.run.job_name}:")
+            incidents.resolve(state, f"job {self._subject()}:")
             incidents.resolve_imports(state, self._recorded())
         for event in self._events:
             if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
@@ -53,12 +53,14 @@ class RunOutcome:
             subject, kind = "the import of revisions {}..{}".format(*self._range), "import"
             revisions = [[number, number] for number in self._failed()] or self._not_recorded() or [[*self._range]]
         else:
-            subject, kind, revisions = self.run.job_name, f"job {self.run.job_name}", []
+            subject, revisions = self._subject(), []
+            kind = f"job {subject}"
         incident = Incident(subject, "failed", text, self._link, self.at, revisions)
         incidents.add_failure(state, incidents.incident_key(kind, text), incident)
 
     def _update_check(self, state: State, check: dg.AssetCheckEvaluation) -> None:
-        name = f"check {check.asset_key.to_user_string()}:{check.check_name}"
+        # Without the asset: a check of `warehouse` resolves what the check of the same name of a run has found.
+        name = f"check {check.check_name}:"
         if not check.passed:
             found = (f"{name}: {value.value}" for name, value in check.metadata.items() if _is_short(value.value))
             warning = check.severity is dg.AssetCheckSeverity.WARN
@@ -70,6 +72,14 @@ class RunOutcome:
         elif not self._range:
             # A check of a run's own revisions says nothing about the others.
             incidents.resolve(state, name)
+
+    def _subject(self) -> str:
+        """Return the name of the job, or the assets of a job that Dagster made for **Materialize**."""
+        run = self.run
+        if not run.job_name.startswith("__"):
+            return run.job_name
+        assets = {*(run.asset_selection or ()), *(check.asset_key for check in run.asset_check_selection or ())}
+        return ", ".join(sorted(key.to_user_string() for key in assets)) or run.job_name
 
     def _reasons(self) -> list[str]:
         failures = [event for event in self._events if event.event_type is dg.DagsterEventType.STEP_FAILURE]

@@ -1,14 +1,19 @@
-"""The asset checks of all imported data, run every night or from the UI. A run's own checks: ``revision_checks``."""
+"""The asset checks of the whole warehouse, run every night or by the job `check_everything`.
+
+Their asset is the unpartitioned `warehouse`: an import neither runs nor skips them. A run's own checks:
+``revision_checks``.
+"""
 
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from kmdb_dagster.dagster_ext.asset_keys import EVENTS, USER_MAP
+from kmdb_dagster.dagster_ext.asset_keys import WAREHOUSE
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.partition_registry import registered
 from kmdb_dagster.dagster_ext.run_ranges import active_imports
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.revision_checks import check_accounted, check_agreement
 from kmdb_dagster.km_export.layout import describe_ranges
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline.bucket_scan import never_attempted
@@ -31,7 +36,31 @@ MARGIN = timedelta(days=14)
 
 
 @dg.asset_check(
-    asset=EVENTS,
+    asset=WAREHOUSE,
+    description="Every line of every imported revision ended in exactly one of: imported, ignored by a filter, blank, "
+    "rejected with a reason.",
+)
+def lines_accounted_for(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Add up the counts of the ledger."""
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
+        verdict = check_accounted(warehouse.engine, None)
+    return dg.AssetCheckResult(**verdict._asdict())
+
+
+@dg.asset_check(
+    asset=WAREHOUSE,
+    description="`events` and `properties` hold as many rows of each revision as the ledger says, and none that the "
+    "ledger does not know. It counts every row, a time partition at a time.",
+)
+def facts_agree_with_ledger(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Count every row."""
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
+        verdict = check_agreement(warehouse.engine, None)
+    return dg.AssetCheckResult(**verdict._asdict())
+
+
+@dg.asset_check(
+    asset=WAREHOUSE,
     description="Every row of `events` and `properties` carries the person id of `user_map`. Rows with a pending move, "
     "which the next import makes, are counted separately.",
 )
@@ -51,7 +80,7 @@ def facts_under_their_person(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=USER_MAP,
+    asset=WAREHOUSE,
     description="Every row of `users` and `keys` has the digest of its name. If not, run `kmdb flush`; the sensor then "
     "imports everything again.",
 )
@@ -69,7 +98,7 @@ def ids_belong_to_names(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=EVENTS,
+    asset=WAREHOUSE,
     description="A sample of the facts of each revision (KMDB_CHECKED_ROWS) is the same, by name, as in its Parquet. "
     "`repair` names the commands that import revisions again where it is not.",
 )
@@ -94,7 +123,7 @@ def facts_agree_with_parquet(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=USER_MAP,
+    asset=WAREHOUSE,
     description="People of two or more numeric identities, or of more than KMDB_MOST_IDENTITIES identities: strangers "
     "may be merged by an alias line with a placeholder. Also checks that the user map follows the configured rule.",
 )
@@ -119,7 +148,7 @@ def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=EVENTS,
+    asset=WAREHOUSE,
     description="No revision failed at its last attempt (an error), and every revision of the bucket was attempted or "
     "is part of an active run (a warning).",
 )
@@ -141,7 +170,7 @@ def no_failed_or_missing_revisions(context: dg.AssetCheckExecutionContext, kmdb:
 
 
 @dg.asset_check(
-    asset=EVENTS,
+    asset=WAREHOUSE,
     description="The newest event is not older than KMDB_FRESH_HOURS. Events in the future, from wrong clocks, do not "
     "count.",
 )
@@ -164,7 +193,7 @@ def newest_event_is_recent(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=EVENTS,
+    asset=WAREHOUSE,
     description="The time partitions of all tables reach 14 days ahead, or to KMDB_MAX_DATE, and the overflow "
     "partition `future` has no earlier rows. The job `partition_tables` adds the missing ones. Facts further "
     "ahead, from wrong clocks, do not count.",
@@ -187,7 +216,7 @@ def future_is_covered(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=EVENTS,
+    asset=WAREHOUSE,
     description="The secondary indexes of `events` and `properties` exist. The job `drop_indexes` drops them for a "
     "first import; run `build_indexes` after it.",
 )
@@ -199,7 +228,7 @@ def indexes_are_there(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 @dg.asset_check(
-    asset=EVENTS,
+    asset=WAREHOUSE,
     description="The tables agree with each other: names, identities, spans, aliases, rejected lines and state rows "
     "match the ledger and the facts. Edits by hand break that. `repair` names the commands that restore it, in the "
     "order to run them (docs/how-to/repair.md).",
@@ -223,6 +252,8 @@ def bookkeeping_agrees(kmdb: Kmdb) -> dg.AssetCheckResult:
 
 
 CHECKS = [
+    lines_accounted_for,
+    facts_agree_with_ledger,
     bookkeeping_agrees,
     facts_under_their_person,
     ids_belong_to_names,

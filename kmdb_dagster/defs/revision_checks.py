@@ -1,7 +1,7 @@
 """The asset checks of a run's own revisions. Selected alone, they check all imported revisions."""
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 from sqlalchemy import Engine
@@ -18,15 +18,22 @@ ACCOUNTED = dg.AssetCheckSpec(
     "lines_accounted_for",
     asset=EVENTS,
     description="Every line of each revision of the run ended in exactly one of: imported, ignored by a filter, "
-    "blank, rejected with a reason.",
+    "blank, rejected with a reason. The check of the same name of `warehouse` adds up all revisions.",
 )
 AGREE = dg.AssetCheckSpec(
     "facts_agree_with_ledger",
     asset=EVENTS,
-    description="`events` and `properties` hold as many rows of each revision of the run as the ledger says. Alone, it "
-    "counts every row, a time partition at a time, and finds rows that the ledger does not know.",
+    description="`events` and `properties` hold as many rows of each revision of the run as the ledger says. The check "
+    "of the same name of `warehouse` counts the rows of all revisions.",
 )
 SPECS = [ACCOUNTED, AGREE]
+
+
+class Verdict(NamedTuple):
+    """The outcome of a check, for any asset."""
+
+    passed: bool
+    metadata: dict[str, Any]
 
 
 def results(
@@ -39,22 +46,31 @@ def results(
         selected: the keys of the checks to make.
         revisions: to check; None for all that are imported.
     """
-    checked = {"revisions": len(revisions) if revisions is not None else "all"}
-    if ACCOUNTED.key in selected:
-        lost = retry_transient(ledger.unbalanced)(engine, revisions)
-        yield _result(
-            ACCOUNTED, not lost, {**checked, "not_accounted_for": lost[:MAX_NAMED], **_repair(import_commands(lost))}
-        )
-    if AGREE.key in selected:
-        if revisions is None:
-            wrong = retry_transient(reconciliation.reconcile_all)(engine)
-        else:
-            wrong = retry_transient(reconciliation.reconcile)(engine, revisions)
-        yield _result(AGREE, not wrong, {**checked, "wrong": _table(wrong), **_repair(reconciliation.repair(wrong))})
+    for spec, check in ((ACCOUNTED, check_accounted), (AGREE, check_agreement)):
+        if spec.key in selected:
+            verdict = check(engine, revisions)
+            yield dg.AssetCheckResult(check_name=spec.name, asset_key=spec.asset_key, **verdict._asdict())
 
 
-def _result(spec: dg.AssetCheckSpec, passed: bool, metadata: dict[str, Any]) -> dg.AssetCheckResult:  # noqa: FBT001 - its position is clear
-    return dg.AssetCheckResult(check_name=spec.name, asset_key=spec.asset_key, passed=passed, metadata=metadata)
+def check_accounted(engine: Engine, revisions: Sequence[int] | None) -> Verdict:
+    """Check that the lines of these revisions, or of all, add up."""
+    lost = retry_transient(ledger.unbalanced)(engine, revisions)
+    found = {"not_accounted_for": lost[:MAX_NAMED], **_repair(import_commands(lost))}
+    return Verdict(not lost, _scope(revisions) | found)
+
+
+def check_agreement(engine: Engine, revisions: Sequence[int] | None) -> Verdict:
+    """Check that the tables hold what the ledger says of these revisions, or of all."""
+    if revisions is None:
+        wrong = retry_transient(reconciliation.reconcile_all)(engine)
+    else:
+        wrong = retry_transient(reconciliation.reconcile)(engine, revisions)
+    found = {"wrong": _table(wrong), **_repair(reconciliation.repair(wrong))}
+    return Verdict(not wrong, _scope(revisions) | found)
+
+
+def _scope(revisions: Sequence[int] | None) -> dict[str, Any]:
+    return {"revisions": "all" if revisions is None else len(revisions)}
 
 
 def _repair(commands: str) -> dict[str, str]:

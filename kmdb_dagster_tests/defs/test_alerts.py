@@ -128,13 +128,13 @@ def test_a_check_is_reported_by_its_severity_when_it_fails_and_when_it_passes_ag
 ) -> None:
     for hours in ("48", "48", "0"):
         monkeypatch.setenv("KMDB_FRESH_HOURS", hours)
-        run_job(teller.instance, "check_everything", only="events_newest_event_is_recent")
+        run_job(teller.instance, "check_everything", only="warehouse_newest_event_is_recent")
         teller.later += QUIET_SECONDS
         teller.tick(hook.url)
     warned, passed = hook.taken
-    assert (warned["title"], warned["type"]) == ("kmdb: the check newest_event_is_recent of events warns", "warning")
+    assert (warned["title"], warned["type"]) == ("kmdb: the check newest_event_is_recent of warehouse warns", "warning")
     assert "allowed_hours: 48.0\nnewest_event: none yet\n" in warned["message"]
-    assert passed["title"] == "kmdb: the check newest_event_is_recent of events recovered"
+    assert passed["title"] == "kmdb: the check newest_event_is_recent of warehouse recovered"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import dagster as dg
 import pytest
 
+from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
 from kmdb_dagster.dagster_ext.partition_registry import register
+from kmdb_dagster.definitions import definitions
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
@@ -35,16 +37,15 @@ LINES = [
 def imported(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> tuple[dg.DagsterInstance, Warehouse]:
-    """Three people of five identities."""
+    """Two people of four identities."""
     bucket.put(1, *LINES)
     import_range(instance, kmdb, 1, 1)
     return instance, warehouse
 
 
 def checked(instance: dg.DagsterInstance, name: str) -> dg.AssetCheckEvaluation:
-    """What a check of the facts or of the people says."""
-    asset = "user_map" if name in {"squished_people", "ids_belong_to_names"} else "events"
-    return evaluations(run_job(instance, "check_everything", only=f"{asset}_{name}"))[name]
+    """What a check of the whole warehouse says."""
+    return evaluations(run_job(instance, "check_everything", only=f"warehouse_{name}"))[name]
 
 
 def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
@@ -128,11 +129,7 @@ def test_the_night_finds_what_is_wrong_with_all_that_is_in_and_reports_how_it_we
     result = run_job(instance, "check_everything")
     assert {name: check.passed for name, check in evaluations(result).items()} == dict.fromkeys(ALL, True)
     (report,) = result.asset_materializations_for_node("import_report")
-    told = {name: value.value for name, value in report.metadata.items()}
-    assert str(told["charts"]).count("data:image/png") == 5
-    assert len(told["partitions"].records) == 11  # type: ignore[union-attr]  # a table
-    assert (told["revisions"], told["events_rows"], told["failed"]) == (1, 3, 0)
-    assert told["old_bytes_that_may_go"]
+    assert str(report.metadata["charts"].value).count("data:image/png") == 5
     # Now with everything wrong.
     with kmdb.warehouse() as opened:
         register(instance, opened, 1, 4)
@@ -245,3 +242,52 @@ def test_facts_are_moved_once_the_missing_indexes_are_built(
     run_job(instance, "build_indexes")
     assert checked(instance, "indexes_are_there").passed
     assert one(warehouse.engine, "SELECT COUNT(DISTINCT user_id) FROM events") == 1
+
+
+def check_states(instance: dg.DagsterInstance) -> dict[str, str]:
+    """What the UI shows of each check that was ever planned: its latest execution."""
+    keys = list(definitions().resolve_asset_graph().asset_check_keys)
+    found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    return {key.to_user_string(): record.status.value for key, record in found.items()}
+
+
+@pytest.mark.parametrize("job", ["import_revisions", "__ASSET_JOB"])
+def test_an_import_that_fails_leaves_the_checks_of_the_whole_warehouse_alone(
+    job: str, imported: Imported, kmdb: Kmdb, bucket: FolderOfRevisions
+) -> None:
+    instance, _ = imported
+    run_job(instance, "check_everything")
+    before = check_states(instance)
+    bucket.put(2, b"<html>Service Unavailable</html>\n" * 200)
+    bucket.put(3, event("came"))
+    # A backfill runs Dagster's own job of all assets.
+    failed = import_range(instance, kmdb, 2, 3, job=job, only=[key.to_user_string() for key in REVISION_ASSETS])
+    assert not failed.success
+    assert {step.step_key for step in failed.get_step_skipped_events()} == set()
+    assert check_states(instance) == before | dict.fromkeys(
+        ["events:lines_accounted_for", "events:facts_agree_with_ledger"], "SUCCEEDED"
+    )
+
+
+def test_the_warehouse_says_how_much_is_in_it(imported: Imported, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance, warehouse = imported
+    monkeypatch.setenv("KMDB_MIN_DATE", "2014-04-01")
+    monkeypatch.setenv("KMDB_MAX_DATE", "2014-06-01")
+    monkeypatch.setenv("KMDB_KEEP_DAYS", "1")
+    run_job(instance, "partition_tables", {"ops": {"add_partitions": {"config": {"dry_run": False}}}})
+    (made,) = run_job(instance, "check_everything", only="warehouse").asset_materializations_for_node("warehouse")
+    told = {name: value.value for name, value in made.metadata.items()}
+    counted = {table: one(warehouse.engine, f"SELECT COUNT(*) FROM {table}") for table in ("events", "properties")}  # noqa: S608 - ours
+    assert told["dagster/row_count"] == sum(counted.values())
+    assert {name: told[name] for name in ("events", "properties", "people", "identities", "revisions", "failed")} == {
+        **counted,
+        "people": 2,
+        "identities": 4,
+        "revisions": 1,
+        "failed": 0,
+    }
+    assert len(told["time_partitions"].records) == 11  # type: ignore[union-attr]  # a table
+    sizes = {record.data["table"]: record.data["bytes"] for record in told["tables"].records}  # type: ignore[union-attr]  # a table
+    assert {"events", "properties", "users", "user_map", "revisions"} <= sizes.keys()
+    assert told["bytes"] == sum(sizes.values())
+    assert told["old_bytes_that_may_go"]

@@ -32,7 +32,7 @@ def repository() -> dg.RepositoryDefinition:
 def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     graph = repository.asset_graph
     assert sorted(key.to_user_string() for key in graph.get_all_asset_keys()) == sorted(
-        [*FIVE, "import_report", "kissmetrics_bucket"]
+        [*FIVE, "import_report", "kissmetrics_bucket", "warehouse"]
     )
     assert sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")) == [
         "ask",
@@ -55,17 +55,19 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     ]
     assert sorted(schedule.name for schedule in repository.schedule_defs) == ["check_every_night", "cover_the_future"]
     assert sorted(key.to_user_string() for key in graph.asset_check_keys) == [
-        "events:bookkeeping_agrees",
         "events:facts_agree_with_ledger",
-        "events:facts_agree_with_parquet",
-        "events:facts_under_their_person",
-        "events:future_is_covered",
-        "events:indexes_are_there",
         "events:lines_accounted_for",
-        "events:newest_event_is_recent",
-        "events:no_failed_or_missing_revisions",
-        "user_map:ids_belong_to_names",
-        "user_map:squished_people",
+        "warehouse:bookkeeping_agrees",
+        "warehouse:facts_agree_with_ledger",
+        "warehouse:facts_agree_with_parquet",
+        "warehouse:facts_under_their_person",
+        "warehouse:future_is_covered",
+        "warehouse:ids_belong_to_names",
+        "warehouse:indexes_are_there",
+        "warehouse:lines_accounted_for",
+        "warehouse:newest_event_is_recent",
+        "warehouse:no_failed_or_missing_revisions",
+        "warehouse:squished_people",
     ]
 
 
@@ -96,15 +98,18 @@ def test_the_five_assets_share_partitions_and_the_number_of_revisions_in_a_run()
         assert node.backfill_policy == dg.BackfillPolicy.multi_run(7)
 
 
-def test_lineage_goes_from_the_bucket_to_the_facts() -> None:
+def test_lineage_goes_from_the_bucket_to_the_report() -> None:
     graph = definitions().resolve_asset_graph()
-    parents = {name: [key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys] for name in FIVE}
+    names = [*FIVE, "warehouse", "import_report"]
+    parents = {name: sorted(key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys) for name in names}
     assert parents == {
         "raw_revisions": ["kissmetrics_bucket"],
         "parsed_events": ["raw_revisions"],
         "user_map": ["parsed_events"],
         "events": ["user_map"],
         "properties": ["user_map"],
+        "warehouse": ["events", "properties"],
+        "import_report": ["warehouse"],
     }
 
 

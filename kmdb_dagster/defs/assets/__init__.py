@@ -1,1 +1,1 @@
-"""The assets: `revisions` (five for each revision), `import_report`, and `questions` (one for each line of a file)."""
+"""The assets: `revisions` (five for each revision), `warehouse`, `import_report`, `questions` (one for each line)."""

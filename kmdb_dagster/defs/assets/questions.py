@@ -7,9 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PROPERTIES
+from kmdb_dagster.dagster_ext.asset_keys import WAREHOUSE
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
-from kmdb_dagster.defs.assets.revisions import OWNERS
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.output_escaping import for_markdown_code, for_markdown_inline_code, for_terminal_line
 from kmdb_dagster.questions.grammar import parse
@@ -53,9 +52,8 @@ def _asset(name: str, line: str) -> dg.AssetsDefinition:
         key_prefix=GROUP,
         group_name=GROUP,
         description=for_markdown_inline_code(f"kmdb ask {line}"),
-        deps=[EVENTS, PROPERTIES],
+        deps=[WAREHOUSE],
         kinds={"mysql", "duckdb"},
-        owners=OWNERS,
     )
     def answered(kmdb: Kmdb) -> dg.MaterializeResult[None]:
         return dg.MaterializeResult(metadata=answer_metadata(kmdb, line))

@@ -16,11 +16,13 @@ from kmdb_dagster.dagster_ext.run_retries import transient_tags
 from kmdb_dagster.defs import revision_checks
 from kmdb_dagster.defs.partitions import REVISIONS
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.errors import TransientError
+from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.km_export.layout import describe_ranges
 from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.warehouse.identity.rules import RULE_IS_PENDING, is_rule_pending
 
-OWNERS = ["team:data"]
+REVISIONS_TAG = "kmdb/revisions"
+"""Names a run's revisions in Dagster's list of runs, e.g. ``21..30``."""
 
 BUCKET = dg.AssetSpec(
     "kissmetrics_bucket",
@@ -28,7 +30,6 @@ BUCKET = dg.AssetSpec(
     "`new_revisions` watches it.",
     group_name="source",
     kinds={"s3", "json"},
-    owners=OWNERS,
 )
 
 
@@ -39,7 +40,6 @@ def _spec(key: dg.AssetKey, upstream: dg.AssetKey, group: str, kind: str, descri
         description=description,
         group_name=group,
         kinds={kind},
-        owners=OWNERS,
         # Without an output Dagster records nothing itself; `run_steps` records each revision at once.
         skippable=True,
     )
@@ -106,7 +106,15 @@ def revision_assets(revisions_per_run: int) -> dg.AssetsDefinition:
                 yield from revision_checks.results(opened.warehouse.engine, context.selected_asset_check_keys, None)
                 return
             revisions = revisions_of(context.partition_keys)
-            failed = run_steps(context, opened, revisions)
+            context.instance.add_run_tags(context.run.run_id, {REVISIONS_TAG: describe_ranges(revisions)})
+            try:
+                failed = run_steps(context, opened, revisions)
+            except PermanentError:
+                # A planned check without a result is shown as failed. The database answers, so give one.
+                yield from revision_checks.results(
+                    opened.warehouse.engine, context.selected_asset_check_keys, revisions
+                )
+                raise
             if retry_transient(is_rule_pending)(opened.warehouse.engine, numeric_apart=opened.numeric_apart):
                 context.log.warning("%s", RULE_IS_PENDING)
             good = [revision for revision in revisions if revision not in failed]
