@@ -3,6 +3,10 @@
 This is the only room that uses what is not public in Dagster. Each use, why, and the test that fails first when a
 release of Dagster changes it:
 
+* ``asset_events``: `dagster._core.events`, `dagster._core.storage.event_log`,
+  `dagster._core.storage.event_log.schema`, the methods of an event log storage whose names begin with ``_``, and the
+  variable ``DAGSTER_EVENT_BATCH_SIZE``. Dagster stores the events of assets one by one.
+  Test: dagster_ext/test_asset_events.
 * ``backfills``: `dagster._core.execution.backfill` and
   `dagster._core.definitions.assets.graph.asset_graph_subset`. Dagster has no public call that starts a backfill.
   Test: defs/test_backfills.

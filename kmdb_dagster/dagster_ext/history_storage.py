@@ -1,12 +1,14 @@
 """Dagster's history (runs, events, sensor state) with retries: a short outage of its server or disk fails no run.
 
 dagster.yaml names `History` as its storage. Dagster's own storages raise the first error. It ends a run, and the thread
-of the code server that reports dead runs (docs/decisions/0028-history-outages.md).
+of the code server that reports dead runs (docs/decisions/0028-history-outages.md). Events of assets are stored in
+batches (`asset_events`).
 """
 
 import errno
 import inspect
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +29,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
+from kmdb_dagster.dagster_ext import asset_events
 from kmdb_dagster.dagster_ext.future_ticks import NeverInTheFuture
 from kmdb_dagster.warehouse.connection.mysql_errors import TRANSIENT, error_number
 
@@ -80,7 +83,10 @@ class History(DagsterStorage[Any], ConfigurableClass):
         self._retries.wrap_methods(self._kept.run_storage, RunStorage)
         self._retries.wrap_methods(self._kept.event_log_storage, EventLogStorage)
         self._retries.wrap_methods(self._kept.schedule_storage, ScheduleStorage)
+        asset_events.store_in_batches(self._kept.event_log_storage, self._retries.wrap)
         NeverInTheFuture().apply(self._kept.schedule_storage)
+        # The process that creates a run reads it: the daemon, the webserver, or a command.
+        os.environ.setdefault(asset_events.BATCH_SIZE_VARIABLE, str(asset_events.BATCH_SIZE))
         super().__init__()  # type: ignore[no-untyped-call]  # Dagster's
 
     @property

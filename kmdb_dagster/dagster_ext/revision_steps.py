@@ -15,6 +15,7 @@ from typing import NamedTuple
 import dagster as dg
 
 from kmdb_dagster import pipeline
+from kmdb_dagster.dagster_ext.asset_events import in_one_transaction
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PARSED_EVENTS, PROPERTIES, RAW_REVISIONS, USER_MAP
 from kmdb_dagster.dagster_ext.failures import Failed, describe_error
 from kmdb_dagster.errors import PermanentError, TransientError
@@ -74,10 +75,11 @@ def run_steps(context: dg.AssetExecutionContext, opened: Pipeline, revisions: Se
     with _background_thread() as loader:
         loads: deque[tuple[int, Future[StepResult]]] = deque()
         for revision in revisions:
-            for step in _steps_of(opened, revision, selected):
-                # Skip the steps after one that failed.
-                if step is not LOAD and revision not in record.failed:
-                    record.outcome(step, revision, partial(_timed, step, opened, revision))
+            with in_one_transaction(context.instance):
+                for step in _steps_of(opened, revision, selected):
+                    # Skip the steps after one that failed.
+                    if step is not LOAD and revision not in record.failed:
+                        record.outcome(step, revision, partial(_timed, step, opened, revision))
             if LOAD in selected and revision not in record.failed:
                 loads.append((revision, loader.submit(_timed, LOAD, opened, revision)))
             while loads and loads[0][1].done():
@@ -141,7 +143,8 @@ class _Record:
             self.failed[revision] = Failed(step.name, describe_error(error))
             retry_transient(ledger.record_failure)(self._engine, revision, str(self.failed[revision]))
         else:
-            record_materializations(self._context, step, revision, result)
+            with in_one_transaction(self._context.instance):
+                record_materializations(self._context, step, revision, result)
 
 
 def record_materializations(
