@@ -94,11 +94,19 @@ def empty_database(server_url: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def database_pool(server_url: str) -> Iterator[databases.DatabasePool]:
+    """Databases with all tables, each lent to one test at a time."""
+    pool = databases.DatabasePool(server_url)
+    yield pool
+    pool.close()
+
+
 @pytest.fixture
-def database(empty_database: str) -> str:
-    """The URL of a database of this test's own, with all tables."""
-    databases.make_tables(empty_database)
-    return empty_database
+def database(database_pool: databases.DatabasePool) -> Iterator[str]:
+    """The URL of a database of this test's own, with all tables and no rows."""
+    with database_pool.lend() as url:
+        yield url
 
 
 @pytest.fixture
@@ -141,6 +149,6 @@ def kmdb(
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance of this test's own."""
-    with dg.instance_for_test() as made:
+    """A Dagster instance of this test's own, in memory: on disk, SQLite takes longer than the tests."""
+    with dg.DagsterInstance.ephemeral() as made:
         yield made

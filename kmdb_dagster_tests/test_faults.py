@@ -22,13 +22,14 @@ from faults.report import Line
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.schema.tables import Base
 from testing.buckets import alias, event
-from testing.revisions import Revisions, change, emptied
+from testing.databases import empty_tables
+from testing.revisions import Revisions, change
 
 LINES = {1: [event("came", "bob", plan="pro"), alias("bob", "7")], 2: [event("went", "anna"), b"nonsense\n"]}
 
 
 def put(warehouse: Warehouse, folder: Path, *order: int) -> None:
-    emptied(warehouse.engine)
+    empty_tables(warehouse.engine)
     revisions = Revisions(Warehouse(warehouse.engine.url), folder)
     for revision in order:
         revisions.put(revision, *LINES[revision])

@@ -1,7 +1,6 @@
 """Revisions put into a warehouse without a bucket, and what the warehouse then holds, by name and not by id."""
 
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from hashlib import md5
 from pathlib import Path
@@ -20,7 +19,6 @@ from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
 from kmdb_dagster.warehouse.ledger.ledger import Entry
 from kmdb_dagster.warehouse.loading.revision import load_revision
-from kmdb_dagster.warehouse.schema.tables import Base
 
 BATCH = 100
 PATIENCE = 30.0
@@ -115,16 +113,6 @@ def change(engine: Engine, *statements: str) -> None:
     with engine.begin() as connection:
         for statement in statements:
             connection.execute(text(statement))
-
-
-def emptied(engine: Engine) -> None:
-    """Empty the tables for another example, by DELETE: faster than TRUNCATE on little. Ids are void from then on."""
-    with engine.begin() as connection:
-        for table in Base.metadata.tables:
-            if table not in {"warehouse_state", "map_state", "bindings"}:
-                connection.exec_driver_sql(f"DELETE FROM `{table}`")  # noqa: S608 - ours
-        connection.execute(text("UPDATE warehouse_state SET generation = :new"), {"new": uuid.uuid4().hex})
-        connection.execute(text("UPDATE bindings SET bucket = NULL, folders_confirmed = FALSE"))
 
 
 def people(engine: Engine) -> dict[str, str]:

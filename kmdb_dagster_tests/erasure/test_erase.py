@@ -31,8 +31,8 @@ from kmdb_dagster.warehouse.connection.data_folders import claim_folder, confirm
 from kmdb_dagster.warehouse.interning.interning import intern_identities
 from kmdb_dagster.warehouse.ledger import ledger
 from testing.buckets import FolderOfRevisions, T, alias, event, line, property_set
-from testing.databases import new_warehouse
-from testing.revisions import change, content, emptied, misplaced, one, people, rows
+from testing.databases import empty_tables, new_warehouse
+from testing.revisions import change, content, misplaced, one, people, rows
 from testing.workers import Worker, at_once, count_moments, killed_at, workers
 
 FOLDER = b"a data folder's "
@@ -175,7 +175,7 @@ def test_nothing_is_left_of_a_forgotten_person_and_nothing_comes_back(warehouse:
 
 def test_it_is_asked_for_before_anything_was_imported(warehouse: Warehouse, plain: Warehouse, tmp_path: Path) -> None:
     place, other = Place(warehouse, tmp_path / "a", REVISIONS), Place(plain, tmp_path / "b", REVISIONS)
-    emptied(plain.engine)
+    empty_tables(plain.engine)
     place.forget("bob")
     place.bring_in(3, 2, 1)
     other.bring_in(1, 2, 3)
@@ -209,7 +209,7 @@ def test_whenever_it_is_asked_for_the_content_is_the_same(
     revisions, order, before, names, placeholder = way
     found = []
     for opened, at in ((warehouse, before), (plain, 3)):
-        emptied(opened.engine)
+        empty_tables(opened.engine)
         if placeholder:
             with opened.engine.begin() as connection:
                 connection.execute(text("INSERT INTO placeholder_identities (name) VALUES ('anna')"))
@@ -241,7 +241,7 @@ def test_killed_at_any_moment_and_run_again_it_comes_to_its_end(
     database: str, warehouse: Warehouse, plain: Warehouse, tmp_path: Path
 ) -> None:
     expected = Place(plain, tmp_path / "plain", REVISIONS)
-    emptied(plain.engine)
+    empty_tables(plain.engine)
     expected.bring_in(1, 2, 3)
     counted: list[int] = []
     count_moments(plain.engine, counted.append)
@@ -249,7 +249,7 @@ def test_killed_at_any_moment_and_run_again_it_comes_to_its_end(
     whole = expected.content()
     moments = random.Random(1).sample(range(1, len(counted) + 1), 6)
     for moment in moments:
-        emptied(warehouse.engine)
+        empty_tables(warehouse.engine)
         place = Place(warehouse, tmp_path / str(moment), REVISIONS)
         place.bring_in(1, 2, 3)
         request_erasure(warehouse.engine, [digest("x2")])
@@ -270,11 +270,11 @@ def test_an_import_at_the_same_time_does_not_bring_anybody_back(
     warehouse: Warehouse, plain: Warehouse, team: list[Worker], tmp_path: Path
 ) -> None:
     expected = Place(plain, tmp_path / "plain", REVISIONS)
-    emptied(plain.engine)
+    empty_tables(plain.engine)
     expected.bring_in(1, 2, 3)
     expected.forget("bob")
     for turn in range(3):
-        emptied(warehouse.engine)
+        empty_tables(warehouse.engine)
         place = Place(warehouse, tmp_path / str(turn), REVISIONS)
         place.bring_in(1, 2)
         request_erasure(warehouse.engine, [digest("bob")])

@@ -11,7 +11,8 @@ from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.identity.resolution import rank
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from testing.buckets import alias, event, property_set
-from testing.revisions import Revisions, content, emptied, misplaced, people
+from testing.databases import empty_tables
+from testing.revisions import Revisions, content, misplaced, people
 
 NAMES = ("7", "007", "12", "Bob", "bob", "bob ", "böb", "\U0001f600")
 REVISIONS = (1, 2, 3)
@@ -68,7 +69,7 @@ def test_the_map_is_a_function_of_the_final_alias_lines(
 def opened(database: str) -> Warehouse:
     """The warehouse of the test, emptied; ids of the example before are forgotten."""
     warehouse = Warehouse(database_url(database))
-    emptied(warehouse.engine)
+    empty_tables(warehouse.engine)
     return warehouse
 
 

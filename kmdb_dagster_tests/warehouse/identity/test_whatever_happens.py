@@ -15,8 +15,8 @@ from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.identity.resolution import rank
 from testing.buckets import alias, event, property_set
-from testing.databases import new_warehouse
-from testing.revisions import content, emptied, misplaced, people
+from testing.databases import empty_tables, new_warehouse
+from testing.revisions import content, misplaced, people
 from testing.workers import Run, Worker, at_once, count_moments, killed_at, parse, workers
 
 pytestmark = pytest.mark.xdist_group("longest")  # groups go first: at the end, one process would wait for these
@@ -134,7 +134,7 @@ def team(database: str) -> Iterator[list[Worker]]:
 
 
 def prepared(engine: Engine, untied: str | None = None) -> None:
-    emptied(engine)
+    empty_tables(engine)
     if untied:
         with engine.begin() as connection:
             connection.execute(text(f"INSERT INTO {untied} (name) VALUES (:name)"), {"name": PLACEHOLDER})  # noqa: S608

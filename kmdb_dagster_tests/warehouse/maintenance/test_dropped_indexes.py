@@ -18,7 +18,8 @@ from kmdb_dagster.warehouse.identity.rebuild import realias
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.maintenance import indexes
 from testing.buckets import alias, event, property_set
-from testing.revisions import Revisions, change, content, emptied, rows
+from testing.databases import empty_tables
+from testing.revisions import Revisions, change, content, rows
 
 HISTORY = {
     1: [event("came", "cookie", plan="pro"), property_set("cookie", sex="f"), event("came", "bob")],
@@ -29,7 +30,7 @@ HISTORY = {
 
 def put(warehouse: Warehouse, revisions: Revisions) -> None:
     """Import the history again."""
-    emptied(warehouse.engine)
+    empty_tables(warehouse.engine)
     for number, lines in HISTORY.items():
         revisions.put(number, *lines)
 
