@@ -136,6 +136,12 @@ def test_what_is_not_in_the_way_of_a_range_is_asked_once(engine: Engine, revisio
     assert len(asked) == 4
 
 
+@pytest.fixture(autouse=True)
+def _no_warning_yet() -> None:
+    """The warning is logged once per process and database, and tests share databases."""
+    load_data._warn.cache_clear()  # noqa: SLF001 - the process stands for many
+
+
 @pytest.fixture
 def refusing(engine: Engine) -> Iterator[None]:
     """The server has local_infile turned off."""
