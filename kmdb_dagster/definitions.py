@@ -16,8 +16,9 @@ from kmdb_dagster.defs.assets.warehouse import warehouse  # noqa: E402
 from kmdb_dagster.defs.jobs import JOBS  # noqa: E402
 from kmdb_dagster.defs.jobs.questions import answer_questions  # noqa: E402
 from kmdb_dagster.defs.resources import Kmdb  # noqa: E402
-from kmdb_dagster.defs.schedules import SCHEDULES, answer_every_morning  # noqa: E402
+from kmdb_dagster.defs.schedules import SCHEDULES  # noqa: E402
 from kmdb_dagster.defs.sensors.alerts import alerts  # noqa: E402
+from kmdb_dagster.defs.sensors.every_night import every_night  # noqa: E402
 from kmdb_dagster.defs.sensors.new_revisions import new_revisions  # noqa: E402
 from kmdb_dagster.defs.sensors.unrecorded_revisions import unrecorded_revisions  # noqa: E402
 from kmdb_dagster.settings import Settings, load_settings  # noqa: E402
@@ -50,8 +51,8 @@ def build_defs(settings: Settings, resource_overrides: Mapping[str, object] | No
         ),
         asset_checks=CHECKS,
         jobs=[*JOBS, *([answer_questions] if questions else [])],
-        schedules=[*SCHEDULES, *([answer_every_morning] if questions else [])],
-        sensors=[new_revisions, unrecorded_revisions, alerts],
+        schedules=SCHEDULES,
+        sensors=[new_revisions, unrecorded_revisions, alerts, every_night],
         resources={"kmdb": Kmdb(), **(resource_overrides or {})},
         # A run is the unit of parallelism; a process for each of its steps would only cost seconds.
         executor=dg.in_process_executor,

@@ -2,8 +2,6 @@
 
 import dagster as dg
 
-from kmdb_dagster.defs.jobs.checks import check_everything
-from kmdb_dagster.defs.jobs.questions import answer_questions
 from kmdb_dagster.defs.jobs.tables import PartitionOptions, partition_tables
 
 cover_the_future = dg.ScheduleDefinition(
@@ -16,21 +14,4 @@ cover_the_future = dg.ScheduleDefinition(
     "once the tables are partitioned.",
 )
 
-check_every_night = dg.ScheduleDefinition(
-    name="check_every_night",
-    job=check_everything,
-    cron_schedule="47 4 * * *",
-    execution_timezone="UTC",
-    description="Makes every check and the report `import_report`, every night.",
-)
-
-answer_every_morning = dg.ScheduleDefinition(
-    name="answer_every_morning",
-    job=answer_questions,
-    cron_schedule="17 6 * * *",
-    execution_timezone="UTC",
-    description="Answers every question of the file KMDB_QUESTIONS, every morning.",
-)
-
-SCHEDULES = (cover_the_future, check_every_night)
-"""All but `answer_every_morning`, which exists if KMDB_QUESTIONS is set."""
+SCHEDULES = (cover_the_future,)

@@ -50,10 +50,11 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     ]
     assert sorted(sensor.name for sensor in repository.sensor_defs) == [
         "alerts",
+        "every_night",
         "new_revisions",
         "unrecorded_revisions",
     ]
-    assert sorted(schedule.name for schedule in repository.schedule_defs) == ["check_every_night", "cover_the_future"]
+    assert sorted(schedule.name for schedule in repository.schedule_defs) == ["cover_the_future"]
     assert sorted(key.to_user_string() for key in graph.asset_check_keys) == [
         "events:facts_agree_with_ledger",
         "events:lines_accounted_for",

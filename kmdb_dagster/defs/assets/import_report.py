@@ -5,6 +5,7 @@ import dagster as dg
 from kmdb_dagster.dagster_ext.asset_keys import WAREHOUSE
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.run_ranges import loaded_ranges
+from kmdb_dagster.defs.automation_conditions import AFTER_THE_WAREHOUSE, FRESH
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.report.figures import Run
 from kmdb_dagster.report.import_charts import draw_import
@@ -17,6 +18,8 @@ MAX_RUNS = 300
     deps=[WAREHOUSE],
     group_name="operations",
     kinds={"mysql", "matplotlib"},
+    automation_condition=AFTER_THE_WAREHOUSE,
+    freshness_policy=FRESH,
     description="Charts of the import: lines a day, rejected lines, people, the age of the newest fact, the speed of "
     "runs. They are in `charts`, in the metadata of the latest materialization.\n\n"
     "**Materialize** draws them again. `docs/reference/metrics.md` says how to read them.",

@@ -9,6 +9,7 @@ import dagster as dg
 
 from kmdb_dagster.dagster_ext.asset_keys import WAREHOUSE
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
+from kmdb_dagster.defs.automation_conditions import EVERY_MORNING, FRESH
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.output_escaping import for_markdown_code, for_markdown_inline_code, for_terminal_line
 from kmdb_dagster.questions.grammar import parse
@@ -54,6 +55,8 @@ def _asset(name: str, line: str) -> dg.AssetsDefinition:
         description=for_markdown_inline_code(f"kmdb ask {line}"),
         deps=[WAREHOUSE],
         kinds={"mysql", "duckdb"},
+        automation_condition=EVERY_MORNING,
+        freshness_policy=FRESH,
     )
     def answered(kmdb: Kmdb) -> dg.MaterializeResult[None]:
         return dg.MaterializeResult(metadata=answer_metadata(kmdb, line))

@@ -12,6 +12,7 @@ import dagster as dg
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PROPERTIES, WAREHOUSE
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.metadata import table_sizes_table, time_partitions_table
+from kmdb_dagster.defs.automation_conditions import EVERY_NIGHT, FRESH
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.warehouse import Warehouse
@@ -27,6 +28,8 @@ from kmdb_dagster.warehouse.maintenance.time_partitions import read_partitions
     deps=[EVENTS, PROPERTIES],
     group_name="warehouse",
     kinds={"mysql"},
+    automation_condition=EVERY_NIGHT,
+    freshness_policy=FRESH,
     description="All tables as a whole: rows, people, sizes, the newest fact. Its checks compare the tables with the "
     "ledger, the Parquet and each other; they read both large tables.\n\n"
     "**Materialize** refreshes the figures and runs the checks. The job "

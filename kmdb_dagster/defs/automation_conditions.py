@@ -1,0 +1,22 @@
+"""When the unpartitioned assets are materialized by themselves, and how old they may be.
+
+The sensor `every_night` evaluates the conditions. None looks at the revision assets, because that does not scale to
+100,000 partitions: `new_revisions` requests those (docs/decisions/0036-every-night.md).
+"""
+
+from datetime import timedelta
+
+import dagster as dg
+
+IDLE = ~dg.AutomationCondition.in_progress()
+
+EVERY_NIGHT = (dg.AutomationCondition.cron_tick_passed("47 4 * * *", "UTC") & IDLE).with_label("every night, 04:47 UTC")
+
+EVERY_MORNING = (dg.AutomationCondition.cron_tick_passed("17 6 * * *", "UTC") & IDLE).with_label(
+    "every morning, 06:17 UTC"
+)
+
+AFTER_THE_WAREHOUSE = dg.AutomationCondition.eager().with_label("whenever warehouse was materialized")
+
+FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7), warn_window=timedelta(hours=26))
+"""A warning after a night that was missed, a failure after a week of them."""

@@ -1,0 +1,13 @@
+"""The sensor `every_night`: materializes the unpartitioned assets by their automation conditions."""
+
+import dagster as dg
+
+from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
+
+every_night = dg.AutomationConditionSensorDefinition(
+    "every_night",
+    target=dg.AssetSelection.all() - dg.AssetSelection.assets(*REVISION_ASSETS),
+    minimum_interval_seconds=60,
+    description="Materializes `warehouse` with its checks every night, `import_report` after it, and the questions of "
+    "KMDB_QUESTIONS every morning. Turn it on once there is data.",
+)
