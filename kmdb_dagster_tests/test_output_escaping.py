@@ -26,7 +26,7 @@ INSTRUCTIONS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u206
 
 
 @given(TEXT)
-def test_no_control_character_reaches_a_terminal(text: str) -> None:
+def test_terminal_output_contains_no_control_characters(text: str) -> None:
     assert not INSTRUCTIONS.search(for_terminal(text))
     assert "\n" not in for_terminal_line(text)
     if not INSTRUCTIONS.search(text):
@@ -60,7 +60,7 @@ def test_a_name_fills_one_cell_of_a_markdown_table(left: str, right: str) -> Non
 
 @given(TEXT)
 @example("```\n![x](http://127.0.0.1:9/x.png)\n```")
-def test_nothing_gets_out_of_a_code_block(text: str) -> None:
+def test_text_cannot_end_a_markdown_code_block(text: str) -> None:
     (block,) = RENDERER.parse(for_markdown_code(text, "sql"))
     assert (block.type, block.info) == ("fence", "sql")
 
@@ -68,7 +68,7 @@ def test_nothing_gets_out_of_a_code_block(text: str) -> None:
 @given(TEXT)
 @example("`")
 @example("``![x](http://127.0.0.1:9/x.png)")
-def test_nothing_gets_out_of_inline_code(text: str) -> None:
+def test_text_cannot_end_markdown_inline_code(text: str) -> None:
     _, inline, _ = RENDERER.parse(f"x {for_markdown_inline_code(f'k{text}k')} x")
     assert [child.type for child in inline.children or ()] == ["text", "code_inline", "text"]
 
@@ -76,7 +76,7 @@ def test_nothing_gets_out_of_inline_code(text: str) -> None:
 @pytest.mark.parametrize(
     "address", ["http://evil.example", "HTTPS://evil.example", "www.evil.example", "ftp://e.example"]
 )
-def test_an_address_is_no_link_even_where_addresses_become_links_by_themselves(address: str) -> None:
+def test_an_address_in_text_is_not_auto_linked(address: str) -> None:
     rendered = "".join(child.content for child in RENDERER.parse(for_markdown(address))[1].children or ())
     assert not re.search(r"(?i)(https?|ftp)://|www\.", rendered)
 
@@ -101,19 +101,19 @@ def test_an_address_is_no_link_even_where_addresses_become_links_by_themselves(a
         ("", ""),
     ],
 )
-def test_a_cell_is_no_formula_and_a_number_stays_one(cell: str, written: str) -> None:
+def test_a_spreadsheet_cell_is_never_a_formula_and_numbers_stay_numbers(cell: str, written: str) -> None:
     assert for_csv_cell(cell) == written
 
 
 @given(TEXT, st.integers(4, 40))
-def test_a_label_fits_and_is_one_line(text: str, most: int) -> None:
+def test_a_label_is_one_line_of_limited_length(text: str, most: int) -> None:
     label = for_label(text, most)
     assert cell_len(label) <= most
     assert not INSTRUCTIONS.search(label)
     assert "\n" not in label
 
 
-def test_a_label_loses_its_middle() -> None:
+def test_a_long_label_is_shortened_in_the_middle() -> None:
     assert for_label("a" * 100 + "b" * 100, 10) == "aaaaaa…bbb"
     assert for_label("short") == "short"
     assert for_label("用户注册" * 10, 10) == "用户注…册"

@@ -66,16 +66,16 @@ def cipher(url: str) -> str:
         warehouse.close()
 
 
-def test_a_database_is_reached_by_tls_if_its_authority_is_named(secure_database: str, ours: Authority) -> None:
+def test_a_database_connection_uses_tls_when_ssl_ca_is_set(secure_database: str, ours: Authority) -> None:
     assert cipher(f"{secure_database}?ssl_ca={ours.certificate}").startswith("TLS_")
 
 
-def test_a_database_that_takes_tls_only_says_what_to_set(secure_database: str) -> None:
+def test_a_database_that_requires_tls_fails_with_the_option_to_set(secure_database: str) -> None:
     with pytest.raises(PermanentError, match=r"takes TLS only says the same: .* add \?ssl_ca="):
         cipher(secure_database)
 
 
-def test_a_database_with_a_wrong_certificate_is_refused(
+def test_a_database_with_an_untrusted_certificate_is_refused(
     secure_database: str, ours: Authority, stranger: Authority
 ) -> None:
     elsewhere = secure_database.replace(HOST, ELSEWHERE)
@@ -84,7 +84,7 @@ def test_a_database_with_a_wrong_certificate_is_refused(
             cipher(f"{url}?ssl_ca={authority.certificate}")
 
 
-def test_a_database_without_the_tls_that_is_asked_for_is_refused(database: str, ours: Authority) -> None:
+def test_a_database_without_tls_is_refused_when_tls_is_requested(database: str, ours: Authority) -> None:
     with pytest.raises(PermanentError, match=FAILED):
         cipher(f"{database}?ssl_ca={ours.certificate}")
 
@@ -109,7 +109,7 @@ def secure_s3(ours: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.mark.usefixtures("bare_environment")
-def test_s3_is_reached_by_tls_and_a_wrong_certificate_is_refused(
+def test_s3_uses_tls_and_an_untrusted_certificate_is_refused(
     secure_s3: str, ours: Authority, stranger: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"AWS_ENDPOINT_URL": secure_s3, "AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "x"}

@@ -99,7 +99,7 @@ def graphql(ui: str, query: str) -> str:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
-def test_a_foreign_page_launches_no_job(page: Page, site: Site, host: str) -> None:
+def test_a_page_of_another_site_cannot_launch_a_job(page: Page, site: Site, host: str) -> None:
     assert wait_until(lambda: answers(site.url), 240), "the UI did not start"
     before = json.loads(graphql(site.url, RUNS))
     with foreign_page(site) as port:
@@ -112,7 +112,7 @@ def test_a_foreign_page_launches_no_job(page: Page, site: Site, host: str) -> No
         assert not any("Overview" in frame.content() for frame in page.frames[1:]), framed
 
 
-def test_a_foreign_name_for_this_machine_shows_no_ui(page: Page, site: Site) -> None:
+def test_a_foreign_host_name_for_this_machine_is_refused(page: Page, site: Site) -> None:
     answer = page.goto(site.url.replace("127.0.0.1", "rebound.example"))
     assert answer is not None
     assert answer.status == HTTPStatus.MISDIRECTED_REQUEST
@@ -127,6 +127,6 @@ def test_a_link_on_a_foreign_page_opens_the_ui(page: Page, site: Site) -> None:
     assert "Dagster" in page.content()
 
 
-def test_the_same_job_is_launched_by_who_may(site: Site) -> None:
+def test_the_same_job_is_launched_from_the_ui_itself(site: Site) -> None:
     assert "LaunchRunSuccess" in graphql(site.url, launch(site))
     assert "runId" in graphql(site.url, RUNS)

@@ -19,14 +19,14 @@ PARTITIONS = "/assets/events?view=partitions"
 EDITOR = ".CodeMirror"
 
 
-def test_the_bucket_is_imported_by_itself_and_the_bad_revision_stands_out(page: Page, site: Site) -> None:
+def test_the_sensor_imports_the_bucket_and_the_bad_revision_is_shown_as_failed(page: Page, site: Site) -> None:
     assert wait_until(lambda: answers(site.url), 240), "the UI did not start"
     shows(page, PARTITIONS, lambda: page.get_by_text(f"Materialized ({REVISIONS - 1})"))
     expect(page.get_by_text("Failed (1)")).to_be_visible()
     expect(page.get_by_text("Missing (0)")).to_be_visible()
 
 
-def test_the_alert_leads_to_the_run_whose_page_says_why(page: Page, site: Site) -> None:
+def test_the_alert_links_to_the_run_which_shows_the_reason(page: Page, site: Site) -> None:
     def told() -> list[str]:
         return [alert["message"] for alert in site.hook.taken if "the import of revisions" in alert["title"]]
 
@@ -36,7 +36,7 @@ def test_the_alert_leads_to_the_run_whose_page_says_why(page: Page, site: Site) 
     expect(page.get_by_text(f"No line of revision {BAD} can be imported").first).to_be_visible()
 
 
-def test_the_revision_is_mended_and_its_range_asked_for_again(page: Page, site: Site) -> None:
+def test_the_repaired_revision_is_requested_again_by_a_typed_range(page: Page, site: Site) -> None:
     site.bucket.put(BAD, sample_revision(BAD, lines=60))
     page.goto(LAUNCHPAD.format("import_range"))
     first, last = BAD - 1, BAD + 1
@@ -45,7 +45,7 @@ def test_the_revision_is_mended_and_its_range_asked_for_again(page: Page, site: 
     expect(page.get_by_text(re.compile(r"Requested backfill \w{8}")).first).to_be_visible()
 
 
-def test_a_dry_run_shows_the_time_partitions_and_makes_none(page: Page) -> None:
+def test_a_dry_run_shows_the_time_partitions_and_creates_none(page: Page) -> None:
     page.goto(LAUNCHPAD.format("partition_tables"))
     expect(page.locator(EDITOR).get_by_text("dry_run").first).to_be_visible()
     launch(page)
@@ -54,13 +54,13 @@ def test_a_dry_run_shows_the_time_partitions_and_makes_none(page: Page) -> None:
     expect(page.get_by_role("dialog").get_by_text("ALTER TABLE events").first).to_be_visible()
 
 
-def test_the_backfill_ends_and_everything_is_in(page: Page) -> None:
+def test_the_backfill_completes_and_every_revision_is_imported(page: Page) -> None:
     shows(page, PARTITIONS, lambda: page.get_by_text(f"Materialized ({REVISIONS})"))
     page.goto("/runs?view=backfills")
     expect(page.get_by_text(f"revisions_{BAD - 1}..{BAD + 1}").first).to_be_visible()
 
 
-def test_an_image_in_a_name_that_a_visitor_made_up_is_text_in_an_answer(page: Page, site: Site) -> None:
+def test_an_image_in_a_hostile_event_name_is_shown_as_text(page: Page, site: Site) -> None:
     fetched: list[str] = []
     page.on("request", lambda request: fetched.append(request.url))
     run_to_its_end(page, "ask", "answer_question", "question: trend --every 1d")

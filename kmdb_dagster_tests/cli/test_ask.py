@@ -34,7 +34,7 @@ def test_the_sql_is_shown_on_demand_with_the_names_of_its_numbers(asked: Termina
     assert "FROM events" in shown
 
 
-def test_csv_goes_to_standard_output_and_a_picture_to_its_file(asked: Terminal) -> None:
+def test_csv_is_printed_and_a_picture_is_written_to_its_file(asked: Terminal) -> None:
     ended = asked.kmdb("ask", "--csv", "--picture", "funnel.svg", *FUNNEL)
     assert ended.out.splitlines()[0] == "step,event,people,of_first,of_step_before"
     assert len(ended.out.splitlines()) == 3
@@ -87,7 +87,7 @@ def hostile(ready: Terminal, warehouse: object, tmp_path: Path) -> Terminal:
     ],
     ids=lambda arguments: " ".join(arguments[:3]).replace(NAME, "NAME"),
 )
-def test_a_hostile_name_sends_no_control_sequences_to_the_terminal(arguments: list[str], hostile: Terminal) -> None:
+def test_a_hostile_name_prints_no_control_sequences(arguments: list[str], hostile: Terminal) -> None:
     ended = hostile.kmdb(*arguments)
     listed = hostile.kmdb("view", "list")
     assert "Traceback" not in ended.err

@@ -47,7 +47,7 @@ ON_THE_DATABASE = [
 ]
 
 
-def test_the_commands_are_these() -> None:
+def test_the_commands_are_listed() -> None:
     assert sorted(main.commands) == COMMANDS
 
 
@@ -61,16 +61,16 @@ def test_every_command_has_help_with_an_example_of_itself(name: str) -> None:
     assert all(option.help for option in shown)
 
 
-def test_it_says_its_version() -> None:
+def test_kmdb_prints_its_version() -> None:
     assert CliRunner().invoke(main, ["--version"]).output == f"kmdb, version {__version__}\n"
 
 
-def test_help_does_not_wait_for_dagster(tmp_path: Path) -> None:
+def test_help_does_not_import_dagster(tmp_path: Path) -> None:
     code = "import sys, kmdb_dagster.cli; sys.exit('dagster' in sys.modules)"
     assert run(tmp_path, sys.executable, "-c", code).returncode == 0
 
 
-def test_the_program_that_is_installed_is_this_one(tmp_path: Path) -> None:
+def test_the_installed_program_is_this_package(tmp_path: Path) -> None:
     done = run(tmp_path, str(Path(sys.executable).parent / "kmdb"), "import", "3..1")
     assert done.returncode == 1
     assert done.stderr.startswith("kmdb: '3..1' runs backwards.")
@@ -104,7 +104,7 @@ def test_settings_that_cannot_be_read_are_one_line(terminal: Terminal) -> None:
     assert (ended.code, ended.err) == (2, "kmdb: .env cannot be read (UnicodeDecodeError). It must be UTF-8 text.\n")
 
 
-def test_a_server_that_is_not_there_is_one_line(terminal: Terminal) -> None:
+def test_an_unreachable_server_is_one_line(terminal: Terminal) -> None:
     ended = terminal.kmdb("status", DATABASE_URL="mysql://root:hushhush@127.0.0.1:1/kmdb")
     assert ended.code == 1
     assert ended.err == "kmdb: Database 'kmdb' on 127.0.0.1: the server cannot be reached (2002).\n"
@@ -113,26 +113,26 @@ def test_a_server_that_is_not_there_is_one_line(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("given", "words"), [("3..1", "'3..1' runs backwards"), ("x", "'x' is not a range"), ("0", "'0' holds a number")]
 )
-def test_a_range_that_is_none_is_one_line(given: str, words: str, terminal: Terminal) -> None:
+def test_an_invalid_range_is_one_line(given: str, words: str, terminal: Terminal) -> None:
     ended = terminal.kmdb("import", given)
     assert ended.code == 1
     assert ended.err.startswith(f"kmdb: {words}")
     assert ended.err.endswith("Expected: `31..45` (first and last revision) or `31`.\n")
 
 
-def test_without_a_history_of_dagsters_an_import_says_how_to_have_one(terminal: Terminal) -> None:
+def test_an_import_without_dagster_home_says_how_to_set_it(terminal: Terminal) -> None:
     ended = terminal.kmdb("import", DATABASE_URL="mysql://root@127.0.0.1:1/kmdb")
     assert ended.code == 2
     assert "Set DAGSTER_HOME to a folder" in ended.err
 
 
-def test_a_dagster_home_that_is_no_folder_is_one_line(terminal: Terminal) -> None:
+def test_a_dagster_home_that_is_not_a_folder_is_one_line(terminal: Terminal) -> None:
     ended = terminal.kmdb("import", DATABASE_URL="mysql://root@127.0.0.1:1/kmdb", DAGSTER_HOME="relative")
     assert ended.code == 2
     assert ended.err.startswith("kmdb: DAGSTER_HOME is 'relative'. Expected: the absolute path of a folder")
 
 
-def test_without_a_daemon_an_import_says_how_to_start_one(ready: Terminal, tmp_path: Path) -> None:
+def test_an_import_without_a_daemon_says_how_to_start_it(ready: Terminal, tmp_path: Path) -> None:
     configure(tmp_path / "home")
     ended = ready.kmdb("import", DAGSTER_HOME=str(tmp_path / "home"))
     assert ended.code == 1
@@ -141,7 +141,7 @@ def test_without_a_daemon_an_import_says_how_to_start_one(ready: Terminal, tmp_p
     )
 
 
-def test_a_new_dagster_home_keeps_the_history_in_itself_and_an_old_one_is_left_alone(tmp_path: Path) -> None:
+def test_a_new_dagster_home_is_configured_and_an_existing_one_is_unchanged(tmp_path: Path) -> None:
     home = tmp_path / "new" / "home"
     configure(home)
     configuration = home / "dagster.yaml"
@@ -151,12 +151,12 @@ def test_a_new_dagster_home_keeps_the_history_in_itself_and_an_old_one_is_left_a
     assert configuration.read_text() == "mine"
 
 
-def test_a_new_dagster_home_is_for_this_user_only(tmp_path: Path) -> None:
+def test_a_new_dagster_home_is_private_to_the_user(tmp_path: Path) -> None:
     configure(tmp_path / "home")
     assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700
 
 
-def test_what_the_ui_creates_is_for_this_user_only(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_the_ui_are_private_to_the_user(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     masks: list[int] = []
     monkeypatch.setattr("os.umask", masks.append)
     monkeypatch.setattr("os.execv", lambda *_: None)

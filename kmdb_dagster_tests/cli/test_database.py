@@ -54,7 +54,7 @@ def test_the_first_partitioning_needs_a_first_date(ready: Terminal) -> None:
     assert ended.err.startswith("kmdb: KMDB_MIN_DATE is not set.")
 
 
-def test_old_partitions_are_shown_and_dropped_after_confirmation(ready: Terminal) -> None:
+def test_old_partitions_are_listed_and_dropped_after_confirmation(ready: Terminal) -> None:
     ready.kmdb("partition", **DATES)
     shown = ready.kmdb("partition", "--drop-before", "2014-04-20", "--dry-run")
     assert shown.out == (
@@ -74,7 +74,7 @@ def test_old_partitions_are_shown_and_dropped_after_confirmation(ready: Terminal
     assert "  facts are kept from    2014-04-15 on; older ones were dropped\n" in ready.kmdb("status").out
 
 
-def test_flush_asks_for_the_name_of_the_database_first(ready: Terminal, warehouse: Warehouse) -> None:
+def test_flush_requires_the_name_of_the_database(ready: Terminal, warehouse: Warehouse) -> None:
     ledger.record_failure(warehouse.engine, 1, "it is broken")
     for typed in ("n\n", "y\n", "\n", f"{warehouse.database}x\n"):
         refused = ready.kmdb("flush", standard_input=typed)
@@ -85,7 +85,7 @@ def test_flush_asks_for_the_name_of_the_database_first(ready: Terminal, warehous
     assert count(warehouse, "revisions") == 0
 
 
-def test_flush_with_yes_does_not_ask(ready: Terminal, warehouse: Warehouse) -> None:
+def test_flush_yes_does_not_ask(ready: Terminal, warehouse: Warehouse) -> None:
     ledger.record_failure(warehouse.engine, 1, "it is broken")
     ended = ready.kmdb("flush", "--yes")
     assert ended.code == 0
@@ -121,7 +121,7 @@ def test_status_of_a_bucket_that_cannot_be_listed_shows_the_error_and_the_rest(r
     assert "  revisions              0 in" in shown.out
 
 
-def test_status_for_a_program_is_json(ready: Terminal, warehouse: Warehouse) -> None:
+def test_status_json_is_readable_by_a_program(ready: Terminal, warehouse: Warehouse) -> None:
     ledger.record_failure(warehouse.engine, 7, "raw_revisions: it is broken")
     found = json.loads(ready.kmdb("status", "--json").out)
     assert found["totals"]["failed"] == 1
@@ -129,7 +129,7 @@ def test_status_for_a_program_is_json(ready: Terminal, warehouse: Warehouse) -> 
     assert found["partitions_until"] is None
 
 
-def test_status_of_a_database_without_tables_says_what_to_do(terminal: Terminal, empty_database: str) -> None:
+def test_status_of_a_database_without_tables_names_the_command_to_run(terminal: Terminal, empty_database: str) -> None:
     ended = terminal.kmdb("status", DATABASE_URL=empty_database)
     assert ended.code == 1
     assert "run `kmdb migrate`" in ended.err

@@ -19,7 +19,7 @@ REVISION = b"".join(
 )
 
 
-def test_inspect_sums_up_what_each_line_would_become(terminal: Terminal) -> None:
+def test_inspect_counts_the_outcome_of_each_line(terminal: Terminal) -> None:
     (terminal.folder / "1.json").write_bytes(REVISION)
     ended = terminal.kmdb("inspect", "1.json")
     assert ended.code == 0
@@ -45,7 +45,7 @@ def test_inspect_names_the_first_lines_of_each_reason_and_counts_all(terminal: T
     ]
 
 
-def test_inspect_says_what_a_file_is_that_is_no_export(terminal: Terminal) -> None:
+def test_inspect_names_the_format_of_a_file_that_is_not_an_export(terminal: Terminal) -> None:
     ended = terminal.kmdb("inspect", "-", standard_input=b"<html><body>503</body></html>\n")
     assert ended.out.endswith("The file looks like an HTML page, such as an error page of a proxy.\n")
 
@@ -58,18 +58,18 @@ def test_inspect_reads_standard_input(terminal: Terminal) -> None:
     assert terminal.kmdb("inspect", "-", standard_input=REVISION).out.split()[:2] == ["6", "lines"]
 
 
-def test_inspect_of_an_empty_file_is_no_failure(terminal: Terminal) -> None:
+def test_inspect_accepts_an_empty_file(terminal: Terminal) -> None:
     ended = terminal.kmdb("inspect", "-")
     assert (ended.code, ended.out.split()) == (0, ["0", "lines"])
 
 
-def test_inspect_as_json_is_a_line_for_each_line(terminal: Terminal) -> None:
+def test_inspect_json_prints_one_object_per_line(terminal: Terminal) -> None:
     ended = terminal.kmdb("inspect", "--json", "-", standard_input=REVISION)
     assert len([json.loads(line) for line in ended.out.splitlines()]) == 6
     assert "bob@example.com" in ended.out
 
 
-def test_inspect_of_a_file_that_is_not_there_names_it(terminal: Terminal) -> None:
+def test_inspect_of_a_missing_file_names_it(terminal: Terminal) -> None:
     ended = terminal.kmdb("inspect", "gone.json")
     assert ended.code == 2
     assert "'gone.json': No such file or directory" in ended.err
@@ -100,7 +100,7 @@ def test_the_same_options_give_the_same_sample(terminal: Terminal) -> None:
     assert one["revisions/1.json"] != three["revisions/1.json"]
 
 
-def test_a_sample_of_nothing_is_refused(terminal: Terminal) -> None:
+def test_a_sample_of_no_lines_is_refused(terminal: Terminal) -> None:
     ended = terminal.kmdb("sample", "here", "--revisions", "0")
     assert ended.code == 2
     assert "Invalid value for '--revisions'" in ended.err

@@ -33,7 +33,7 @@ def forget(here: Terminal, database: str, *options: str, told: str = "", **setti
     return here.kmdb("forget", *options, standard_input=told, DATABASE_URL=database, KMDB_DATA_DIR=lake, **settings)
 
 
-def test_it_says_how_much_asks_and_removes(here: Terminal, database: str, warehouse: Warehouse) -> None:
+def test_forget_shows_counts_asks_and_erases(here: Terminal, database: str, warehouse: Warehouse) -> None:
     assert forget(here, database, "--dry-run", told="b2\n") == (0, FOUND + SIZE + REST, "Identity: b2\n")
     code, out, _ = forget(here, database, "-", "--dry-run", told="unknown\n")
     not_found = "1 named, 0 found, 1 not found (line 1)\n"
@@ -50,7 +50,7 @@ def test_it_says_how_much_asks_and_removes(here: Terminal, database: str, wareho
 REST = "Rejected lines and files are not counted yet.\n"
 
 
-def test_it_can_be_left_to_the_job(
+def test_forget_later_leaves_the_erasure_to_the_job(
     here: Terminal, database: str, warehouse: Warehouse, instance: dg.DagsterInstance
 ) -> None:
     (here.folder / "people.txt").write_bytes(b"\r\nbob\r\nanna\n")
@@ -75,7 +75,7 @@ def test_a_person_of_too_many_identities_needs_an_option(here: Terminal, databas
     assert people(warehouse.engine) == {"anna": "anna"}
 
 
-def test_a_list_from_a_spreadsheet_names_each_identity_or_says_which_line_it_does_not_find(
+def test_forget_reads_a_list_from_a_spreadsheet_and_reports_lines_that_are_not_found(
     here: Terminal, database: str, warehouse: Warehouse, kmdb: Kmdb, bucket: FolderOfRevisions
 ) -> None:
     names = ("ann@example.com", "Bob@Example.com", "anna")
@@ -91,7 +91,7 @@ def test_a_list_from_a_spreadsheet_names_each_identity_or_says_which_line_it_doe
     assert {digest("cy@example.com"), digest('"cy@example.com"')} <= warehouse.erased_digests()
 
 
-def test_an_identity_with_blanks_and_quotes_is_found_as_it_stands_first(
+def test_an_identity_with_blanks_and_quotes_is_looked_up_as_written_first(
     here: Terminal, database: str, warehouse: Warehouse, kmdb: Kmdb, bucket: FolderOfRevisions
 ) -> None:
     bucket.put(2, event("came", '"q"'), event("came", "q"), event("came", "w "), event("came", "w"))
@@ -102,7 +102,7 @@ def test_an_identity_with_blanks_and_quotes_is_found_as_it_stands_first(
     assert set(people(warehouse.engine)) == {"anna", "bob", "b2", "q", "w"}
 
 
-def test_in_another_working_directory_nothing_is_removed_and_the_right_data_folder_is_named(
+def test_forget_in_another_working_directory_erases_nothing_and_names_the_data_folder(
     here: Terminal, database: str, warehouse: Warehouse
 ) -> None:
     elsewhere = Terminal(here.folder / "elsewhere")
@@ -115,7 +115,7 @@ def test_in_another_working_directory_nothing_is_removed_and_the_right_data_fold
     assert not warehouse.erased_digests()
 
 
-def test_an_erasure_fails_until_it_was_finished_in_each_data_folder(here: Terminal, database: str) -> None:
+def test_forget_fails_until_the_erasure_is_finished_in_each_data_folder(here: Terminal, database: str) -> None:
     other = {"DATABASE_URL": database, "KMDB_DATA_DIR": str(here.folder / "other")}
     confirmed = here.kmdb("confirm", "data-dir", **other)
     assert (confirmed.code, "has its files in 2 data folders" in confirmed.out) == (0, True)
@@ -125,9 +125,7 @@ def test_an_erasure_fails_until_it_was_finished_in_each_data_folder(here: Termin
     assert (finished.code, finished.out.startswith("Removed: 0 identities")) == (0, True)
 
 
-def test_a_data_folder_that_is_gone_is_removed_by_the_command_that_the_message_names(
-    here: Terminal, database: str
-) -> None:
+def test_forget_removed_removes_a_data_folder_that_no_longer_exists(here: Terminal, database: str) -> None:
     other = {"DATABASE_URL": database, "KMDB_DATA_DIR": str(here.folder / "other")}
     here.kmdb("confirm", "data-dir", **other)
     _, _, err = forget(here, database, "--yes", told="bob\n")
@@ -139,6 +137,6 @@ def test_a_data_folder_that_is_gone_is_removed_by_the_command_that_the_message_n
 
 
 @pytest.mark.parametrize(("told", "words"), [(b"\n\n", "The list has no identity"), (b"\xff", "is not UTF-8 text")])
-def test_a_list_without_an_identity_is_refused(told: bytes, words: str, ready: Terminal) -> None:
+def test_forget_refuses_a_list_without_an_identity(told: bytes, words: str, ready: Terminal) -> None:
     ended = ready.kmdb("forget", "-", standard_input=told)
     assert (ended.code, words in ended.err) == (1, True)

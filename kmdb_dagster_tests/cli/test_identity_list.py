@@ -18,7 +18,7 @@ from kmdb_dagster.cli.identity_list import parse_identities
         ("bob\r\n7\r\n".encode("utf-16"), [("bob",), ("7",)]),
     ],
 )
-def test_a_line_stands_for_itself_first_then_for_what_a_spreadsheet_put_around_it(
+def test_a_line_is_looked_up_as_it_is_and_then_without_the_quoting_of_a_spreadsheet(
     data: bytes, forms: list[tuple[str, ...]]
 ) -> None:
     assert [item.forms for item in parse_identities(data)] == forms

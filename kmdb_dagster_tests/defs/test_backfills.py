@@ -31,7 +31,7 @@ from testing.alert_receivers import Hook, serving
 from testing.buckets import FolderOfRevisions, event
 from testing.databases import named_database
 
-pytestmark = pytest.mark.xdist_group("daemon")  # one daemon is enough for all of them
+pytestmark = pytest.mark.xdist_group("backfills")  # one daemon is enough for all of them
 
 PATIENCE = 150.0
 PROGRAMS = Path(sys.executable).parent

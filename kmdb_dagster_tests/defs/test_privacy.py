@@ -24,7 +24,7 @@ from testing.alert_receivers import Hook, serving
 from testing.buckets import FolderOfRevisions, T, alias, event, line
 from testing.revisions import change, one, rows
 
-pytestmark = pytest.mark.xdist_group("daemon")  # slow enough for one at a time
+pytestmark = pytest.mark.xdist_group("daemon")  # in one process: each starts a daemon
 
 PROGRAMS = Path(sys.executable).parent
 MARK = "kZq7"

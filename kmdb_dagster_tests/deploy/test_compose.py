@@ -16,12 +16,12 @@ IGNORED_BUT = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitli
 CELERY = ROOT / "deploy" / "celery"
 
 
-def test_ports_are_open_to_this_machine_only() -> None:
+def test_published_ports_are_bound_to_the_loopback() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert ports == ["127.0.0.1:3000:3000"]
 
 
-def test_each_variable_is_a_setting_or_read_by_dagsters_own_files() -> None:
+def test_each_environment_variable_is_a_setting_or_used_by_dagster_yaml() -> None:
     settings = {str(field.alias) for field in Settings.model_fields.values()}
     theirs = {
         "DAGSTER_HOME",
@@ -39,7 +39,7 @@ def test_secrets_come_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_the_commands_are_programs_that_the_image_has(name: str) -> None:
+def test_the_commands_are_programs_of_the_image(name: str) -> None:
     command = OURS[name]["command"]
     words = shlex.split(command[2]) if command[:2] == ["sh", "-c"] else command
     firsts = [word for before, word in zip(["&&", *words], words, strict=False) if before == "&&"]
@@ -47,7 +47,7 @@ def test_the_commands_are_programs_that_the_image_has(name: str) -> None:
     assert [first for first in firsts if not (PROGRAMS / first).exists()] == []
 
 
-def test_what_is_mounted_or_copied_is_there_and_not_kept_from_docker() -> None:
+def test_mounted_and_copied_files_exist_and_are_not_docker_ignored() -> None:
     mounted = [volume.split(":")[0] for service in SERVICES.values() for volume in service["volumes"]]
     assert {name for name in mounted if not name.startswith(".")} == COMPOSE["volumes"].keys()
     copies = re.findall(r"^COPY (?:--chown=\w+ )?((?!--)[^-].*) \S+$", DOCKERFILE, re.MULTILINE)
@@ -60,12 +60,12 @@ def test_what_is_mounted_or_copied_is_there_and_not_kept_from_docker() -> None:
     ] == []
 
 
-def test_the_image_has_the_versions_that_the_tests_run_with_and_no_root() -> None:
+def test_the_image_pins_the_tested_versions_and_does_not_run_as_root() -> None:
     assert "pip install -c constraints.txt '.[analysis,celery]'" in DOCKERFILE
     assert DOCKERFILE.index("USER kmdb") > DOCKERFILE.rindex("RUN ")
 
 
-def test_there_are_as_many_workers_as_dagster_starts_runs() -> None:
+def test_the_number_of_workers_equals_the_limit_of_concurrent_runs() -> None:
     worker = OURS["worker"]
     together = worker["deploy"]["replicas"] * int(worker["command"][-1])
     assert f"max_concurrent_runs: {together}\n" in (CELERY / "dagster.yaml").read_text()

@@ -77,7 +77,7 @@ def first_at_work(instance: dg.DagsterInstance) -> bool:
     return bool(instance.get_materialized_partitions(RAW_REVISIONS))
 
 
-def test_two_workers_of_which_one_is_lost_make_what_one_plain_import_makes(
+def test_two_workers_with_one_killed_produce_the_same_tables_as_a_sequential_import(
     kmdb: Kmdb, warehouse: Warehouse, bucket: FolderOfRevisions, services: Composed
 ) -> None:
     for revision in REVISIONS:
@@ -102,7 +102,7 @@ def test_two_workers_of_which_one_is_lost_make_what_one_plain_import_makes(
     reached.close()
 
 
-def test_a_run_goes_on_although_redis_lost_what_it_knew_of_the_task(
+def test_a_run_continues_after_redis_lost_its_task(
     bucket: FolderOfRevisions, services: Composed, redis_url: str
 ) -> None:
     for revision in REVISIONS[:3]:
@@ -120,7 +120,7 @@ def test_a_run_goes_on_although_redis_lost_what_it_knew_of_the_task(
         assert succeeded.status is dg.DagsterRunStatus.SUCCESS
 
 
-def test_a_run_that_is_canceled_says_so_and_its_worker_takes_the_next(
+def test_a_canceled_run_ends_as_canceled_and_its_worker_takes_the_next_run(
     bucket: FolderOfRevisions, services: Composed
 ) -> None:
     for revision in REVISIONS:
@@ -141,7 +141,7 @@ def test_a_run_that_is_canceled_says_so_and_its_worker_takes_the_next(
         assert not runs(instance, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
 
 
-def test_where_runs_start_without_celery_a_worker_says_what_to_set(
+def test_a_worker_without_the_celery_launcher_names_the_setting_to_change(
     kmdb: Kmdb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del kmdb

@@ -14,7 +14,7 @@ from dev.servers import HOST, KINDS, MARIADB, REDIS, answering, running, start
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_server_answers_inside_its_block_and_is_gone_after_it(name: str, tmp_path: Path) -> None:
+def test_a_server_runs_inside_its_block_only(name: str, tmp_path: Path) -> None:
     with running(KINDS[name], tmp_path / name) as server:
         assert answering(server)
 
@@ -53,7 +53,7 @@ def test_a_server_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
         start(REDIS, tmp_path, options=["--no-such-option", "1"])
 
 
-def test_stubborn_children_of_a_process_that_died_are_ended(tmp_path: Path) -> None:
+def test_children_of_a_dead_process_are_ended(tmp_path: Path) -> None:
     note = tmp_path / "child"
     shell = f"trap '' TERM; sleep 1000 & echo $! >{note}; wait"
     leader = spawn(["sh", "-c", shell], tmp_path / "log")
@@ -66,7 +66,7 @@ def test_stubborn_children_of_a_process_that_died_are_ended(tmp_path: Path) -> N
     assert wait_until(lambda: not Path(f"/proc/{child}").exists() or "\nState:\tZ" in _status(child), 5)
 
 
-def test_a_process_can_be_interrupted_even_if_its_parent_cannot(tmp_path: Path) -> None:
+def test_a_process_can_be_interrupted_although_its_parent_ignores_the_signal(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         process = spawn([sys.executable, "-c", "import time; time.sleep(1000)"], tmp_path / "log")
@@ -81,7 +81,7 @@ def test_a_process_can_be_interrupted_even_if_its_parent_cannot(tmp_path: Path) 
     end(process)
 
 
-def test_a_fleet_finds_its_server_again_and_replaces_a_dead_one(tmp_path: Path) -> None:
+def test_a_fleet_reuses_its_server_and_replaces_a_dead_one(tmp_path: Path) -> None:
     first = Fleet(tmp_path).server(REDIS)
     try:
         assert Fleet(tmp_path).server(REDIS) == first
@@ -96,7 +96,7 @@ def test_a_fleet_finds_its_server_again_and_replaces_a_dead_one(tmp_path: Path) 
     assert ended == ["Redis"]
 
 
-def test_a_program_is_replaced_when_what_it_was_started_from_has_changed(tmp_path: Path) -> None:
+def test_a_program_is_restarted_when_its_files_have_changed(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
     try:
         first = fleet.program("sleeper", ["sleep", "1000"], os.environ, stamp="a")

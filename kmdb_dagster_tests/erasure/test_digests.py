@@ -22,6 +22,8 @@ from kmdb_dagster.erasure.digests import ErasedIdentities
         (b'"' * 100_000, False),
     ],
 )
-def test_a_line_that_cannot_be_read_names_somebody_whole_in_quotes_or_as_a_word(raw: bytes, *, named: bool) -> None:
+def test_an_unreadable_line_names_a_person_if_the_digest_of_a_quoted_string_or_word_matches(
+    raw: bytes, *, named: bool
+) -> None:
     assert ErasedIdentities([digest("bób x"), digest("7")]).named_in(raw) is named
     assert not ErasedIdentities().named_in(raw)

@@ -43,7 +43,7 @@ def comparable(value: Any) -> Any:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["id"]))
 @pytest.mark.parametrize("chunk_bytes", [1 << 20, 7])
-def test_a_case_comes_out_as_its_first_expectation(case: dict[str, Any], chunk_bytes: int) -> None:
+def test_a_case_of_the_corpus_has_its_expected_records(case: dict[str, Any], chunk_bytes: int) -> None:
     raw = content(case)
     assert len(raw) == case["bytes"]
     chunks = [raw[at : at + chunk_bytes] for at in range(0, len(raw), chunk_bytes)]

@@ -22,35 +22,35 @@ def cut(data: bytes, size: int) -> Iterator[bytes]:
 
 
 @given(st.lists(st.binary(max_size=50), max_size=4), st.integers(1, 30))
-def test_plain_bytes_pass_however_they_are_cut(parts: list[bytes], size: int) -> None:
+def test_plain_bytes_pass_unchanged_whatever_the_chunks(parts: list[bytes], size: int) -> None:
     whole = b"".join(parts)
     if not whole.startswith(b"\x1f\x8b\x08"):
         assert b"".join(decompressed(cut(whole, size))) == whole
 
 
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=4), st.integers(1, 30))
-def test_one_or_more_gzip_members_are_decompressed_however_they_are_cut(parts: list[bytes], size: int) -> None:
+def test_gzip_members_are_decompressed_whatever_the_chunks(parts: list[bytes], size: int) -> None:
     assert b"".join(decompressed(cut(b"".join(map(gzip.compress, parts)), size))) == b"".join(parts)
 
 
-def test_lines_in_gzip_are_the_lines_that_they_were_before() -> None:
+def test_lines_in_gzip_are_read_like_plain_lines() -> None:
     assert list(read_lines(decompressed([gzip.compress(LINES)]))) == list(read_lines([LINES]))
 
 
 @pytest.mark.parametrize("length", range(3, len(gzip.compress(event("went"))), 7))
-def test_gzip_that_is_cut_off_is_never_taken_for_the_whole(length: int) -> None:
+def test_truncated_gzip_is_an_error(length: int) -> None:
     with pytest.raises(PermanentError, match="gzip file is cut off"):
         list(decompressed([gzip.compress(event("went"))[:length]]))
 
 
-def test_a_flipped_bit_or_bytes_after_the_end_of_gzip_are_found() -> None:
+def test_a_flipped_bit_or_trailing_bytes_of_gzip_are_an_error() -> None:
     whole = gzip.compress(LINES)
     for wrong in (whole + b"more", whole[:50] + bytes([whole[50] ^ 1]) + whole[51:], whole[:-1] + b"\xff"):
         with pytest.raises(PermanentError, match="gzip file is"):
             list(decompressed([wrong]))
 
 
-def test_a_small_gzip_of_many_bytes_is_decompressed_a_piece_at_a_time() -> None:
+def test_a_gzip_bomb_is_decompressed_in_bounded_memory() -> None:
     bomb = gzip.compress(b"\n" * 100 * CHUNK)
     tracemalloc.start()
     total = sum(map(len, decompressed(cut(bomb, CHUNK))))
@@ -77,10 +77,10 @@ def test_a_small_gzip_of_many_bytes_is_decompressed_a_piece_at_a_time() -> None:
         (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
     ],
 )
-def test_other_formats_are_named(head: bytes, words: str) -> None:
+def test_other_file_formats_are_named(head: bytes, words: str) -> None:
     assert words in str(name_of_other_format(head))
 
 
 @pytest.mark.parametrize("head", [b"", b"\n", LINES[:4096], event("went"), b"\xef\xbb\xbf" + event("went"), b"[1] no"])
-def test_lines_of_an_export_are_no_other_format(head: bytes) -> None:
+def test_lines_of_an_export_are_not_taken_for_another_format(head: bytes) -> None:
     assert name_of_other_format(head) is None

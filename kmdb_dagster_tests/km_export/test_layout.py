@@ -37,7 +37,7 @@ HEADER = "total_revisions,exported_revisions,max_exported_revision_timestamp,max
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_corpus_listing(name: str) -> None:
+def test_a_listing_of_the_corpus_yields_its_revisions(name: str) -> None:
     expect = DECIDED.get(name, CASES[name]["expect"])
     listing = read_listing(CASES[name]["keys"])
     read = list(listing.keys)
@@ -48,11 +48,11 @@ def test_corpus_listing(name: str) -> None:
     assert sorted(listing.strange + listing.other) == sorted(expect.get("ignored", []))
 
 
-def test_every_case_is_there() -> None:
+def test_the_corpus_has_every_case() -> None:
     assert len(CASES) == 8
 
 
-def test_corpus_status() -> None:
+def test_a_status_of_the_corpus_is_read() -> None:
     status = parse_status(CASES["bucket-10"]["status_csv"])
     assert status is not None
     assert status.to_come == CASES["bucket-10"]["expect"]["not_yet_exported"]
@@ -60,12 +60,12 @@ def test_corpus_status() -> None:
 
 
 @given(NUMBERS)
-def test_key_round_trip(number: int) -> None:
+def test_a_key_round_trips(number: int) -> None:
     assert parse_revision(revision_key(number)) == number
 
 
 @given(st.text())
-def test_a_key_is_a_revision_or_not_but_never_two(text: str) -> None:
+def test_a_revision_has_one_key(text: str) -> None:
     number = parse_revision(f"revisions/{text}.json")
     assert number is None or revision_key(number) == f"revisions/{text}.json"
 
@@ -88,15 +88,15 @@ def test_a_key_is_a_revision_or_not_but_never_two(text: str) -> None:
         "",
     ],
 )
-def test_what_is_no_revision(key: str) -> None:
+def test_a_key_that_is_not_a_revision_is_none(key: str) -> None:
     assert parse_revision(key) is None
 
 
-def test_highest_revision_is_one() -> None:
+def test_the_highest_number_is_a_revision() -> None:
     assert parse_revision("revisions/8388607.json") == MAX_REVISION
 
 
-def test_listing_separates_strange_from_other() -> None:
+def test_a_listing_separates_strange_keys_from_other_files() -> None:
     keys = ["status.csv", "revisions/x", "revisions/2.json", "revisions/2.json", "a/1.json", "revisions/1.json"]
     listing = read_listing(keys)
     assert listing.revisions == (1, 2)
@@ -104,7 +104,7 @@ def test_listing_separates_strange_from_other() -> None:
     assert listing.other == ("a/1.json", "status.csv")
 
 
-def test_of_a_plain_and_a_gzip_file_with_one_number_the_plain_one_is_read() -> None:
+def test_a_plain_file_is_preferred_to_a_gzip_file_of_the_same_number() -> None:
     listing = read_listing(["revisions/2.json.gz", "revisions/1.json.gz", "revisions/1.json"])
     assert listing == Listing((1, 2), ("revisions/1.json.gz",), (), ("revisions/1.json", "revisions/2.json.gz"))
 
@@ -117,7 +117,7 @@ def test_a_flat_folder_of_numbers_is_read_only_if_nothing_is_in_revisions() -> N
 
 
 @given(st.sets(st.integers(1, 200)))
-def test_gaps_and_revisions_make_the_whole(numbers: set[int]) -> None:
+def test_gaps_and_revisions_cover_the_range(numbers: set[int]) -> None:
     listing = read_listing(map(revision_key, numbers))
     missing = {number for first, last in listing.gaps for number in range(first, last + 1)}
     assert not missing & numbers
@@ -126,7 +126,7 @@ def test_gaps_and_revisions_make_the_whole(numbers: set[int]) -> None:
 
 
 @given(st.lists(NUMBERS | st.integers(1, 60)), st.integers(1, 20))
-def test_chunks_hold_each_number_once(numbers: list[int], size: int) -> None:
+def test_chunks_contain_each_number_once(numbers: list[int], size: int) -> None:
     ranges = list(chunks(numbers, size))
     covered = [number for first, last in ranges for number in range(first, last + 1)]
     assert covered == sorted(set(numbers))
@@ -134,19 +134,19 @@ def test_chunks_hold_each_number_once(numbers: list[int], size: int) -> None:
 
 
 @given(st.lists(st.integers(1, 60)), st.integers(1, 20))
-def test_chunks_are_as_few_as_can_be(numbers: list[int], size: int) -> None:
+def test_chunks_are_as_few_as_possible(numbers: list[int], size: int) -> None:
     ranges = list(chunks(numbers, size))
     for (first, last), (following, _) in pairwise(ranges):
         assert following > last + 1 or last - first + 1 == size
 
 
-def test_chunks_of_nothing_are_refused() -> None:
+def test_a_chunk_size_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="size is 0"):
         list(chunks([1], 0))
 
 
 @given(NUMBERS, NUMBERS)
-def test_range_round_trip(one: int, other: int) -> None:
+def test_a_range_round_trips(one: int, other: int) -> None:
     first, last = sorted((one, other))
     assert parse_range(f"{first}..{last}") == (first, last)
     assert parse_range(f" {first} ") == (first, first)
@@ -156,14 +156,14 @@ def test_range_round_trip(one: int, other: int) -> None:
     "text",
     ["", "a", "1..", "..2", "1...3", "1-3", "3..1", "0", "0..4", "007", "1..8388608", "-1..2", "1.. 2", "9" * 5000],
 )
-def test_what_is_no_range(text: str) -> None:
+def test_an_invalid_range_is_refused(text: str) -> None:
     with pytest.raises(PermanentError, match="Expected") as caught:
         parse_range(text)
     assert repr(text[:60]) in str(caught.value)
 
 
 @given(st.text())
-def test_a_range_is_read_or_refused(text: str) -> None:
+def test_any_text_is_a_range_or_an_error(text: str) -> None:
     try:
         first, last = parse_range(text)
     except PermanentError:
@@ -172,29 +172,29 @@ def test_a_range_is_read_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
-def test_status_is_read(end: str) -> None:
+def test_the_status_file_is_read(end: str) -> None:
     text = f"{HEADER}{end or chr(10)}275,270,1362921003,2013-03-10 13:10 GMT{end}"
     assert parse_status(text) == ExportStatus(total=275, exported=270)
     assert parse_status("\ufeff" + text) == ExportStatus(total=275, exported=270)
 
 
-def test_status_knows_columns_by_name() -> None:
+def test_the_columns_of_the_status_file_are_found_by_name() -> None:
     assert parse_status("exported_revisions,total_revisions\n4,9\n") == ExportStatus(total=9, exported=4)
 
 
-def test_nothing_is_to_come_if_more_is_exported_than_made() -> None:
+def test_no_revision_is_expected_if_more_are_exported_than_made() -> None:
     assert ExportStatus(total=3, exported=5).to_come == 0
 
 
 @pytest.mark.parametrize(
     "text", ["", "\n\n", HEADER, f"{HEADER}\n", f"{HEADER}\nmany,few,1,x\n", f"{HEADER}\n5", "1,2\n3,4", "\x00,\x00\n"]
 )
-def test_status_that_does_not_say(text: str) -> None:
+def test_an_incomplete_status_file_is_unknown(text: str) -> None:
     assert parse_status(text) is None
 
 
 @given(st.text(), st.text())
-def test_status_never_fails(header: str, row: str) -> None:
+def test_no_status_file_raises_an_error(header: str, row: str) -> None:
     parse_status(f"{header}\n{row}")
     parse_status(f"{HEADER}\n{row}")
     parse_status(f"{HEADER}\n{'9' * 5000},1")

@@ -58,7 +58,7 @@ def in_order(records: list[Record]) -> list[object]:
 
 
 @given(st.lists(LINES, min_size=1, max_size=4))
-def test_both_paths_read_a_block_alike(lines: list[bytes]) -> None:
+def test_both_parsers_read_a_block_alike(lines: list[bytes]) -> None:
     fast = list(read_lines([b"\n".join(lines)]))
     careful = careful_records(lines)
     assert fast == careful
@@ -105,7 +105,7 @@ def all_octal(text: str) -> bytes:
 
 @pytest.mark.parametrize("written", [raw, escaped, octal, all_octal])
 @given(identity=IDENTITIES, name=EVENT_NAMES, properties=PROPERTIES)
-def test_what_was_written_comes_back_exactly(
+def test_values_of_an_export_round_trip(
     written: Callable[[str], bytes], identity: str, name: str, properties: dict[str, str]
 ) -> None:
     members = [written(key) + b":" + written(value) for key, value in properties.items()]

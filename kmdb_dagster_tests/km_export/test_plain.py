@@ -26,7 +26,7 @@ def with_value(value: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4])
-def test_bytes_are_plain_exactly_if_they_are_text(length: int) -> None:
+def test_bytes_are_plain_exactly_if_they_are_utf8_text(length: int) -> None:
     scanner = Scanner(100)
     for sequence in map(bytes, product(*[BOUNDS] * min(length, 3), *[(0x41, 0x80, 0xBF, 0xC2)] * (length - 3))):
         text = sequence.decode(errors="ignore")
@@ -36,7 +36,7 @@ def test_bytes_are_plain_exactly_if_they_are_text(length: int) -> None:
 
 
 @pytest.mark.parametrize("code", [1, 0x7F, 0x80, 0x7FF, 0x800, 0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x10FFFF])
-def test_a_character_may_be_escaped(code: int) -> None:
+def test_the_fast_path_reads_escaped_characters(code: int) -> None:
     units = chr(code).encode("utf-16-be").hex()
     written = "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)).encode()
     for line in (with_value(written), with_value(written.upper().replace(b"U", b"u"))):
@@ -44,7 +44,7 @@ def test_a_character_may_be_escaped(code: int) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 300])
-def test_a_property_that_comes_twice_is_seen_among_any_number(count: int) -> None:
+def test_the_fast_path_finds_a_duplicate_property_among_any_number(count: int) -> None:
     members = b",".join(b'"%d":"v"' % number for number in range(count))
     once = b'{"_p":"bob","_t":1,' + members + b"}"
     assert plain(once, Scanner(BLOCK_BYTES)) == (read_careful(1, once) if count <= 100 else [])
@@ -52,7 +52,7 @@ def test_a_property_that_comes_twice_is_seen_among_any_number(count: int) -> Non
         assert plain(once[:-1] + b"," + again + b"}", Scanner(BLOCK_BYTES)) == []
 
 
-def test_nothing_is_handed_out_of_a_line_that_turns_out_not_to_be_plain() -> None:
+def test_the_fast_path_returns_nothing_of_a_line_that_is_not_plain() -> None:
     good, odd = with_value(b"x") + b"\n", b'{"a":"x","n":1,"_p":"ann","_t":2,"_n":"ev","b":true}\n'
     alone, _ = Scanner(200).read(good, 0, 1)
     assert Scanner(200).read(good + odd, 0, 1) == (alone, len(good))
@@ -68,20 +68,20 @@ def test_nothing_is_handed_out_of_a_line_that_turns_out_not_to_be_plain() -> Non
     ],
 )
 @pytest.mark.parametrize("count", [1, 2, 3, 500])
-def test_what_is_said_in_the_fewest_bytes_has_room(line: bytes, count: int) -> None:
+def test_lines_of_minimal_length_fit_into_the_buffers(line: bytes, count: int) -> None:
     text = line * count
     columns, at = Scanner(len(text)).read(text, 0, 1)
     assert (at, len(columns.times)) == (len(text), count)
 
 
-def test_a_text_longer_than_the_scanner_is_for_is_not_read() -> None:
+def test_a_text_over_the_limit_of_the_scanner_is_not_read() -> None:
     text = with_value(b"x") + b"\n"
     columns, at = Scanner(len(text) - 1).read(text, 0, 1)
     assert (at, len(columns.times)) == (0, 0)
 
 
 @pytest.mark.parametrize("line", [with_value(b"x"), b'{"v', b'{"v\\', b'{"v\\u12', b'{"_p":"bob","_t":1', b" "])
-def test_nothing_is_read_beyond_a_text_that_lacks_its_newline(line: bytes) -> None:
+def test_nothing_is_read_beyond_a_text_without_a_newline(line: bytes) -> None:
     scanner = Scanner(100)
     for start in range(len(line)):
         assert scanner.read(line + b"\n", start, 1)[1] in {start, len(line) + 1}

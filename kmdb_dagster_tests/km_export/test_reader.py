@@ -43,7 +43,7 @@ def read(*lines: bytes) -> list[Record]:
 
 
 @given(FILES, st.data())
-def test_any_bytes_in_any_chunks_give_the_records_of_their_lines(raw: bytes, data: st.DataObject) -> None:
+def test_any_bytes_in_any_chunks_yield_the_records_of_their_lines(raw: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=12)))
     chunks = [raw[start:end] for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
     lines = raw.removesuffix(b"\n").split(b"\n") if raw else []
@@ -54,7 +54,7 @@ def test_any_bytes_in_any_chunks_give_the_records_of_their_lines(raw: bytes, dat
 
 
 @given(FILES, st.integers(1, 60), st.integers(1, 9))
-def test_a_line_over_the_limit_is_refused_and_no_other(raw: bytes, limit: int, chunk_bytes: int) -> None:
+def test_only_a_line_over_the_limit_is_rejected(raw: bytes, limit: int, chunk_bytes: int) -> None:
     chunks = [raw[at : at + chunk_bytes] for at in range(0, len(raw), chunk_bytes)]
     lines = raw.removesuffix(b"\n").split(b"\n") if raw else []
     too_long = {number for number, line in enumerate(lines, 1) if len(line) > limit}
@@ -70,7 +70,7 @@ def test_an_empty_file_has_no_line() -> None:
     assert list(read_lines([b"", b""])) == []
 
 
-def test_a_file_of_many_blocks_is_read_whole() -> None:
+def test_a_file_of_many_blocks_is_read_completely() -> None:
     count = 20 * BLOCK_BYTES // len(LINE)
     records = list(read_lines([(LINE + b"\n") * count]))
     assert [record.line for record in records] == list(range(1, count + 1))
@@ -82,17 +82,17 @@ def test_a_byte_order_mark_is_stripped_from_any_line_once() -> None:
     assert [type(record) for record in records] == [Event, Event, Rejected, Rejected, Blank]
 
 
-def test_a_refused_line_is_kept_as_it_was() -> None:
+def test_a_rejected_line_keeps_its_bytes() -> None:
     raw = b"\xef\xbb\xbf {broken \xff\r"
     assert read(raw) == [Rejected(1, Reason.INVALID_JSON, raw)]
 
 
-def test_a_line_of_just_the_limit_is_read() -> None:
+def test_a_line_of_exactly_the_limit_is_read() -> None:
     assert read_lengths(len(LINE)) == [Event(1, "bob", 1397577453, "ev", {})]
     assert read_lengths(len(LINE) - 1) == [Rejected(1, Reason.LINE_TOO_LONG, LINE)]
 
 
-def test_the_beginning_of_a_line_that_is_too_long_is_kept_wherever_the_file_is_cut() -> None:
+def test_the_beginning_of_a_too_long_line_is_kept_whatever_the_chunks() -> None:
     whole, cut = (
         list(read_lines(chunks, max_line_bytes=4)) for chunks in ([LINE], [LINE[at : at + 3] for at in range(0, 99, 3)])
     )
@@ -103,7 +103,7 @@ def read_lengths(limit: int) -> list[Record]:
     return list(read_lines([LINE[:5], LINE[5:] + b"\n"], max_line_bytes=limit))
 
 
-def test_a_line_of_a_hundred_megabytes_is_never_held() -> None:
+def test_a_line_of_a_hundred_megabytes_is_never_held_in_memory() -> None:
     def chunks() -> Iterator[bytes]:
         yield b'{"v":"'
         for _ in range(100):
@@ -150,5 +150,5 @@ def test_a_line_has_no_more_properties_than_row_ids_can_count(*, count: int, eve
     ],
     ids=lambda line: line[:8].decode(),
 )
-def test_a_huge_line_costs_its_length_and_no_more(line: bytes) -> None:
+def test_the_time_of_a_huge_line_is_linear_in_its_length(line: bytes) -> None:
     assert len(read(line, LINE)) == 2

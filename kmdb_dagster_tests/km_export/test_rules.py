@@ -71,7 +71,7 @@ def test_a_time_is_read_as_whole_seconds_rounded_down(written: str, t: int) -> N
         '"' + "9" * 5000 + '"',
     ],
 )
-def test_a_time_outside_1970_to_9999_is_refused(written: str) -> None:
+def test_a_time_outside_1970_to_9999_is_rejected(written: str) -> None:
     assert reason(f'{{"_n":"ev","_p":"bob","_t":{written}}}') is Reason.TIMESTAMP_OUT_OF_RANGE
 
 
@@ -88,7 +88,7 @@ def test_an_integer_is_an_identity_as_its_digits(digits: str) -> None:
 
 
 @pytest.mark.parametrize("written", ["1.0", "1e3", "1E3", "-1.5", "false", "[]", "{}", '"\\000"', '"a\\u0000"'])
-def test_what_is_no_name_is_no_identity(written: str) -> None:
+def test_a_value_that_is_not_a_name_is_not_an_identity(written: str) -> None:
     assert reason(f'{{"_n":"ev","_p":{written},"_t":1}}') is Reason.IDENTITY_INVALID
     assert reason(f'{{"_p":"bob","_p2":{written},"_t":1}}') is Reason.ALIAS_INVALID
 
@@ -96,20 +96,20 @@ def test_what_is_no_name_is_no_identity(written: str) -> None:
 @pytest.mark.parametrize(
     "written", [rb"\377", rb"\ud83d", b"\xff", rb"\355\240\275\355\270\200", rb"\ud83d\355\270\200", rb"\303"]
 )
-def test_an_identity_that_is_no_text_is_refused(written: bytes) -> None:
+def test_an_identity_that_is_not_text_is_rejected(written: bytes) -> None:
     assert reason(b'{"_n":"ev","_p":"bob%b","_t":1}' % written) is Reason.IDENTITY_NOT_UTF8
     assert reason(b'{"_n":"ev","_p2":"bob%b","_p":"bob","_t":1}' % written) is Reason.ALIAS_NOT_UTF8
 
 
 @pytest.mark.parametrize("blank", ['""', "null", '" "', '"\\t"', '"\u00a0"'])
-def test_a_blank_identity_names_nobody(blank: str) -> None:
+def test_a_blank_identity_is_not_an_identity(blank: str) -> None:
     assert reason(f'{{"_n":"ev","_p":{blank},"_t":1}}') is Reason.IDENTITY_MISSING
     assert reason(f'{{"_p2":{blank},"_p":"bob","_t":1}}') is Reason.ALIAS_MISSING
     assert read(f'{{"_p2":{blank},"_n":"ev","_p":"bob","_t":1}}') == [Event(1, "bob", 1, "ev", {})]
     assert read(f'{{"_p2":{blank},"v":"x","_p":"bob","_t":1}}') == [PropertySet(1, "bob", 1, {"v": "x"})]
 
 
-def test_an_alias_keeps_what_else_stands_on_its_line() -> None:
+def test_an_alias_line_keeps_its_event_and_properties() -> None:
     alias = Alias(1, "bob", "ann", 1)
     assert read('{"_p2":"ann","_p":"bob","_t":1}') == [alias]
     assert read('{"_p2":"ann","v":"x","_p":"bob","_t":1}') == [alias, PropertySet(1, "bob", 1, {"v": "x"})]
@@ -128,17 +128,17 @@ def test_an_event_may_be_named_by_blanks_or_by_a_number_but_not_by_nothing() -> 
 @pytest.mark.parametrize(
     "second", ['"_p":"ann"', '"\\u005fp":"ann"', '"\\u005Fp":"ann"', '"_\\u0070":"ann"', '"\\137p":"ann"', '"_p":1']
 )
-def test_a_second_system_field_is_seen_however_it_is_written(second: str) -> None:
+def test_a_duplicate_system_field_is_found_however_it_is_escaped(second: str) -> None:
     assert reason(f'{{"_n":"ev","_p":"bob",{second},"_t":1}}') is Reason.DUPLICATE_SYSTEM_FIELD
     assert reason(f'{{{second},"_n":"ev","_p":"bob","_t":1}}') is Reason.DUPLICATE_SYSTEM_FIELD
 
 
 @pytest.mark.parametrize("second", ['"_t":1.0', '"_t":"1"', '"_n":"other"', '"_n":null', '"_p2":"x","_p2":"y"'])
-def test_two_system_fields_must_say_the_same(second: str) -> None:
+def test_duplicate_system_fields_must_be_equal(second: str) -> None:
     assert reason(f'{{"_n":"ev","_p":"bob",{second},"_t":1}}') is Reason.DUPLICATE_SYSTEM_FIELD
 
 
-def test_a_second_system_field_is_seen_beside_names_and_values_that_look_like_one() -> None:
+def test_a_duplicate_system_field_is_distinguished_from_similar_names_and_values() -> None:
     good = '{"_c":"_p","_n":"_n","_p":"bob","_t":1}'
     twice = '{"_c":"_p","_n":"_n","_p":"bob","_p":"ann","_t":1}'
     without = '{"_n":"ev","_p":"bob"}'
@@ -147,7 +147,7 @@ def test_a_second_system_field_is_seen_beside_names_and_values_that_look_like_on
     assert outcomes == ["event", "rejected", "rejected", "event"]
 
 
-def test_of_a_property_that_comes_twice_the_last_value_stands_at_the_first_place() -> None:
+def test_a_duplicate_property_has_its_last_value_at_its_first_position() -> None:
     for line in ('{"a":"1","b":"2","a":"3","_p":"bob","_t":1}', '{"a":"1","b":"2","\\141":"3","_p":"bob","_t":1}'):
         (record,) = read(line)
         assert isinstance(record, PropertySet)
@@ -174,7 +174,7 @@ def test_of_a_property_that_comes_twice_the_last_value_stands_at_the_first_place
         (b"\\\xc3\xa9", "\\é"),
     ],
 )
-def test_a_value_is_read_byte_by_byte(written: bytes, text: str) -> None:
+def test_a_value_is_decoded_byte_by_byte(written: bytes, text: str) -> None:
     assert value_of(b'"' + written + b'"') == text
 
 
@@ -186,7 +186,7 @@ def test_a_number_keeps_its_digits(text: str) -> None:
 @pytest.mark.parametrize(
     "written", ["01", "1.", ".5", "+1", "-", "1e", "NaN", "Infinity", "-Infinity", "True", "nul", "'a'", "", "[1,]"]
 )
-def test_what_json_does_not_know_is_no_value(written: str) -> None:
+def test_literals_outside_json_are_rejected(written: str) -> None:
     assert reason(f'{{"v":{written},"_p":"bob","_t":1}}') is Reason.INVALID_JSON
 
 
@@ -204,11 +204,11 @@ def test_a_nested_value_is_kept_as_compact_json(written: str, text: str) -> None
 
 
 @pytest.mark.parametrize("written", ["[1}", '{"a"}', "{1:2}", "[1 2]", "[,1]", '{"a":1,}', "[", '{"a":[', "[1,", "]"])
-def test_a_nested_value_must_be_whole(written: str) -> None:
+def test_an_incomplete_nested_value_is_rejected(written: str) -> None:
     assert reason(f'{{"v":{written},"_p":"bob","_t":1}}') is Reason.INVALID_JSON
 
 
-def test_deep_nesting_is_kept_up_to_a_limit_and_then_refused() -> None:
+def test_deep_nesting_is_kept_up_to_a_limit_and_then_rejected() -> None:
     assert value_of("[" * 500 + "]" * 500) == Typed("json", "[" * 500 + "]" * 500)
     for depth in (513, 1_500, 100_000):
         nested = "[" * depth + "]" * depth
@@ -234,30 +234,30 @@ def test_deep_nesting_is_kept_up_to_a_limit_and_then_refused() -> None:
         ('\u00a0{"_n":"ev","_p":"bob","_t":1}', Reason.INVALID_JSON),
     ],
 )
-def test_a_line_that_is_not_one_object_is_refused(line: str, expected: Reason) -> None:
+def test_a_line_that_is_not_one_object_is_rejected(line: str, expected: Reason) -> None:
     assert reason(line) is expected
 
 
-def test_a_property_may_have_no_name() -> None:
+def test_a_property_with_an_empty_name_is_kept() -> None:
     assert read('{"":"x","_p":"bob","_t":1}') == [PropertySet(1, "bob", 1, {"": "x"})]
 
 
-def test_blanks_between_the_parts_of_a_line_mean_nothing() -> None:
+def test_blanks_between_tokens_are_ignored() -> None:
     assert read('\t{ "_n" :\t"ev" , "_p"\r: "bob","_t" : 1 } \r') == [Event(1, "bob", 1, "ev", {})]
 
 
-def test_two_objects_on_a_line_or_one_on_two_are_never_taken_for_two_lines() -> None:
+def test_two_objects_on_one_line_and_one_object_on_two_lines_are_rejected() -> None:
     good = b'{"_n":"ev","_p":"bob","_t":1}'
     records = list(read_lines([b"\n".join([good, good[:11], good[11:], good + b"," + good, good])]))
     assert [as_json(record)["outcome"] for record in records] == ["event", "rejected", "rejected", "rejected", "event"]
 
 
-def test_a_refused_line_shows_nothing_of_itself() -> None:
+def test_a_rejected_line_is_reported_without_its_content() -> None:
     (record,) = read('{"_p":"bob@example.com"}')
     assert as_json(record) == {"line": 1, "outcome": "rejected", "reason": "timestamp_missing"}
 
 
-def test_plain_lines_do_not_need_the_careful_path() -> None:
+def test_plain_lines_are_read_by_the_fast_path() -> None:
     lines = [
         b'{"v":"1","_n":"ev","_p":"bob","_t":1}',
         b'{"v":"caf\\303\\251 \\\\303 \\/ \\ud83d\\ude00","_p":"bob","_t":1}\r',

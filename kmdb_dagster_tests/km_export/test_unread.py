@@ -15,7 +15,7 @@ from kmdb_dagster.km_export.unread_keys import MAX_NAMED, describe_unread, unrea
         ["revisions/1.json", "revisions/.DS_Store", ".cache/x.json/", "logs/2014.log"],
     ],
 )
-def test_a_bucket_as_kissmetrics_writes_it_has_nothing_that_is_not_read(keys: list[str]) -> None:
+def test_every_object_of_a_bucket_as_kissmetrics_writes_it_is_read(keys: list[str]) -> None:
     assert describe_unread(read_listing(keys)) == ""
 
 
@@ -32,13 +32,13 @@ def test_a_bucket_as_kissmetrics_writes_it_has_nothing_that_is_not_read(keys: li
         "old/7.json.bz2",
     ],
 )
-def test_what_may_hold_data_is_named(key: str) -> None:
+def test_objects_that_may_hold_data_are_listed(key: str) -> None:
     listing = read_listing(["revisions/1.json", key])
     assert unread(listing) == [key]
     assert f"1 objects were seen and are not read: {key}. Rename" in describe_unread(listing)
 
 
-def test_an_export_below_a_folder_is_named_with_the_prefix_that_reads_it() -> None:
+def test_an_export_below_a_folder_is_listed_with_the_prefix_to_set() -> None:
     words = describe_unread(read_listing([f"data/kissmetrics/revisions/{number}.json" for number in range(1, 200)]))
     assert words.startswith("199 objects were seen and are not read: data/kissmetrics/revisions/1.json, ")
     assert words.endswith(", …. Set KMDB_PREFIX=data/kissmetrics/ to read them.")
@@ -46,7 +46,7 @@ def test_an_export_below_a_folder_is_named_with_the_prefix_that_reads_it() -> No
     assert "KMDB_PREFIX=a/ " in describe_unread(read_listing(["a/1.json"]))
 
 
-def test_the_layout_of_before_october_2012_is_named() -> None:
+def test_the_layout_before_october_2012_is_listed() -> None:
     words = describe_unread(read_listing(["2011/Jan/2011-01-01.json", "2011/Jan/2011-01-02.json", "revisions/1.json"]))
     assert words.startswith("2 objects were seen and are not read: 2011/Jan/2011-01-01.json, 2011/Jan/2011-01-02.json.")
     assert "layout before October 2012" in words

@@ -44,7 +44,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
-def test_no_flipped_bit_of_many_is_read_as_if_nothing_were_wrong(written: bytes, tmp_path: Path) -> None:
+def test_every_flipped_bit_is_detected(written: bytes, tmp_path: Path) -> None:
     path = tmp_path / "57.parquet"
     chance = random.Random(SEED)
     end_of_file = range(len(written) * 8 - 8 * 8, len(written) * 8)
@@ -56,7 +56,7 @@ def test_no_flipped_bit_of_many_is_read_as_if_nothing_were_wrong(written: bytes,
 
 
 @pytest.mark.parametrize("length", [0, 3, 8, 100, -1, -8, -9, -1000])
-def test_a_file_that_is_cut_is_damaged(written: bytes, tmp_path: Path, length: int) -> None:
+def test_a_truncated_file_is_damaged(written: bytes, tmp_path: Path, length: int) -> None:
     path = tmp_path / "57.parquet"
     path.write_bytes(written[:length])
     with pytest.raises(PermanentError, match="The Parquet of revision 57 is damaged"):
@@ -72,7 +72,7 @@ def test_each_page_has_a_checksum_for_other_readers(written: bytes, tmp_path: Pa
         pq.ParquetFile(path, page_checksum_verification=True).read()
 
 
-def test_damage_that_comes_while_the_file_is_read_is_found_too(written: bytes, tmp_path: Path) -> None:
+def test_damage_during_reading_is_detected(written: bytes, tmp_path: Path) -> None:
     path = tmp_path / "57.parquet"
     path.write_bytes(written)
     start = pq.ParquetFile(path).metadata.row_group(0).column(4).data_page_offset
@@ -82,7 +82,7 @@ def test_damage_that_comes_while_the_file_is_read_is_found_too(written: bytes, t
         list(opened.batches(100))
 
 
-def test_a_file_of_schema_version_1_which_has_no_checksum_is_read(written: bytes, tmp_path: Path) -> None:
+def test_a_file_of_schema_version_1_is_read_without_a_checksum(written: bytes, tmp_path: Path) -> None:
     (tmp_path / "new.parquet").write_bytes(written)
     expected = rows(tmp_path / "new.parquet")
     old = {b"kmdb.schema_version": b"1", b"kmdb.etag": b"an-etag", b"kmdb.bytes": b"7"}
@@ -91,9 +91,7 @@ def test_a_file_of_schema_version_1_which_has_no_checksum_is_read(written: bytes
     assert rows(tmp_path / "old.parquet") == expected
 
 
-def test_what_erasure_rewrites_has_its_checksums_and_is_not_made_of_a_damaged_file(
-    written: bytes, tmp_path: Path
-) -> None:
+def test_erasure_rewrites_checksums_and_refuses_a_damaged_file(written: bytes, tmp_path: Path) -> None:
     path = tmp_path / "57.parquet"
     path.write_bytes(written)
     person = next(str(row["identity"]) for row in rows(path) if row["kind"] == "event")
@@ -131,7 +129,7 @@ def test_a_damaged_parquet_fails_its_revision_and_changes_no_row(
         assert content(opened.warehouse.engine) == before
 
 
-def test_a_raw_copy_that_was_damaged_on_the_disk_is_fetched_again(kmdb: Kmdb, bucket: FolderOfRevisions) -> None:
+def test_a_damaged_raw_copy_is_fetched_again(kmdb: Kmdb, bucket: FolderOfRevisions) -> None:
     bucket.put(57, event("visited site"))
     with kmdb.pipeline() as opened:
         fetch(opened, 57)

@@ -42,7 +42,7 @@ def files(tmp_path: Path) -> list[str]:
     return sorted(re.sub(r"\+[0-9a-f]{8}", "", path.name) for path in tmp_path.rglob("*") if path.is_file())
 
 
-def test_folders_are_for_this_user_only(tmp_path: Path, lake: Lake) -> None:
+def test_lake_folders_are_private_to_the_user(tmp_path: Path, lake: Lake) -> None:
     lake.prepare()
     assert {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data").iterdir()} == {
         "raw": 0o700,
@@ -50,13 +50,13 @@ def test_folders_are_for_this_user_only(tmp_path: Path, lake: Lake) -> None:
     }
 
 
-def test_a_raw_file_is_for_this_user_only(lake: Lake) -> None:
+def test_raw_files_are_private_to_the_user(lake: Lake) -> None:
     path = lake.store_raw(1, ETAG, [b"x"]).path
     assert path is not None
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_raw_file_comes_back_with_its_etag_and_size(lake: Lake) -> None:
+def test_a_raw_file_is_found_with_its_etag_and_size(lake: Lake) -> None:
     stored = lake.store_raw(57, ETAG, [b"ab", b"", b"c"])
     assert stored.path is not None
     assert stored.path.read_bytes() == b"abc"
@@ -64,7 +64,7 @@ def test_a_raw_file_comes_back_with_its_etag_and_size(lake: Lake) -> None:
 
 
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1, max_size=60))
-def test_an_etag_of_any_characters_comes_back(tmp_path_factory: pytest.TempPathFactory, etag: str) -> None:
+def test_an_etag_of_any_characters_round_trips(tmp_path_factory: pytest.TempPathFactory, etag: str) -> None:
     lake = Lake(tmp_path_factory.getbasetemp() / "etags")
     lake.prepare()
     lake.store_raw(1, f"e{etag}", [b"x"])
@@ -73,7 +73,7 @@ def test_an_etag_of_any_characters_comes_back(tmp_path_factory: pytest.TempPathF
     assert found.etag == f"e{etag}"
 
 
-def test_one_flipped_bit_of_a_raw_copy_is_found(lake: Lake) -> None:
+def test_one_flipped_bit_of_a_raw_copy_is_detected(lake: Lake) -> None:
     stored = lake.store_raw(57, ETAG, [b"ab", b"c"])
     assert stored.path is not None
     assert stored.is_intact()
@@ -82,7 +82,7 @@ def test_one_flipped_bit_of_a_raw_copy_is_found(lake: Lake) -> None:
         assert not stored.is_intact()
 
 
-def test_a_raw_copy_of_an_older_version_has_no_checksum_and_is_taken_as_it_is(lake: Lake) -> None:
+def test_a_raw_copy_of_an_older_version_is_accepted_without_a_checksum(lake: Lake) -> None:
     stored = lake.store_raw(57, ETAG, [b"abc"])
     assert stored.path is not None
     stored.path.rename(stored.path.with_name(f"{ETAG}.json"))
@@ -115,14 +115,14 @@ def test_the_folder_of_a_raw_copy_stays_while_another_process_writes_into_it(tmp
     assert lake.store_raw(5, ETAG, [b"five"]) == lake.raw(5)
 
 
-def test_a_copy_whose_source_breaks_off_leaves_nothing(tmp_path: Path, lake: Lake) -> None:
+def test_an_interrupted_copy_leaves_no_file(tmp_path: Path, lake: Lake) -> None:
     with pytest.raises(TransientError, match="the connection broke"):
         lake.store_raw(57, ETAG, breaking_off())
     assert lake.raw(57) is None
     assert files(tmp_path) == []
 
 
-def test_a_copy_whose_source_breaks_off_leaves_the_older_one(tmp_path: Path, lake: Lake) -> None:
+def test_an_interrupted_copy_keeps_the_older_one(tmp_path: Path, lake: Lake) -> None:
     older = lake.store_raw(57, "older", [b"whole"])
     with pytest.raises(TransientError):
         lake.store_raw(57, "newer", breaking_off())
@@ -130,13 +130,13 @@ def test_a_copy_whose_source_breaks_off_leaves_the_older_one(tmp_path: Path, lak
     assert files(tmp_path) == ["older.json"]
 
 
-def test_a_new_copy_takes_the_place_of_the_older_one(tmp_path: Path, lake: Lake) -> None:
+def test_a_new_copy_replaces_the_older_one(tmp_path: Path, lake: Lake) -> None:
     lake.store_raw(57, "older", [b"old"])
     lake.store_raw(57, "newer", [b"new"])
     assert files(tmp_path) == ["newer.json"]
 
 
-def test_an_absent_revision_is_known_as_such_until_it_comes(tmp_path: Path, lake: Lake) -> None:
+def test_an_absent_revision_stays_marked_until_a_copy_is_stored(tmp_path: Path, lake: Lake) -> None:
     lake.store_raw(57, "older", [b"old"])
     assert lake.mark_absent(57) == lake.raw(57) == RawFile(None, None, 0)
     assert files(tmp_path) == ["absent"]
@@ -144,7 +144,7 @@ def test_an_absent_revision_is_known_as_such_until_it_comes(tmp_path: Path, lake
     assert files(tmp_path) == ["newer.json"]
 
 
-def test_of_two_copies_left_by_a_killed_process_the_newer_counts(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newer_of_two_copies_is_used(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lake, "drop_raw", lambda *_, **__: None)
     for number, etag in enumerate(["c", "a", "b"]):
         path = lake.store_raw(57, etag, [b"x"]).path
@@ -164,7 +164,7 @@ def _store_with_little_room(root: Path, room: int) -> str:
     return "stored"
 
 
-def test_a_disk_without_room_is_an_error_that_names_the_place_and_the_remedy(tmp_path: Path, lake: Lake) -> None:
+def test_a_full_disk_is_an_error_with_the_path_and_the_remedy(tmp_path: Path, lake: Lake) -> None:
     with get_context("spawn").Pool(1) as pool:
         words = pool.apply(_store_with_little_room, (tmp_path / "data", 300_000))
     assert words.startswith("PermanentError")
@@ -175,31 +175,27 @@ def test_a_disk_without_room_is_an_error_that_names_the_place_and_the_remedy(tmp
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_full_disk_is_for_a_person(lake: Lake, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_a_full_disk_is_a_permanent_error(lake: Lake, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr("tempfile.mkstemp", failing(number))
     with pytest.raises(PermanentError, match=f"{os.strerror(number)}.*Make room there, or set KMDB_DATA_DIR"):
         lake.store_raw(1, ETAG, [b"x"])
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
-def test_a_folder_that_may_not_be_written_is_for_a_person(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_a_read_only_folder_is_a_permanent_error(lake: Lake, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr("tempfile.mkstemp", failing(number))
     with pytest.raises(PermanentError, match=f"{os.strerror(number)}.*Let this user write there"):
         lake.store_raw(1, ETAG, [b"x"])
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOENT])
-def test_other_failures_of_a_disk_are_worth_another_try(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_other_disk_errors_are_transient(lake: Lake, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(Path, "replace", failing(number))
     with pytest.raises(TransientError, match=os.strerror(number)):
         lake.store_raw(1, ETAG, [b"x"])
 
 
-def test_a_lake_that_cannot_be_made_names_its_folder_and_the_setting(tmp_path: Path) -> None:
+def test_a_lake_that_cannot_be_created_is_an_error_with_the_folder_and_the_setting(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     with pytest.raises(PermanentError, match="KMDB_DATA_DIR") as caught:
         Lake(tmp_path / "data").prepare()

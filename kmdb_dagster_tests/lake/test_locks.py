@@ -21,7 +21,7 @@ def write_for_ever(root: Path, pipe: Connection) -> None:
         signal.pause()
 
 
-def test_many_write_at_the_same_time_and_one_waits_for_all_of_them(tmp_path: Path) -> None:
+def test_an_exclusive_lock_waits_for_all_writers(tmp_path: Path) -> None:
     with writing(tmp_path):
         with writing(tmp_path), pytest.raises(TransientError, match="have been writing to"), exclusive(tmp_path, 0.1):
             pass
@@ -31,7 +31,7 @@ def test_many_write_at_the_same_time_and_one_waits_for_all_of_them(tmp_path: Pat
         pass
 
 
-def test_a_process_that_was_killed_holds_no_lock(tmp_path: Path) -> None:
+def test_a_killed_process_releases_its_lock(tmp_path: Path) -> None:
     ours, theirs = PROCESSES.Pipe()
     process = PROCESSES.Process(target=write_for_ever, args=(tmp_path, theirs))
     process.start()

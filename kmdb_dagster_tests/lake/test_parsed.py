@@ -64,7 +64,7 @@ def rows(path: Path, size: int = 1000) -> list[dict[str, Any]]:
     return [row for batch in ParsedFile(path, 57).batches(size) for row in batch.to_pylist()]
 
 
-def test_a_whole_is_in_the_file(tmp_path: Path) -> None:
+def test_every_part_of_a_revision_is_in_its_parquet(tmp_path: Path) -> None:
     records: list[Record] = [
         Alias(1, "bob@example.com", "7", 1),
         Event(
@@ -80,7 +80,7 @@ def test_a_whole_is_in_the_file(tmp_path: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=REVISIONS, group=st.integers(1, 5), batch=st.integers(1, 20))
-def test_any_records_come_back_the_same_however_they_are_grouped(
+def test_records_round_trip_whatever_the_size_of_row_groups(
     tmp_path: Path, records: list[Record], group: int, batch: int
 ) -> None:
     path = tmp_path / "57.parquet"
@@ -95,9 +95,7 @@ def test_any_records_come_back_the_same_however_they_are_grouped(
     ]
 
 
-def test_a_line_of_two_records_at_the_border_of_a_group_counts_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_with_two_records_across_row_groups_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parsed, "GROUP_RECORDS", 2)
     records: list[Record] = [event(1), Alias(2, "bob@example.com", "7", 1), event(2), event(3)]
     assert write_parsed(tmp_path / "57.parquet", 57, RAW, records) == LineCounts(lines=3, events=3, aliases=1)
@@ -108,7 +106,7 @@ def groups(path: Path) -> list[int]:
     return [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
 
 
-def test_a_group_ends_after_so_many_records(tmp_path: Path) -> None:
+def test_a_row_group_has_a_maximum_of_records(tmp_path: Path) -> None:
     write_parsed(tmp_path / "57.parquet", 57, RAW, (event(line) for line in range(1, 3 * GROUP_RECORDS + 2)))
     assert groups(tmp_path / "57.parquet") == [GROUP_RECORDS] * 3 + [1]
 
@@ -130,12 +128,12 @@ LONG = "x" * (GROUP_BYTES // 4)
     ],
     ids=["value", "key", "name", "identity", "identity of a property set", "alias of", "alias", "raw line"],
 )
-def test_a_group_ends_after_so_many_bytes_wherever_they_are(tmp_path: Path, record: Record) -> None:
+def test_a_row_group_has_a_maximum_of_bytes(tmp_path: Path, record: Record) -> None:
     write_parsed(tmp_path / "57.parquet", 57, RAW, (record._replace(line=line) for line in range(1, 11)))
     assert max(groups(tmp_path / "57.parquet")) == 4
 
 
-def test_records_are_taken_a_group_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_are_read_one_row_group_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parsed, "GROUP_RECORDS", 10)
     written: list[int] = []
     taken = 0
@@ -163,7 +161,7 @@ def test_an_empty_revision_is_a_file_without_rows(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "57.parquet").schema.names == SCHEMA.names
 
 
-def test_anybody_can_read_the_columns_and_where_they_are_from(tmp_path: Path) -> None:
+def test_other_readers_see_the_columns_and_the_metadata(tmp_path: Path) -> None:
     write_parsed(tmp_path / "57.parquet", 57, RAW, [event(1, color="red")])
     table = pq.read_table(tmp_path / "57.parquet")
     assert table.schema.equals(SCHEMA)
@@ -176,25 +174,25 @@ def test_anybody_can_read_the_columns_and_where_they_are_from(tmp_path: Path) ->
     assert table.to_pylist()[0]["properties"] == [("color", "red")]
 
 
-def test_a_file_knows_the_raw_file_that_it_was_made_of(tmp_path: Path) -> None:
+def test_a_parquet_records_the_raw_file_that_it_was_made_from(tmp_path: Path) -> None:
     write_parsed(tmp_path / "57.parquet", 57, RAW, [Blank(1)])
     file = ParsedFile(tmp_path / "57.parquet", 57)
     assert (file.etag, file.size) == ("an-etag", 123)
 
 
-def test_a_revision_that_is_not_parsed_is_named_with_the_remedy(tmp_path: Path) -> None:
+def test_a_revision_without_parquet_is_an_error_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match=r"Revision 57 is not parsed.*Materialize parsed_events first"):
         ParsedFile(tmp_path / "57.parquet", 57)
 
 
 @pytest.mark.parametrize("metadata", [{}, {"kmdb.schema_version": "0"}, {"kmdb.schema_version": "3"}])
-def test_another_schema_is_refused_with_the_remedy(tmp_path: Path, metadata: dict[str, str]) -> None:
+def test_a_parquet_of_another_schema_is_an_error_with_the_remedy(tmp_path: Path, metadata: dict[str, str]) -> None:
     pq.write_table(SCHEMA.with_metadata(metadata).empty_table(), tmp_path / "57.parquet")
     with pytest.raises(PermanentError, match=r"schema version .*Materialize parsed_events of revision 57 again"):
         ParsedFile(tmp_path / "57.parquet", 57)
 
 
-def test_a_damaged_file_is_refused_with_the_remedy(tmp_path: Path) -> None:
+def test_a_damaged_parquet_is_an_error_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "57.parquet"
     write_parsed(path, 57, RAW, [event(1)])
     path.write_bytes(path.read_bytes()[:-20])
@@ -202,7 +200,7 @@ def test_a_damaged_file_is_refused_with_the_remedy(tmp_path: Path) -> None:
         ParsedFile(path, 57)
 
 
-def test_records_that_break_off_leave_the_older_file_and_nothing_else(tmp_path: Path) -> None:
+def test_an_interrupted_write_keeps_the_older_parquet_and_leaves_no_other_file(tmp_path: Path) -> None:
     def breaking_off() -> Iterator[Record]:
         yield event(1)
         raise TransientError("the connection broke")
@@ -222,7 +220,7 @@ def _write_and_die(path: Path) -> None:
     write_parsed(path, 57, RAW, dying())
 
 
-def test_a_process_killed_while_it_writes_leaves_the_older_file(tmp_path: Path) -> None:
+def test_a_process_killed_while_writing_keeps_the_older_parquet(tmp_path: Path) -> None:
     write_parsed(tmp_path / "57.parquet", 57, RAW, [Blank(1)])
     process = multiprocessing.get_context("spawn").Process(target=_write_and_die, args=(tmp_path / "57.parquet",))
     process.start()

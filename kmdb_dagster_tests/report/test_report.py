@@ -39,7 +39,7 @@ def history(revisions: int, every: np.timedelta64 = HOUR, first: int = 1) -> His
     return History(number, np.full_like(number, 10), number % 2, np.full_like(number, 30), t_max, t_max + DAY)
 
 
-def test_a_clock_that_is_wrong_moves_no_revision_to_another_day() -> None:
+def test_a_wrong_clock_in_the_facts_does_not_change_the_day_of_a_revision() -> None:
     known = history(20)
     known.t_max[[0, 7, 8]] = np.datetime64("2037-01-01")
     known.t_max[12] = np.datetime64("2009-01-01")
@@ -51,7 +51,7 @@ def test_a_clock_that_is_wrong_moves_no_revision_to_another_day() -> None:
     assert there.max() <= START + DAY
 
 
-def test_a_day_has_the_sum_of_its_revisions_and_one_without_any_has_none() -> None:
+def test_a_day_without_revisions_counts_zero_and_has_no_share() -> None:
     known = history(4, every=np.timedelta64(2 * 86400, "s"))
     days = per_day(known.t_max, known.lines)
     assert days.at.astype(str).tolist() == [f"2014-04-{day}" for day in range(15, 22)]
@@ -60,14 +60,14 @@ def test_a_day_has_the_sum_of_its_revisions_and_one_without_any_has_none() -> No
     assert list(zip(shares.at.astype(str), shares.value, strict=True))[:2] == [("2014-04-15", 10), ("2014-04-17", 0)]
 
 
-def test_of_very_many_days_a_few_are_one_point_with_their_mean() -> None:
+def test_very_many_days_are_averaged_into_fewer_points() -> None:
     known = history(3 * MAX_POINTS, every=DAY)
     days = per_day(known.t_max, known.lines)
     assert MAX_POINTS / 2 <= len(days.at) <= MAX_POINTS
     assert days.value[:-1].tolist() == [10] * (len(days.at) - 1)
 
 
-def test_the_lag_is_that_of_the_newest_fact_so_far() -> None:
+def test_the_lag_is_measured_from_the_newest_fact_so_far() -> None:
     known = history(5)
     # The third came in late: what was newest before it came in has not become older by it.
     known.imported_at[2] = known.imported_at[4] + HOUR
@@ -83,7 +83,7 @@ def test_people_are_counted_from_the_week_of_their_first_fact() -> None:
     assert found.at.max() <= START + 30 * DAY
 
 
-def test_a_runs_speed_is_that_of_the_rows_of_its_range() -> None:
+def test_the_speed_of_a_run_is_the_rows_of_its_range_per_second() -> None:
     found = speed(history(10, first=5), [Run(2000.0, 3.0, 7, 8), Run(1000.0, 60.0, 1, 14), Run(3000.0, 1.0, 90, 99)])
     assert found.value.tolist() == [5, 20, 0]
     assert found.at[0].astype(datetime).replace(tzinfo=UTC).timestamp() == 1000
@@ -91,7 +91,7 @@ def test_a_runs_speed_is_that_of_the_rows_of_its_range() -> None:
 
 @pytest.mark.parametrize("draw", DRAWING_FUNCTIONS, ids=lambda draw: draw.__name__)
 @pytest.mark.parametrize("length", [0, 1, 2, 4000])
-def test_every_series_can_be_drawn_and_a_picture_is_small(draw: object, length: int) -> None:
+def test_every_series_has_a_chart_of_limited_size(draw: object, length: int) -> None:
     at = np.arange(length).astype("M8[D]")
     words = series_charts.markdown([series_charts.Chart("Anything", Series(at, np.linspace(0, 5000, length)), draw)])  # type: ignore[arg-type]  # any of them
     (picture,) = re.findall(r"^!\[Anything\]\(data:image/png;base64,([^)]+)\)$", words)

@@ -54,26 +54,26 @@ def bucket() -> dict[str, bytes]:
     return dict(sample_bucket(120, 400, seed=5))
 
 
-def test_the_same_in_every_process_and_version() -> None:
+def test_a_sample_is_the_same_in_every_process_and_version() -> None:
     digest = blake2b(sample_revision(1234, lines=300), digest_size=8).hexdigest()
     assert digest == "f64794d305df701c"
 
 
 @settings(max_examples=40)
 @given(st.integers(1, 2**23 - 1), st.integers(0, 400), st.integers(0, 2**64))
-def test_a_revision_has_exactly_its_lines(number: int, lines: int, seed: int) -> None:
+def test_a_revision_of_the_sample_has_exactly_its_lines(number: int, lines: int, seed: int) -> None:
     content = sample_revision(number, lines=lines, seed=seed)
     assert content.count(b"\n") == lines
     assert content.endswith(b"\n") or not lines
     assert content == sample_revision(number, lines=lines, seed=seed)
 
 
-def test_seeds_and_numbers_differ() -> None:
+def test_samples_of_other_seeds_and_revisions_differ() -> None:
     contents = {sample_revision(number, lines=50, seed=seed) for number in (1, 2, 3) for seed in (1, 2, 3)}
     assert len(contents) == 9
 
 
-def test_a_bucket_is_the_revisions() -> None:
+def test_a_sample_bucket_holds_all_revisions_and_their_status() -> None:
     files = dict(sample_bucket(12, 40, first=140, seed=9))
     assert list(files)[:3] == ["hello.txt", "index.csv", "status.csv"]
     listing = read_listing(files)
@@ -83,11 +83,11 @@ def test_a_bucket_is_the_revisions() -> None:
         assert files[f"revisions/{number}.json"] == sample_revision(number, lines=40, seed=9)
 
 
-def test_a_small_bucket_has_no_gap() -> None:
+def test_a_small_sample_bucket_has_no_gap() -> None:
     assert read_listing(key for key, _ in sample_bucket(9, 1)).revisions == tuple(range(1, 10))
 
 
-def test_the_small_files() -> None:
+def test_the_small_files_of_a_sample_bucket_are_as_km_writes_them() -> None:
     files = dict(sample_bucket(12, 5))
     status = parse_status(files["status.csv"].decode())
     assert status is not None
@@ -103,12 +103,12 @@ def test_the_small_files() -> None:
 
 
 @pytest.mark.parametrize(("revisions", "lines", "first"), [(1, 1, 0), (2, 1, 2**23 - 1), (1, -1, 1), (-1, 1, 1)])
-def test_what_is_no_bucket(revisions: int, lines: int, first: int) -> None:
+def test_an_invalid_size_of_a_sample_bucket_is_refused(revisions: int, lines: int, first: int) -> None:
     with pytest.raises(ValueError, match="numbers go from 1"):
         list(sample_bucket(revisions, lines, first=first))
 
 
-def test_it_holds_every_event() -> None:
+def test_the_sample_holds_every_event() -> None:
     names = Counter(record.get("_n") for record in records(late_revision()))
     for name in (
         "visited site", "page view", "search engine hit", "ad campaign hit", "saw headline", "searched berths",
@@ -117,7 +117,7 @@ def test_it_holds_every_event() -> None:
         assert names[name], name
 
 
-def test_it_holds_all_three_kinds_in_real_proportions() -> None:
+def test_the_sample_holds_events_property_sets_and_aliases_in_real_proportions() -> None:
     found = list(records(late_revision()))
     aliases = sum("_p2" in record for record in found)
     events = sum("_n" in record for record in found)
@@ -126,7 +126,7 @@ def test_it_holds_all_three_kinds_in_real_proportions() -> None:
     assert events / LINES > 0.8
 
 
-def test_lines_are_written_as_km_writes_them() -> None:
+def test_sample_lines_are_written_as_km_writes_them() -> None:
     ordinary = [line for line in late_revision().split(b"\n") if line.endswith(b"}") and b"_t" in line]
     assert len(ordinary) > 0.99 * LINES
     assert all(re.search(rb'[{,]"_t":\d{10}}$', line) for line in ordinary)
@@ -136,19 +136,19 @@ def test_lines_are_written_as_km_writes_them() -> None:
     assert 0.15 < long_referrers / LINES < 0.5
 
 
-def test_all_values_are_strings_but_for_the_oddities() -> None:
+def test_all_values_of_the_sample_are_strings_except_in_oddities() -> None:
     for record in records(late_revision()):
         others = {key for key, value in record.items() if not isinstance(value, str)} - {"_t"}
         assert others <= {"scroll depth", "_server_timestamp"}
 
 
-def test_octal_escapes_are_few_and_not_none() -> None:
+def test_the_sample_has_a_few_octal_escapes() -> None:
     share = sum(bool(OCTAL.search(line)) for line in late_revision().splitlines()) / LINES
     assert 0.01 < share < 0.08
     assert rb"Paran\303\241" in late_revision()
 
 
-def test_identities_have_their_forms() -> None:
+def test_the_sample_has_every_form_of_identity() -> None:
     identities = {record[key] for record in records(late_revision()) for key in ("_p", "_p2") if key in record}
     anonymous = [one for one in identities if re.fullmatch(r"[a-z0-9+/]{27}=", one)]
     accounts = [one for one in identities if re.fullmatch(r"[1-9]\d+", one)]
@@ -157,14 +157,14 @@ def test_identities_have_their_forms() -> None:
     assert len(anonymous) + len(accounts) + len(emails) == len(identities)
 
 
-def test_nothing_leads_to_a_real_address() -> None:
+def test_the_sample_holds_no_real_address() -> None:
     assert REAL_ADDRESS.search('"url":"https://www.example.shop/"')
     assert REAL_ADDRESS.search('"_p":"someone@mail.test"')
     for content in (*bucket().values(), late_revision()):
         assert not REAL_ADDRESS.search(content.decode())
 
 
-def test_times_are_of_the_revision_but_for_late_lines() -> None:
+def test_times_of_sample_lines_are_those_of_their_revision_except_late_lines() -> None:
     start = start_of(5000)
     times = [record["_t"] for record in records(late_revision())]
     outside = [t for t in times if not start <= t < start + SPAN]
@@ -174,7 +174,7 @@ def test_times_are_of_the_revision_but_for_late_lines() -> None:
     assert start_of(1 + DAY) - start_of(1) == 86_400
 
 
-def test_lines_are_in_order_of_receipt() -> None:
+def test_sample_lines_are_in_order_of_receipt() -> None:
     ticks = [record["_t"] // TICK for record in records(late_revision()) if record["_t"] >= start_of(5000)]
     drops = sum(one > following for one, following in pairwise(ticks))
     # Only odd lines stand outside the order.
@@ -182,7 +182,7 @@ def test_lines_are_in_order_of_receipt() -> None:
 
 
 @pytest.mark.parametrize("number", [1, 77, 5000])
-def test_oddities_come_at_their_rate(number: int) -> None:
+def test_oddities_of_the_sample_have_their_rate(number: int) -> None:
     content = sample_revision(number, lines=LINES)
     lines = content.split(b"\n")[:-1]
     periods = LINES // 1000
@@ -206,7 +206,7 @@ def test_oddities_come_at_their_rate(number: int) -> None:
     assert repeated == periods * ODDITIES["duplicate"].times
 
 
-def test_small_files_share_the_oddities() -> None:
+def test_small_sample_files_share_the_oddities() -> None:
     lines = [
         line for key, content in sample_bucket(9, 250) if parse_revision(key) for line in content.split(b"\n")[:-1]
     ]
@@ -215,7 +215,7 @@ def test_small_files_share_the_oddities() -> None:
     assert len(lines) - whole - 2 == pytest.approx(9 * 250 / 1000 * len(REFUSED), abs=len(REFUSED))
 
 
-def test_journeys_go_on_across_revisions() -> None:
+def test_journeys_of_the_sample_continue_across_revisions() -> None:
     seen: dict[str, set[int]] = {}
     for key, content in bucket().items():
         number = parse_revision(key)
@@ -224,7 +224,7 @@ def test_journeys_go_on_across_revisions() -> None:
     assert sum(len(numbers) > 1 for numbers in seen.values()) > 0.1 * len(seen)
 
 
-def test_aliases_chain_repeat_and_come_late() -> None:
+def test_aliases_of_the_sample_chain_repeat_and_arrive_late() -> None:
     found = list(records(late_revision()))
     pairs = Counter((record["_p"], record["_p2"]) for record in found if "_p2" in record)
     assert max(pairs.values()) == 2
@@ -233,5 +233,5 @@ def test_aliases_chain_repeat_and_come_late() -> None:
     assert signed_up_unnamed
 
 
-def test_escaping() -> None:
+def test_the_sample_escapes_text_as_km_does() -> None:
     assert escaped('Paraná "C:\\x"') == r"Paran\303\241 \"C:\\x\""

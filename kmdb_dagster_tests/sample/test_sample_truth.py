@@ -65,12 +65,12 @@ def check(group: Group, name: str, planted: float) -> None:
     assert share == pytest.approx(planted, abs=four_errors + 0.005)
 
 
-def test_planted_channels() -> None:
+def test_the_sample_has_its_planted_channels() -> None:
     check(people(), "search engine hit", 0.375)
     check(people(), "ad campaign hit", 0.25)
 
 
-def test_planted_effect_of_the_campaign() -> None:
+def test_the_sample_has_its_planted_effect_of_the_campaign() -> None:
     newsletter = those("ad campaign hit", "campaign name", "skippers newsletter")
     others = {root: done for root, done in people().items() if root not in newsletter}
     check(newsletter, "signed up", 0.375)
@@ -78,23 +78,23 @@ def test_planted_effect_of_the_campaign() -> None:
     check(those("ad campaign hit", "campaign name", "spring berths"), "signed up", 0.1875)
 
 
-def test_planted_activation() -> None:
+def test_the_sample_has_its_planted_activation() -> None:
     check(those("signed up"), "activated", 0.625)
 
 
-def test_planted_effect_of_the_plan() -> None:
+def test_the_sample_has_its_planted_effect_of_the_plan() -> None:
     check(those("activated", "plan name", "free"), "upgraded", 0.25)
     check(those("activated", "plan name", "crew"), "upgraded", 0.5)
     check(those("upgraded"), "billed", 1.0)
 
 
-def test_planted_cancellation() -> None:
+def test_the_sample_has_its_planted_cancellation() -> None:
     upgraded = those("upgraded")
     early = {root: done for root, done in upgraded.items() if done[0]["_t"] < start_of(105)}
     check(early, "cancelled", 0.25)
 
 
-def test_headline_changes_nothing() -> None:
+def test_the_headline_of_the_sample_has_no_effect() -> None:
     for headline in ("long", "short"):
         shown = those("saw headline", "headline test", headline)
         assert len(shown) / len(people()) == pytest.approx(0.5, abs=0.03)

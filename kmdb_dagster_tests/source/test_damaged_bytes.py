@@ -68,7 +68,7 @@ def read(on_s3: Bucket, s3: FaultyS3, *faults: Fault) -> bytes:
 
 @pytest.mark.parametrize("byte", [0, CHUNK, len(CONTENT) - 1])
 @pytest.mark.parametrize("promise", PROMISES)
-def test_one_flipped_bit_is_found_by_any_checksum(on_s3: Bucket, s3: FaultyS3, promise: str, byte: int) -> None:
+def test_every_checksum_detects_one_flipped_bit(on_s3: Bucket, s3: FaultyS3, promise: str, byte: int) -> None:
     s3.headers, s3.fixed_etag = PROMISES[promise]
     with pytest.raises(ObjectDamagedError, match=f"s3://kmdb-damaged/{KEY}: the bytes that arrived do not match"):
         read(on_s3, s3, Damaged(byte))
@@ -77,7 +77,7 @@ def test_one_flipped_bit_is_found_by_any_checksum(on_s3: Bucket, s3: FaultyS3, p
 
 @pytest.mark.parametrize("promise", PROMISES)
 @pytest.mark.parametrize("faults", [(Damaged(5, cut=CHUNK + 9),), (Cut(CHUNK + 9), Damaged(2 * CHUNK))])
-def test_damage_before_or_after_a_break_is_found_too(
+def test_damage_before_or_after_a_resumed_read_is_detected(
     on_s3: Bucket, s3: FaultyS3, promise: str, faults: tuple[Fault, ...]
 ) -> None:
     s3.headers, s3.fixed_etag = PROMISES[promise]
@@ -95,15 +95,13 @@ def test_damage_before_or_after_a_break_is_found_too(
         ({"x-amz-server-side-encryption-customer-algorithm": "AES256"}, f'"{"0" * 32}"'),
     ],
 )
-def test_what_is_no_checksum_of_the_whole_object_is_not_compared(
-    on_s3: Bucket, s3: FaultyS3, headers: dict[str, str], etag: str
-) -> None:
+def test_a_composite_checksum_is_not_compared(on_s3: Bucket, s3: FaultyS3, headers: dict[str, str], etag: str) -> None:
     s3.headers, s3.fixed_etag = headers, etag
     assert read(on_s3, s3) == CONTENT
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-def test_a_read_that_goes_on_after_a_break_does_not_compare_the_rest_with_the_checksum_of_the_whole(
+def test_a_resumed_read_does_not_compare_the_remainder_with_the_checksum_of_the_object(
     on_s3: Bucket, s3: FaultyS3, promise: str
 ) -> None:
     s3.headers, s3.fixed_etag = PROMISES[promise]
@@ -130,7 +128,7 @@ def test_a_damaged_copy_is_fetched_again_from_its_first_byte(pipeline: Pipeline,
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-def test_an_object_that_is_damaged_at_each_read_fails_its_revision_and_leaves_no_copy(
+def test_an_object_damaged_at_every_read_fails_its_revision_and_stores_no_copy(
     pipeline: Pipeline, s3: FaultyS3, promise: str
 ) -> None:
     s3.headers, s3.fixed_etag = PROMISES[promise]
@@ -141,7 +139,7 @@ def test_an_object_that_is_damaged_at_each_read_fails_its_revision_and_leaves_no
     assert len(s3.ranges) == MAX_READS
 
 
-def test_an_etag_that_became_weak_is_the_same_object(on_s3: Bucket, s3: FaultyS3) -> None:
+def test_a_weak_etag_identifies_the_same_object(on_s3: Bucket, s3: FaultyS3) -> None:
     s3.fixed_etag = '"abc"'
     strong = found_in(on_s3)
     s3.fixed_etag = 'W/"abc"'

@@ -42,19 +42,19 @@ def test_all_files_below_the_folder_are_objects(bucket: FolderOfRevisions, folde
     assert {(found.key, found.size) for found in folder.objects()} == {(KEY, 5), ("status.csv", 0), ("a/b/c.txt", 1)}
 
 
-def test_a_look_and_the_listing_see_the_same_object(bucket: FolderOfRevisions, folder: FolderBucket) -> None:
+def test_a_lookup_and_the_listing_return_the_same_object(bucket: FolderOfRevisions, folder: FolderBucket) -> None:
     bucket.put(7, b"seven")
     assert list(folder.objects()) == [folder.find(KEY)]
 
 
 @pytest.mark.parametrize("key", ["revisions/8.json", "nowhere/8.json", "revisions/7.json/8", "revisions", ""])
-def test_what_is_no_file_is_not_found(bucket: FolderOfRevisions, folder: FolderBucket, key: str) -> None:
+def test_a_key_that_is_not_a_file_is_not_found(bucket: FolderOfRevisions, folder: FolderBucket, key: str) -> None:
     bucket.put(7)
     assert folder.find(key) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"x", bytes(2 * CHUNK), bytes(2 * CHUNK + 1)], ids=len)
-def test_a_file_is_read_byte_for_byte(bucket: FolderOfRevisions, folder: FolderBucket, content: bytes) -> None:
+def test_a_file_is_read_unchanged(bucket: FolderOfRevisions, folder: FolderBucket, content: bytes) -> None:
     bucket.put(7, content)
     assert b"".join(folder.read(found_in(folder))) == content
 
@@ -69,7 +69,7 @@ def test_a_file_replaced_by_one_of_the_same_size_has_another_etag(
     assert found_in(folder).etag != before.etag
 
 
-def test_a_file_changed_before_it_is_read_gives_no_byte(bucket: FolderOfRevisions, folder: FolderBucket) -> None:
+def test_a_file_changed_before_reading_yields_no_bytes(bucket: FolderOfRevisions, folder: FolderBucket) -> None:
     bucket.put(7, b"older")
     found = found_in(folder)
     bucket.put(7, b"longer than before")
@@ -77,7 +77,7 @@ def test_a_file_changed_before_it_is_read_gives_no_byte(bucket: FolderOfRevision
         next(folder.read(found))
 
 
-def test_a_file_changed_while_it_is_read_is_no_whole_file(bucket: FolderOfRevisions, folder: FolderBucket) -> None:
+def test_a_file_changed_during_reading_is_an_error(bucket: FolderOfRevisions, folder: FolderBucket) -> None:
     path = bucket.put(7, bytes(3 * CHUNK))
     reading = folder.read(found_in(folder))
     next(reading)
@@ -88,7 +88,7 @@ def test_a_file_changed_while_it_is_read_is_no_whole_file(bucket: FolderOfRevisi
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_a_file_that_vanishes_has_changed(bucket: FolderOfRevisions, folder: FolderBucket, begun: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_a_file_that_disappears_counts_as_changed(bucket: FolderOfRevisions, folder: FolderBucket, begun: bool) -> None:  # noqa: FBT001 - a parameter of the test
     path = bucket.put(7, bytes(3 * CHUNK))
     reading = folder.read(found_in(folder))
     if begun:
@@ -99,14 +99,14 @@ def test_a_file_that_vanishes_has_changed(bucket: FolderOfRevisions, folder: Fol
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file"])
-def test_what_is_no_folder_is_named_with_its_setting(tmp_path: Path, name: str) -> None:
+def test_a_path_that_is_not_a_folder_is_an_error_that_names_the_setting(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PermanentError, match="KMDB_LOCAL_BUCKET") as caught:
         FolderBucket(tmp_path / name)
     assert repr(str(tmp_path / name)) in str(caught.value)
 
 
-def test_a_file_that_may_not_be_read_is_named_with_the_remedy(
+def test_an_unreadable_file_is_an_error_with_the_remedy(
     bucket: FolderOfRevisions, folder: FolderBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put(7)
@@ -116,7 +116,7 @@ def test_a_file_that_may_not_be_read_is_named_with_the_remedy(
         list(folder.read(found))
 
 
-def test_a_disk_that_fails_is_worth_another_try(
+def test_a_disk_error_is_transient(
     bucket: FolderOfRevisions, folder: FolderBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put(7)
@@ -125,7 +125,7 @@ def test_a_disk_that_fails_is_worth_another_try(
         folder.find(KEY)
 
 
-def test_a_subfolder_that_may_not_be_listed_is_not_taken_for_an_empty_one(
+def test_an_unreadable_subfolder_is_an_error_and_not_empty(
     bucket: FolderOfRevisions, folder: FolderBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put(7)

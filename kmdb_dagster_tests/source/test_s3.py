@@ -42,7 +42,7 @@ def moto(s3_url: str) -> OnMoto:
     return OnMoto(s3_url, "kmdb-test")
 
 
-def test_a_listing_of_more_than_a_page_is_whole(s3_url: str) -> None:
+def test_a_listing_of_several_pages_is_complete(s3_url: str) -> None:
     moto = OnMoto(s3_url, "kmdb-pages")
     keys = {f"revisions/{number}.json" for number in range(1, 1003)}
     with ThreadPoolExecutor(8) as pool:
@@ -59,20 +59,20 @@ def test_an_empty_bucket_has_no_objects(s3_url: str) -> None:
     assert empty.bucket.find("revisions/1.json") is None
 
 
-def test_a_listing_and_a_look_see_the_same_object(moto: OnMoto) -> None:
+def test_a_listing_and_a_head_request_return_the_same_object(moto: OnMoto) -> None:
     moto.put("a b+c/ä.json", b"some")
     assert moto.bucket.find("a b+c/ä.json") in set(moto.bucket.objects())
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\x00\xff\n" * 1_000_000], ids=["empty", "one byte", "three chunks"])
-def test_an_object_is_read_byte_for_byte(moto: OnMoto, content: bytes) -> None:
+def test_an_object_is_read_unchanged(moto: OnMoto, content: bytes) -> None:
     moto.put("revisions/1.json", content)
     found = moto.bucket.find("revisions/1.json")
     assert found is not None
     assert b"".join(moto.bucket.read(found)) == content
 
 
-def test_an_object_replaced_since_it_was_found_is_not_read(moto: OnMoto) -> None:
+def test_an_object_replaced_after_the_listing_is_not_read(moto: OnMoto) -> None:
     moto.put("revisions/1.json", b"older")
     found = moto.bucket.find("revisions/1.json")
     assert found is not None
@@ -81,7 +81,7 @@ def test_an_object_replaced_since_it_was_found_is_not_read(moto: OnMoto) -> None
         list(moto.bucket.read(found))
 
 
-def test_an_object_deleted_since_it_was_found_has_changed(moto: OnMoto) -> None:
+def test_an_object_deleted_after_the_listing_counts_as_changed(moto: OnMoto) -> None:
     moto.put("revisions/1.json", b"older")
     found = moto.bucket.find("revisions/1.json")
     assert found is not None
@@ -96,7 +96,7 @@ def test_a_missing_bucket_is_an_error_that_names_the_settings(s3_url: str) -> No
         list(bucket.objects())
 
 
-def test_objects_of_a_missing_bucket_are_not_taken_for_absent_ones(s3_url: str) -> None:
+def test_a_missing_bucket_does_not_make_its_objects_absent(s3_url: str) -> None:
     bucket = opened(s3_url, "kmdb-nowhere")
     with pytest.raises(PermanentError, match=r"s3://kmdb-nowhere.*no such bucket: see AWS_BUCKET"):
         bucket.find("revisions/1.json")
@@ -107,7 +107,7 @@ def test_a_name_that_no_bucket_can_have_is_an_error_that_names_the_setting(s3_ur
         opened(s3_url, "my bucket").find("revisions/1.json")
 
 
-def test_where_nothing_listens_is_given_up_within_a_tick_of_the_sensor(slept: list[float]) -> None:
+def test_an_unreachable_endpoint_fails_within_a_tick_of_the_sensor(slept: list[float]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]

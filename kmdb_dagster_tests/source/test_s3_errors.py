@@ -54,7 +54,7 @@ def error_of_read(bucket: Bucket, s3: FaultyS3, refusal: Refusal) -> KmdbError:
 
 
 @pytest.mark.parametrize("code", [code for code in BUCKET_CODES if not code.isdecimal()])
-def test_what_concerns_all_objects_is_permanent_and_never_tried_again(bucket: Bucket, s3: FaultyS3, code: str) -> None:
+def test_an_error_of_all_objects_is_permanent_and_never_retried(bucket: Bucket, s3: FaultyS3, code: str) -> None:
     error = error_of_read(bucket, s3, Refusal(403, code))
     assert isinstance(error, BucketUnusableError)
     assert BUCKET_CODES[code] in str(error)
@@ -62,7 +62,7 @@ def test_what_concerns_all_objects_is_permanent_and_never_tried_again(bucket: Bu
 
 
 @pytest.mark.parametrize("code", OBJECT_CODES)
-def test_what_concerns_one_object_is_permanent_for_its_revision(bucket: Bucket, s3: FaultyS3, code: str) -> None:
+def test_an_error_of_one_object_is_permanent_for_its_revision(bucket: Bucket, s3: FaultyS3, code: str) -> None:
     error = error_of_read(bucket, s3, Refusal(400, code))
     assert isinstance(error, ObjectUnreadableError)
     assert OBJECT_CODES[code] in str(error)
@@ -70,7 +70,7 @@ def test_what_concerns_one_object_is_permanent_for_its_revision(bucket: Bucket, 
 
 
 @pytest.mark.parametrize("status", [400, 403, 409, 418, 451])
-def test_an_unknown_refusal_of_an_object_is_permanent_for_its_revision_and_named(
+def test_an_unknown_refusal_of_an_object_is_permanent_and_the_message_has_its_code(
     bucket: Bucket, s3: FaultyS3, status: int
 ) -> None:
     error = error_of_read(bucket, s3, Refusal(status, "NeverHeardOf"))
@@ -79,7 +79,9 @@ def test_an_unknown_refusal_of_an_object_is_permanent_for_its_revision_and_named
 
 
 @pytest.mark.parametrize("code", sorted(TRANSIENT_CODES))
-def test_what_passes_is_transient_whatever_its_status(bucket: Bucket, s3: FaultyS3, code: str) -> None:
+def test_throttling_and_server_errors_are_transient_whatever_their_status(
+    bucket: Bucket, s3: FaultyS3, code: str
+) -> None:
     assert isinstance(error_of_read(bucket, s3, Refusal(400, code)), TransientError)
 
 
@@ -104,7 +106,7 @@ def test_an_object_whose_head_is_refused_is_found_by_a_get(bucket: Bucket, s3: F
     assert bucket.find(KEY) == by_head
 
 
-def test_denied_access_concerns_the_object_until_more_is_known(bucket: Bucket, s3: FaultyS3) -> None:
+def test_denied_access_is_an_error_of_one_object_at_first(bucket: Bucket, s3: FaultyS3) -> None:
     s3.head = Refusal(403, "")
     s3.faults = repeat(Refusal(403, "AccessDenied"))
     with pytest.raises(PermanentError, match="s3:GetObject") as caught:
@@ -112,7 +114,7 @@ def test_denied_access_concerns_the_object_until_more_is_known(bucket: Bucket, s
     assert not isinstance(caught.value, BucketUnusableError | ObjectUnreadableError)
 
 
-def test_a_revision_that_cannot_be_read_does_not_stop_the_look_for_new_ones(bucket: Bucket, s3: FaultyS3) -> None:
+def test_an_unreadable_revision_does_not_stop_the_search_for_new_ones(bucket: Bucket, s3: FaultyS3) -> None:
     s3.head = Refusal(400, "")
     s3.faults = iter([Refusal(400, "KMS.DisabledException")])
     assert list(probe_ahead(bucket, 0, lookahead=1).etags)[:2] == [1, 2]
@@ -185,7 +187,7 @@ def test_a_disabled_metadata_service_gets_no_request(
 
 
 @pytest.mark.usefixtures("without_keys")
-def test_a_machine_without_credentials_or_a_role_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_an_error_that_names_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(BucketUnusableError, match=r"no credentials. Set AWS_ACCESS_KEY_ID"):
         Kmdb().bucket().find(KEY)

@@ -55,48 +55,48 @@ def read(bucket: Bucket, s3: FaultyS3, *faults: Fault) -> bytes:
 
 
 @pytest.mark.parametrize("after", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, len(CONTENT) - 1])
-def test_a_body_that_breaks_off_is_read_on_to_the_same_bytes(bucket: Bucket, s3: FaultyS3, after: int) -> None:
+def test_a_truncated_body_is_resumed_to_the_same_bytes(bucket: Bucket, s3: FaultyS3, after: int) -> None:
     assert read(bucket, s3, Cut(after)) == CONTENT
     assert len(s3.ranges) == 2
 
 
-def test_a_broken_read_goes_on_where_it_stopped(bucket: Bucket, s3: FaultyS3) -> None:
+def test_a_broken_read_resumes_at_its_offset(bucket: Bucket, s3: FaultyS3) -> None:
     read(bucket, s3, Cut(2 * CHUNK + 5))
     assert s3.ranges == [None, f"bytes={2 * CHUNK + 5}-"] or s3.ranges == [None, f"bytes={2 * CHUNK}-"]
 
 
-def test_many_breaks_with_bytes_between_them_do_not_matter(bucket: Bucket, s3: FaultyS3) -> None:
+def test_many_breaks_with_progress_between_them_are_tolerated(bucket: Bucket, s3: FaultyS3) -> None:
     assert read(bucket, s3, *[Cut(100_000)] * (2 * MAX_BREAKS)) == CONTENT
 
 
-def test_breaks_without_a_byte_between_them_are_given_up(bucket: Bucket, s3: FaultyS3) -> None:
+def test_repeated_breaks_without_progress_end_as_transient(bucket: Bucket, s3: FaultyS3) -> None:
     with pytest.raises(TransientError, match=f"s3://kmdb-faulty/{KEY}"):
         read(bucket, s3, Cut(CHUNK), *repeat(Cut(0), 50))
     assert s3.ranges == [None, *[f"bytes={CHUNK}-"] * (MAX_BREAKS - 1)]
 
 
-def test_pauses_between_breaks_grow(bucket: Bucket, s3: FaultyS3, slept: list[float]) -> None:
+def test_pauses_between_retries_grow(bucket: Bucket, s3: FaultyS3, slept: list[float]) -> None:
     read(bucket, s3, *[Cut(0)] * (MAX_BREAKS - 1))
     assert slept == sorted(slept)
     assert 10 < sum(slept) < 20
 
 
-def test_throttling_is_waited_for(bucket: Bucket, s3: FaultyS3, slept: list[float]) -> None:
+def test_throttling_is_retried_with_backoff(bucket: Bucket, s3: FaultyS3, slept: list[float]) -> None:
     assert read(bucket, s3, *[Refusal(503, "SlowDown")] * 4) == CONTENT
     assert len(slept) == 4
 
 
-def test_throttling_without_end_is_given_up(bucket: Bucket, s3: FaultyS3) -> None:
+def test_endless_throttling_ends_as_transient(bucket: Bucket, s3: FaultyS3) -> None:
     s3.faults = repeat(Refusal(503, "SlowDown"))
     with pytest.raises(TransientError, match=f"s3://kmdb-faulty/{KEY}: S3 answered SlowDown"):
         list(bucket.read(StoredObject(KEY, s3.etag, len(CONTENT))))
 
 
-def test_a_break_and_throttling_after_it_are_got_over(bucket: Bucket, s3: FaultyS3) -> None:
+def test_a_break_followed_by_throttling_is_retried(bucket: Bucket, s3: FaultyS3) -> None:
     assert read(bucket, s3, Cut(7), Refusal(500, "InternalError"), Refusal(503, "SlowDown"), Cut(7)) == CONTENT
 
 
-def test_denied_access_says_where_and_what_to_do_and_no_secret(bucket: Bucket, s3: FaultyS3) -> None:
+def test_the_message_of_denied_access_has_the_object_and_the_remedy_but_no_secret(bucket: Bucket, s3: FaultyS3) -> None:
     with pytest.raises(PermanentError, match="s3:GetObject") as caught:
         read(bucket, s3, Refusal(403, "AccessDenied"))
     assert f"s3://kmdb-faulty/{KEY}" in str(caught.value)
@@ -104,7 +104,7 @@ def test_denied_access_says_where_and_what_to_do_and_no_secret(bucket: Bucket, s
     assert len(s3.ranges) == 1
 
 
-def test_an_object_replaced_during_a_break_is_not_mixed_from_two(bucket: Bucket, s3: FaultyS3) -> None:
+def test_a_resumed_read_never_mixes_two_versions_of_an_object(bucket: Bucket, s3: FaultyS3) -> None:
     s3.faults = chain([Cut(CHUNK), Replaced(CONTENT[::-1])])
     got = bucket.read(found_in(bucket))
     assert next(got) == CONTENT[:CHUNK]
@@ -114,12 +114,12 @@ def test_an_object_replaced_during_a_break_is_not_mixed_from_two(bucket: Bucket,
 
 
 @pytest.mark.parametrize("wrong", [b"", b"short", CONTENT + b"more"], ids=["nothing", "too little", "too much"])
-def test_an_answer_of_another_length_is_not_taken_for_the_object(bucket: Bucket, s3: FaultyS3, wrong: bytes) -> None:
+def test_a_response_with_a_wrong_length_is_an_error(bucket: Bucket, s3: FaultyS3, wrong: bytes) -> None:
     with pytest.raises(ObjectChangedError):
         read(bucket, s3, Short(wrong))
 
 
-def test_a_host_that_never_answers_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_never_answers_fails_within_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     options: Any = S3  # boto3's types do not know what is in it
     assert options.retries["total_max_attempts"] * max(options.connect_timeout, options.read_timeout) < 2 * 60
     monkeypatch.setattr(resources, "S3", S3.merge(Config(read_timeout=0.1)))
