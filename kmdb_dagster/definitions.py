@@ -9,6 +9,7 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 from kmdb_dagster.defs.asset_checks import CHECKS  # noqa: E402 - after the filter
+from kmdb_dagster.defs.assets.catalog import with_catalog  # noqa: E402
 from kmdb_dagster.defs.assets.import_report import import_report  # noqa: E402
 from kmdb_dagster.defs.assets.questions import question_assets  # noqa: E402
 from kmdb_dagster.defs.assets.revisions import BUCKET, revision_assets  # noqa: E402
@@ -22,8 +23,6 @@ from kmdb_dagster.defs.sensors.every_night import every_night  # noqa: E402
 from kmdb_dagster.defs.sensors.new_revisions import new_revisions  # noqa: E402
 from kmdb_dagster.defs.sensors.unrecorded_revisions import unrecorded_revisions  # noqa: E402
 from kmdb_dagster.settings import Settings, load_settings  # noqa: E402
-
-OWNERS = ["team:data"]
 
 
 @dg.definitions
@@ -45,9 +44,8 @@ def build_defs(settings: Settings, resource_overrides: Mapping[str, object] | No
     """
     questions = question_assets(settings.questions)
     return dg.Definitions(
-        assets=dg.map_asset_specs(
-            lambda spec: spec.replace_attributes(owners=OWNERS),
-            [BUCKET, revision_assets(settings.revisions_per_run), warehouse, import_report, *questions],
+        assets=with_catalog(
+            [BUCKET, revision_assets(settings.revisions_per_run), warehouse, import_report, *questions], settings
         ),
         asset_checks=CHECKS,
         jobs=[*JOBS, *([answer_questions] if questions else [])],

@@ -29,6 +29,7 @@ from kmdb_dagster.km_export.layout import MAX_REVISION
 from kmdb_dagster.settings_validation import (
     check_database_url,
     check_hosts,
+    check_owners,
     check_redis_url,
     check_web_url,
     normalize_prefix,
@@ -226,6 +227,21 @@ class Settings(BaseSettings):
             description="More host names that the UI accepts, separated by blanks, e.g. `kmdb.internal 10.0.0.5:3000`. "
             "It refuses requests for other names, except for this machine's own.",
         )
+    )
+
+    owners: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_at_blanks), AfterValidator(check_owners)] = (
+        Field(
+            ("team:data",),
+            alias="KMDB_OWNERS",
+            description="Who owns the assets in the UI: teams and e-mail addresses, separated by blanks, e.g. "
+            "`team:data alice@example.com`.",
+        )
+    )
+    docs_url: Annotated[str | None, AfterValidator(check_web_url)] = Field(
+        None,
+        alias="KMDB_DOCS_URL",
+        description="The URL of this documentation (`dev/docs --build` makes the site), for links in the UI's "
+        "descriptions. Default: descriptions name the page.",
     )
 
     @model_validator(mode="before")

@@ -12,6 +12,7 @@ from redis import Redis
 from kmdb_dagster.database_options import database_url
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+OWNER = re.compile(r"team:[A-Za-z0-9_.-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
 WEB_URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 QUOTED = re.compile(r"\A\s*(['\"]?)\s*(.*?)\s*\1\s*\Z", re.DOTALL)
 
@@ -36,6 +37,13 @@ def check_hosts(value: tuple[str, ...]) -> tuple[str, ...]:
     """Check that each is a host name or address, with or without a port."""
     if not all(HOST.fullmatch(host) for host in value):
         raise ValueError("expected HOST or HOST:PORT, separated by blanks")
+    return value
+
+
+def check_owners(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that each is a team or an e-mail address, as Dagster wants owners."""
+    if not all(OWNER.fullmatch(owner) for owner in value):
+        raise ValueError("expected team:NAME or an e-mail address, separated by blanks")
     return value
 
 

@@ -48,6 +48,8 @@ GOOD: dict[str, tuple[str, object]] = {
     "KMDB_QUESTIONS": ("our/questions.toml", Path("our/questions.toml")),
     "KMDB_UI_URL": ("https://dagster.example.com", "https://dagster.example.com"),
     "KMDB_UI_HOSTS": (" kmdb.internal  10.0.0.5:3000 ", ("kmdb.internal", "10.0.0.5:3000")),
+    "KMDB_OWNERS": (" team:analytics  alice@example.com ", ("team:analytics", "alice@example.com")),
+    "KMDB_DOCS_URL": ("https://docs.example.com/kmdb", "https://docs.example.com/kmdb"),
 }
 BAD = {
     "DATABASE_URL": [
@@ -79,6 +81,8 @@ BAD = {
     "KMDB_RUNS_AHEAD": ["0", "1001"],
     "KMDB_UI_URL": ["localhost:3000", "https://"],
     "KMDB_UI_HOSTS": ["http://kmdb.internal", "a/b", "*"],
+    "KMDB_OWNERS": ["data", "team:", "alice@"],
+    "KMDB_DOCS_URL": ["docs.example.com"],
 }
 SECRETS = {"DATABASE_URL", "KMDB_REDIS_URL", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "KMDB_ALERT_URLS"}
 
@@ -267,7 +271,9 @@ def test_a_setting_that_is_needed_and_missing_is_named_with_its_meaning() -> Non
 
 def plain(default: object) -> str:
     """A default as it would be written in the environment."""
-    return {None: "", (): "", False: "no", True: "yes"}.get(default, str(default))  # type: ignore[call-overload, no-any-return]  # defaults are hashable
+    if isinstance(default, tuple):
+        return " ".join(default)
+    return {None: "", False: "no", True: "yes"}.get(default, str(default))  # type: ignore[call-overload, no-any-return]  # defaults are hashable
 
 
 def expected_table() -> str:

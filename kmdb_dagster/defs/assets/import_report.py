@@ -22,7 +22,7 @@ MAX_RUNS = 300
     freshness_policy=FRESH,
     description="Charts of the import: lines a day, rejected lines, people, the age of the newest fact, the speed of "
     "runs. They are in `charts`, in the metadata of the latest materialization.\n\n"
-    "**Materialize** draws them again. `docs/reference/metrics.md` says how to read them.",
+    "**Materialize** draws them again. [How to read them](docs/reference/metrics.md#the-report).",
 )
 def import_report(context: dg.AssetExecutionContext, kmdb: Kmdb) -> dg.MaterializeResult[None]:
     """Read the ledger, the people and the latest runs."""

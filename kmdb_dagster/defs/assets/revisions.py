@@ -21,6 +21,9 @@ from kmdb_dagster.km_export.layout import describe_ranges
 from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.warehouse.identity.rules import RULE_IS_PENDING, is_rule_pending
 
+JOBS_PATH = "/locations/kmdb_dagster/jobs"
+"""Where the UI has the jobs, for links in descriptions."""
+
 REVISIONS_TAG = "kmdb/revisions"
 """Names a run's revisions in Dagster's list of runs, e.g. ``21..30``."""
 
@@ -51,7 +54,9 @@ SPECS = [
         BUCKET.key,
         "lake",
         "json",
-        "The file of a revision as KM wrote it, pinned by its ETag. A number that KM never wrote is empty and says so.",
+        "The file of a revision as KM wrote it, pinned by its ETag. A number that KM never wrote is empty and says so."
+        "\n\nThe sensor `new_revisions` imports what is new. To import a range again, run the job "
+        f"[import_range]({JOBS_PATH}/import_range).",
     ),
     _spec(
         PARSED_EVENTS,
@@ -59,7 +64,7 @@ SPECS = [
         "lake",
         "parquet",
         "Every line of a revision as records, one Parquet file: events, property sets, alias lines, and rejected "
-        "lines with their reason.",
+        "lines with their reason.\n\n[The columns, and how to read them](docs/reference/parquet.md).",
     ),
     _spec(
         USER_MAP,
@@ -67,7 +72,9 @@ SPECS = [
         "warehouse",
         "mysql",
         "The user map: identity → person. A revision's names go to `keys` and `users`, its alias lines to `aliases`. "
-        "Identity resolution then updates the map, and facts move to their person.",
+        "Identity resolution then updates the map, and facts move to their person.\n\n"
+        "[How people are resolved](docs/explanation/people.md). After a change of the rule, run the job "
+        f"[realias]({JOBS_PATH}/realias).",
     ),
     _spec(
         EVENTS,
@@ -75,14 +82,16 @@ SPECS = [
         "warehouse",
         "mysql",
         "What people did, partitioned by time. A revision's rows are replaced as a whole, with its `properties`, its "
-        "`rejected_lines` and its row in the ledger `revisions`.",
+        "`rejected_lines` and its row in the ledger `revisions`.\n\n[Tables and columns](docs/reference/tables.md), "
+        "[queries](docs/how-to/query.md). The checks of all revisions are those of [warehouse](/assets/warehouse).",
     ),
     _spec(
         PROPERTIES,
         USER_MAP,
         "warehouse",
         "mysql",
-        "The property values of events and people, partitioned by time. Loaded in one transaction with `events`.",
+        "The property values of events and people, partitioned by time. Loaded in one transaction with `events`."
+        "\n\n[Tables and columns](docs/reference/tables.md), [queries](docs/how-to/query.md).",
     ),
 ]
 

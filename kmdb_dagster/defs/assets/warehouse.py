@@ -12,6 +12,7 @@ import dagster as dg
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PROPERTIES, WAREHOUSE
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.metadata import table_sizes_table, time_partitions_table
+from kmdb_dagster.defs.assets.revisions import JOBS_PATH
 from kmdb_dagster.defs.automation_conditions import EVERY_NIGHT, FRESH
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.settings import Settings
@@ -33,7 +34,9 @@ from kmdb_dagster.warehouse.maintenance.time_partitions import read_partitions
     description="All tables as a whole: rows, people, sizes, the newest fact. Its checks compare the tables with the "
     "ledger, the Parquet and each other; they read both large tables.\n\n"
     "**Materialize** refreshes the figures and runs the checks. The job "
-    "[check_everything](/locations/kmdb_dagster/jobs/check_everything) does that too, with the report.",
+    f"[check_everything]({JOBS_PATH}/check_everything) does that too, with the report. "
+    "[The figures](docs/reference/metrics.md#the-warehouse), [what to do when a check fails]"
+    "(docs/reference/dagster.md#the-checks).",
 )
 def warehouse(kmdb: Kmdb) -> dg.MaterializeResult[None]:
     """Read the ledger, the user map, and the sizes of the tables."""

@@ -39,14 +39,11 @@ class Event(Base):
 
     __tablename__ = "events"
 
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    t: Mapped[datetime] = mapped_column(DateTime, primary_key=True)
-    n: Mapped[int]
-    """``keys.id`` of the event's name."""
-    user_id: Mapped[int]
-    """``users.id`` of the canonical identity of the person."""
-    identity_id: Mapped[int]
-    """``users.id`` of the identity as KM wrote it."""
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, doc="Revision, line and position: see `row_id`.")
+    t: Mapped[datetime] = mapped_column(DateTime, primary_key=True, doc="When it happened, UTC.")
+    n: Mapped[int] = mapped_column(doc="`keys.id` of the event's name.")
+    user_id: Mapped[int] = mapped_column(doc="The person: `users.id` of the canonical identity.")
+    identity_id: Mapped[int] = mapped_column(doc="`users.id` of the identity as KM wrote it.")
 
 
 class Property(Base):
@@ -54,15 +51,13 @@ class Property(Base):
 
     __tablename__ = "properties"
 
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    t: Mapped[datetime] = mapped_column(DateTime, primary_key=True)
-    key: Mapped[int]
-    """``keys.id`` of the property's name."""
-    value: Mapped[str | None] = mapped_column(Text)
-    user_id: Mapped[int]
-    event_id: Mapped[int | None] = mapped_column(BigInteger)
-    """``events.id``; NULL for a property set on the person."""
-    identity_id: Mapped[int]
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, doc="The id of its line, plus its position on it.")
+    t: Mapped[datetime] = mapped_column(DateTime, primary_key=True, doc="When it was set, UTC.")
+    key: Mapped[int] = mapped_column(doc="`keys.id` of the property's name.")
+    value: Mapped[str | None] = mapped_column(Text, doc="Whole, never cut.")
+    user_id: Mapped[int] = mapped_column(doc="The person: `users.id` of the canonical identity.")
+    event_id: Mapped[int | None] = mapped_column(BigInteger, doc="`events.id`; NULL for a property set on the person.")
+    identity_id: Mapped[int] = mapped_column(doc="`users.id` of the identity as KM wrote it.")
 
 
 class Key(Base):
@@ -118,8 +113,8 @@ class UserMapping(Base):
 
     __tablename__ = "user_map"
 
-    identity_id: Mapped[int] = mapped_column(primary_key=True)
-    user_id: Mapped[int]
+    identity_id: Mapped[int] = mapped_column(primary_key=True, doc="`users.id` of an identity.")
+    user_id: Mapped[int] = mapped_column(doc="The person: `users.id` of the canonical identity.")
 
 
 class PendingMove(Base):
