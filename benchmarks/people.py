@@ -24,7 +24,7 @@ from kmdb_dagster.lake import ParsedFile, RawFile, write_parsed
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.identity.rebuild import realias
-from kmdb_dagster.warehouse.identity.revision import resolve_revision
+from kmdb_dagster.warehouse.identity.revision import resolve_revisions
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.schema.migrations import migrate
@@ -112,7 +112,7 @@ def resolved(warehouse: Warehouse, folder: Path, revision: int, identities: int)
     lines = list(new_aliases(revision, identities))
     write_parsed(path, revision, RawFile(None, f"etag-{revision}", 0), read_lines(lines))
     started = time.perf_counter()
-    resolve_revision(warehouse, revision, ParsedFile(path, revision), batch_size=BATCH, make_redactor=Redactor)
+    resolve_revisions(warehouse, [ParsedFile(path, revision)], batch_size=BATCH, make_redactor=Redactor)
     between = time.perf_counter()
     move_facts(warehouse.engine)
     return between - started, time.perf_counter() - between

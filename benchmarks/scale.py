@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from benchmarks.databases import NAME, connected, make_bucket, prepare, server_of
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, resolve
+from kmdb_dagster.pipeline import Pipeline
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse
+from testing.steps import fetch, load, parse, resolve
 
 STRIDE = 24
 """Every so manieth revision of the sample: half a day from one to the next, so that each day has its partition."""

@@ -25,4 +25,4 @@ def parse_into(lake: Lake, revision: int, content: bytes, *, most: float = 1.0) 
     opened = Pipeline(
         bucket, lake, warehouse, batch_size=100, keep_files=False, max_rejected_share=most, numeric_apart=False
     )
-    return parse(opened, revision)
+    return parse(opened, revision)[0]

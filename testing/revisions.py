@@ -11,14 +11,14 @@ from sqlalchemy import Engine, text
 
 from kmdb_dagster.erasure.redaction import Redactor
 from kmdb_dagster.km_export.reader import read_lines
-from kmdb_dagster.lake import ParsedFile, RawFile, write_parsed
+from kmdb_dagster.lake import ParsedFile, ParsedRevision, RawFile, write_parsed
 from kmdb_dagster.lake.parsed import SCHEMA
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.identity.revision import ResolveCounts, resolve_revision
+from kmdb_dagster.warehouse.identity.revision import ResolveCounts, resolve_revisions
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
 from kmdb_dagster.warehouse.ledger.ledger import Entry
-from kmdb_dagster.warehouse.loading.revision import load_revision
+from kmdb_dagster.warehouse.loading.revision import load_revisions
 
 BATCH = 100
 PATIENCE = 30.0
@@ -73,9 +73,9 @@ class Revisions:
         """Tie them, without moving facts."""
         return self.tie_parsed(revision, self.parsed(revision, *lines))
 
-    def tie_parsed(self, revision: int, parsed: ParsedFile) -> ResolveCounts:
+    def tie_parsed(self, revision: int, parsed: ParsedRevision) -> ResolveCounts:
         """Tie what is parsed."""
-        return resolve_revision(self.warehouse, revision, parsed, batch_size=BATCH, make_redactor=Redactor)
+        return resolve_revisions(self.warehouse, [parsed], batch_size=BATCH, make_redactor=Redactor)[revision]
 
     def load(self, revision: int, *lines: bytes) -> Entry:
         """Load them; as the pipeline does, resolve them first where they are not."""
@@ -86,9 +86,9 @@ class Revisions:
             self.tie_parsed(revision, parsed)
             return self.load_parsed(revision, parsed)
 
-    def load_parsed(self, revision: int, parsed: ParsedFile) -> Entry:
+    def load_parsed(self, revision: int, parsed: ParsedRevision) -> Entry:
         """Load what is parsed and resolved."""
-        return load_revision(self.warehouse.engine, revision, parsed, batch_size=BATCH, make_redactor=Redactor)
+        return load_revisions(self.warehouse.engine, [parsed], batch_size=BATCH, make_redactor=Redactor)[revision]
 
     def put(self, revision: int, *lines: bytes) -> Entry:
         """All steps."""

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +19,8 @@ from unittest.mock import Mock
 from sqlalchemy import Engine, event
 
 from kmdb_dagster.km_export.reader import read_lines
-from kmdb_dagster.lake import Lake, RawFile, write_parsed
-from kmdb_dagster.pipeline import Pipeline, load, resolve
+from kmdb_dagster.lake import Lake, ParsedRevision, RawFile, write_parsed
+from kmdb_dagster.pipeline import Pipeline, apply_moves, load, open_parsed, resolve
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.warehouse import Warehouse
@@ -33,11 +34,12 @@ PROCESSES.set_forkserver_preload([__name__])
 
 
 class Run(NamedTuple):
-    """A range of revisions with their Parquet in a lake: resolve all, then load all."""
+    """A range of revisions with their Parquet in a lake, imported in groups of so many revisions, in turn."""
 
     lake: Path
     revisions: Sequence[int]
     numeric_apart: bool = False
+    group_sizes: Sequence[int] = (1, 2, 8)
 
     def __call__(self, warehouse: Warehouse) -> None:
         """Import them, as Dagster's run does."""
@@ -51,9 +53,25 @@ class Run(NamedTuple):
             max_rejected_share=1,
             numeric_apart=self.numeric_apart,
         )
-        for step in (resolve, load):
-            for revision in self.revisions:
-                step(pipeline, revision)
+        waiting: list[ParsedRevision] = []
+        for numbers in self._groups():
+            group = [open_parsed(pipeline, number) for number in numbers]
+            resolve(pipeline, group)
+            # As in a run, the group before is loaded when this one is resolved.
+            if waiting:
+                load(pipeline, waiting)
+            waiting = group
+        if waiting:
+            load(pipeline, waiting)
+        apply_moves(pipeline)
+
+    def _groups(self) -> Iterator[Sequence[int]]:
+        left = list(self.revisions)
+        for size in cycle(self.group_sizes):
+            if not left:
+                return
+            yield left[:size]
+            del left[:size]
 
 
 def parse(lake: Path, revision: int, lines: Sequence[bytes]) -> None:

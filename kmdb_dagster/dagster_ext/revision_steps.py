@@ -4,12 +4,11 @@ All steps are one Dagster step, because the revision is the unit of success. If 
 would make Dagster skip the later steps of the whole range (docs/decisions/0001-one-step.md).
 """
 
+import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import NamedTuple
 
 import dagster as dg
@@ -18,18 +17,24 @@ from kmdb_dagster import pipeline
 from kmdb_dagster.dagster_ext.asset_events import in_one_transaction
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PARSED_EVENTS, PROPERTIES, RAW_REVISIONS, USER_MAP
 from kmdb_dagster.dagster_ext.failures import Failed, describe_error
-from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.pipeline import Pipeline
+from kmdb_dagster.errors import KmdbError, PermanentError, TransientError
+from kmdb_dagster.km_export.layout import describe_ranges
+from kmdb_dagster.lake import ParsedRevision
+from kmdb_dagster.pipeline import Figures, Outcomes, Pipeline, StepResult, in_groups, run_step
 from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.source import BucketUnusableError
 from kmdb_dagster.warehouse.ledger import ledger
 
+log = logging.getLogger(__name__)
+
+GROUPS_PER_MOVE = 8
+"""Facts of merged people are moved once in so many groups, and at the end of the run."""
+
 
 class RevisionStep(NamedTuple):
-    """A step of a revision, and the assets that it makes."""
+    """A step of a revision: the assets that it makes."""
 
     assets: tuple[dg.AssetKey, ...]
-    run: Callable[[Pipeline, int], pipeline.Figures]
 
     @property
     def name(self) -> str:
@@ -37,22 +42,20 @@ class RevisionStep(NamedTuple):
         return " and ".join(key.to_user_string() for key in self.assets)
 
 
-class StepResult(NamedTuple):
-    """What a step reports of a revision, and how long it took."""
+FETCH = RevisionStep((RAW_REVISIONS,))
+PARSE = RevisionStep((PARSED_EVENTS,))
+RESOLVE = RevisionStep((USER_MAP,))
+LOAD = RevisionStep((EVENTS, PROPERTIES))
 
-    figures: pipeline.Figures
-    seconds: float
 
+class Prepared(NamedTuple):
+    """A revision that is fetched and parsed, as far as these steps are selected."""
 
-FETCH = RevisionStep((RAW_REVISIONS,), pipeline.fetch)
-PARSE = RevisionStep((PARSED_EVENTS,), pipeline.parse)
-LOAD = RevisionStep((EVENTS, PROPERTIES), pipeline.load)
-STEPS = (
-    FETCH,
-    PARSE,
-    RevisionStep((USER_MAP,), pipeline.resolve),
-    LOAD,
-)
+    weight: int
+    """See `lake.ParsedRevision`."""
+    parsed: ParsedRevision | None = None
+    is_repaired: bool = False
+    """Whether it was parsed for a later step, because its Parquet was missing."""
 
 
 def run_steps(context: dg.AssetExecutionContext, opened: Pipeline, revisions: Sequence[int]) -> dict[int, Failed]:
@@ -60,8 +63,8 @@ def run_steps(context: dg.AssetExecutionContext, opened: Pipeline, revisions: Se
 
     A step whose input is missing is preceded by the steps that make it, so "Materialize… → Failed" repairs any asset.
 
-    Loads run in a background thread, which mostly waits for the server. Identity resolution runs ahead of them, so
-    few facts have to be moved afterwards (docs/decisions/0011-loads-in-the-background.md).
+    Revisions are resolved and loaded in groups. A group is loaded in a background thread, which mostly waits for the
+    server, while the next group is fetched, parsed and resolved (docs/decisions/0042-groups-of-revisions.md).
 
     Returns:
         The failed revisions, each with its asset and reason.
@@ -70,101 +73,204 @@ def run_steps(context: dg.AssetExecutionContext, opened: Pipeline, revisions: Se
         TransientError: the server or the bucket stays unavailable. Dagster starts the run again.
         PermanentError: the bucket cannot be used, so no other revision can be read either.
     """
-    selected = [step for step in STEPS if not context.selected_asset_keys.isdisjoint(step.assets)]
-    record = _Record(context, opened)
-    with _background_thread() as loader:
-        loads: deque[tuple[int, Future[StepResult]]] = deque()
-        for revision in revisions:
-            with in_one_transaction(context.instance):
-                for step in _steps_of(opened, revision, selected):
-                    # Skip the steps after one that failed.
-                    if step is not LOAD and revision not in record.failed:
-                        record.outcome(step, revision, partial(_timed, step, opened, revision))
-            if LOAD in selected and revision not in record.failed:
-                loads.append((revision, loader.submit(_timed, LOAD, opened, revision)))
-            while loads and loads[0][1].done():
-                _record_load(record, *loads.popleft())
-        for revision, load in loads:
-            _record_load(record, revision, load)
-    return record.failed
+    run = _Run(context, opened)
+    with _background_loads(run, opened) as loads:
+        for prepared in in_groups(run.prepare(revisions)):
+            run.record_prepared()
+            group = run.resolve(prepared)
+            if group and run.selects(LOAD):
+                loads.add(group)
+    if run.selects(RESOLVE, LOAD):
+        pipeline.apply_moves(opened)
+    return run.failed
 
 
-def _steps_of(opened: Pipeline, revision: int, selected: Sequence[RevisionStep]) -> Sequence[RevisionStep]:
-    """Return the selected steps, and before them the steps that make a missing input."""
-    if selected[0] in STEPS[2:] and not pipeline.is_parsed(opened, revision):
-        return STEPS
-    if selected[0] is PARSE and not pipeline.is_fetched(opened, revision):
-        return (FETCH, *selected)
-    return selected
-
-
-def _record_load(record: "_Record", revision: int, load: "Future[StepResult]") -> None:
-    record.outcome(LOAD, revision, load.result)
-
-
-@contextmanager
-def _background_thread() -> Iterator[ThreadPoolExecutor]:
-    """Open a thread for background work. After an error, work that has not started is dropped."""
-    executor = ThreadPoolExecutor(1)
-    try:
-        yield executor
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def _timed(step: RevisionStep, opened: Pipeline, revision: int) -> StepResult:
-    started = time.monotonic()
-    return StepResult(step.run(opened, revision), time.monotonic() - started)
-
-
-class _Record:
-    """Records the outcome of each revision in Dagster's history and the ledger. For the main thread only."""
+class _Run:
+    """Runs steps and records their outcomes. For the main thread only."""
 
     def __init__(self, context: dg.AssetExecutionContext, opened: Pipeline) -> None:
         self._context = context
-        self._engine = opened.warehouse.engine
+        self._pipeline = opened
+        self._prepared: dict[RevisionStep, dict[int, StepResult]] = {FETCH: {}, PARSE: {}}
         self.failed: dict[int, Failed] = {}
 
-    def outcome(self, step: RevisionStep, revision: int, work: Callable[[], StepResult]) -> None:
-        """Run the work, or wait for its end, and record the outcome."""
+    def selects(self, *steps: RevisionStep) -> bool:
+        """Return whether an asset of these steps is selected."""
+        return any(not self._context.selected_asset_keys.isdisjoint(step.assets) for step in steps)
+
+    def prepare(self, revisions: Iterable[int]) -> Iterator[Prepared]:
+        """Fetch and parse revisions, or open their Parquet. Those that fail are left out."""
+        for revision in revisions:
+            prepared = self._prepare(revision)
+            if prepared is not None:
+                yield prepared
+
+    def record_prepared(self) -> None:
+        """Record the revisions that were fetched or parsed since the last call."""
+        with in_one_transaction(self._context.instance):
+            for step, results in self._prepared.items():
+                record_materializations(self._context, step, results)
+                results.clear()
+
+    def resolve(self, group: Sequence[Prepared]) -> list[ParsedRevision]:
+        """Resolve the revisions of a group, if that is selected or repaired. Returns those that did not fail."""
+        parsed = [each.parsed for each in group if each.parsed]
+        wanted = [each.parsed for each in group if each.parsed and (each.is_repaired or self.selects(RESOLVE))]
+        if wanted:
+            outcomes = self.outcomes_of(RESOLVE, wanted, lambda: run_step(pipeline.resolve, self._pipeline, wanted))
+            self.record(RESOLVE, outcomes)
+        return [each for each in parsed if each.revision not in self.failed]
+
+    def outcomes_of(
+        self, step: RevisionStep, group: Sequence[ParsedRevision], work: Callable[[], Outcomes]
+    ) -> Outcomes:
+        """Do the work of a group, or wait for it. An error that ends the run says where it happened."""
         try:
-            result = work()
-        except TransientError as error:
-            raise TransientError(
-                f"Revision {revision}, {step.name}: {error} That did not pass in time, so the run ends here. What it "
-                "had done is kept. Dagster starts it again, twice at once, and the sensor for as long as that lasts."
-            ) from error
-        except BucketUnusableError as error:
-            raise PermanentError(
-                f"Revision {revision}, {step.name}: {error} No other revision can be read either, so the run ends "
-                "here. What it had done is kept. Materialize the rest when this is fixed."
-            ) from error
+            return work()
+        except (TransientError, BucketUnusableError) as error:
+            raise _end_of_run(step, [parsed.revision for parsed in group], error) from error
+
+    def record(self, step: RevisionStep, outcomes: Outcomes) -> None:
+        """Record the outcome of a step for each revision."""
+        results: dict[int, StepResult] = {}
+        for revision, outcome in outcomes.items():
+            if isinstance(outcome, Exception):
+                self._fail(step, revision, outcome)
+            else:
+                results[revision] = outcome
+        with in_one_transaction(self._context.instance):
+            record_materializations(self._context, step, results)
+
+    def _prepare(self, revision: int) -> Prepared | None:
+        parsed = self._open_parsed(revision) if self.selects(RESOLVE, LOAD) and not self.selects(PARSE) else None
+        is_missing = parsed is None and self.selects(RESOLVE, LOAD) and not self.selects(PARSE)
+        is_to_parse = self.selects(PARSE) or is_missing
+        prepared: Prepared | None = Prepared(0)
+        if self.selects(FETCH) or is_missing or (is_to_parse and not pipeline.is_fetched(self._pipeline, revision)):
+            prepared = self._run(FETCH, revision, self._fetch)
+        if prepared and is_to_parse:
+            prepared = self._run(PARSE, revision, self._parse)
+            return prepared and prepared._replace(is_repaired=is_missing)
+        return prepared and Prepared(parsed.weight if parsed else prepared.weight, parsed)
+
+    def _run(
+        self, step: RevisionStep, revision: int, work: Callable[[int], tuple[Figures, Prepared]]
+    ) -> Prepared | None:
+        """Run a step of one revision. Returns None if it failed."""
+        started = time.monotonic()
+        try:
+            figures, prepared = work(revision)
+        except (TransientError, BucketUnusableError) as error:
+            raise _end_of_run(step, [revision], error) from error
         except Exception as error:  # noqa: BLE001 - a bad revision, or a defect that it triggers, stops no other
-            self.failed[revision] = Failed(step.name, describe_error(error))
-            retry_transient(ledger.record_failure)(self._engine, revision, str(self.failed[revision]))
-        else:
-            with in_one_transaction(self._context.instance):
-                record_materializations(self._context, step, revision, result)
+            self._fail(step, revision, error)
+            return None
+        self._prepared[step][revision] = StepResult(figures, time.monotonic() - started)
+        return prepared
+
+    def _fetch(self, revision: int) -> tuple[Figures, Prepared]:
+        figures = pipeline.fetch(self._pipeline, revision)
+        return figures, Prepared(int(figures["bytes"]))
+
+    def _parse(self, revision: int) -> tuple[Figures, Prepared]:
+        figures, parsed = pipeline.parse(self._pipeline, revision)
+        return figures, Prepared(parsed.weight, parsed)
+
+    def _open_parsed(self, revision: int) -> ParsedRevision | None:
+        """Return the Parquet of a revision. None: it is missing or damaged, so it is made again."""
+        try:
+            return pipeline.open_parsed(self._pipeline, revision)
+        except PermanentError:
+            return None
+
+    def _fail(self, step: RevisionStep, revision: int, error: Exception) -> None:
+        self.failed[revision] = Failed(step.name, describe_error(error))
+        retry_transient(ledger.record_failure)(self._pipeline.warehouse.engine, revision, str(self.failed[revision]))
+
+
+class _BackgroundLoads:
+    """Loads groups in a background thread, one after another. At most one group waits for the one before it."""
+
+    def __init__(self, run: _Run, opened: Pipeline, thread: ThreadPoolExecutor) -> None:
+        self._run = run
+        self._pipeline = opened
+        self._thread = thread
+        self._groups = 0
+        self._group: Sequence[ParsedRevision] = ()
+        self._loading: Future[Outcomes] | None = None
+
+    def add(self, group: Sequence[ParsedRevision]) -> None:
+        """Load a group as soon as the one before it is loaded. Wait for that, and record it."""
+        outcomes = self._finished()
+        self._group, self._loading = group, self._thread.submit(run_step, pipeline.load, self._pipeline, group)
+        self._groups += 1
+        if self._groups % GROUPS_PER_MOVE == 0:
+            # Between two loads: moves wait for rows that a load has locked.
+            self._thread.submit(_apply_moves, self._pipeline)
+        self._run.record(LOAD, outcomes)
+
+    def finish(self) -> None:
+        """Wait for the last group, and record it."""
+        self._run.record(LOAD, self._finished())
+
+    def _finished(self) -> Outcomes:
+        loading, self._loading = self._loading, None
+        return {} if loading is None else self._run.outcomes_of(LOAD, self._group, loading.result)
+
+
+@contextmanager
+def _background_loads(run: _Run, opened: Pipeline) -> Iterator[_BackgroundLoads]:
+    """Open the thread. What was done is recorded at the end, also after an error and if the run is cancelled."""
+    with ThreadPoolExecutor(1) as thread:
+        loads = _BackgroundLoads(run, opened, thread)
+        try:
+            yield loads
+        finally:
+            run.record_prepared()
+            loads.finish()
+
+
+def _apply_moves(opened: Pipeline) -> None:
+    """Move facts during the run. If that fails, the end of the run does it."""
+    try:
+        pipeline.apply_moves(opened)
+    except KmdbError as error:
+        log.warning("Facts were not moved to their person. The end of the run tries again. %s", error)
+
+
+def _end_of_run(step: RevisionStep, revisions: Sequence[int], error: KmdbError) -> KmdbError:
+    """Return the error that ends a run: of a service that is unavailable or cannot be used."""
+    place = f"Revision {describe_ranges(revisions)}, {step.name}"
+    if isinstance(error, TransientError):
+        return TransientError(
+            f"{place}: {error} That did not pass in time, so the run ends here. What it "
+            "had done is kept. Dagster starts it again, twice at once, and the sensor for as long as that lasts."
+        )
+    return PermanentError(
+        f"{place}: {error} No other revision can be read either, so the run ends "
+        "here. What it had done is kept. Materialize the rest when this is fixed."
+    )
 
 
 def record_materializations(
-    context: dg.AssetExecutionContext, step: RevisionStep, revision: int, result: StepResult
+    context: dg.AssetExecutionContext, step: RevisionStep, results: Mapping[int, StepResult]
 ) -> None:
-    """Record the assets of a revision as materialized at once, so that a killed run keeps what it did."""
-    figures = result.figures
-    rows = figures.get("rows", figures.get("lines"))
-    speed = {"rows_per_second": round(rows / result.seconds)} if isinstance(rows, int) and result.seconds else {}
-    for key in step.assets:
-        count = figures.get(key.to_user_string()) if key in LOAD.assets else rows
-        context.log_event(
-            dg.AssetMaterialization(
-                key,
-                partition=str(revision),
-                metadata={
-                    **figures,
-                    **speed,
-                    "seconds": round(result.seconds, 4),
-                    **({"dagster/partition_row_count": count} if isinstance(count, int) else {}),
-                },
+    """Record the assets of revisions as materialized, so that a killed run keeps what it did."""
+    for revision, result in results.items():
+        figures = result.figures
+        rows = figures.get("rows", figures.get("lines"))
+        speed = {"rows_per_second": round(rows / result.seconds)} if isinstance(rows, int) and result.seconds else {}
+        for key in step.assets:
+            count = figures.get(key.to_user_string()) if key in LOAD.assets else rows
+            context.log_event(
+                dg.AssetMaterialization(
+                    key,
+                    partition=str(revision),
+                    metadata={
+                        **figures,
+                        **speed,
+                        "seconds": round(result.seconds, 4),
+                        **({"dagster/partition_row_count": count} if isinstance(count, int) else {}),
+                    },
+                )
             )
-        )

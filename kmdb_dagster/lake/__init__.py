@@ -4,6 +4,7 @@ All files can be rebuilt from the bucket. They are personal data.
 """
 
 from kmdb_dagster.lake.files import Lake, RawFile
-from kmdb_dagster.lake.parsed import LineCounts, ParsedFile, write_parsed
+from kmdb_dagster.lake.parsed import LineCounts, write_parsed
+from kmdb_dagster.lake.parsed_batches import ParsedFile, ParsedInMemory, ParsedRevision
 
-__all__ = ["Lake", "LineCounts", "ParsedFile", "RawFile", "write_parsed"]
+__all__ = ["Lake", "LineCounts", "ParsedFile", "ParsedInMemory", "ParsedRevision", "RawFile", "write_parsed"]

@@ -1,4 +1,4 @@
-"""The Parquet of a revision: its schema, and how it is written and read.
+"""The Parquet of a revision: its schema, and how it is written. `lake.parsed_batches` reads it.
 
 One row for each record; a line that is an alias and an event has two. The schema is documented in
 docs/reference/parquet.md. Its version is in every file: change the schema, the version and the page together.
@@ -7,26 +7,16 @@ docs/reference/parquet.md. Its version is in every file: change the schema, the 
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.columns import Columns, Texts
 from kmdb_dagster.km_export.records import Alias, Blank, Event, PropertySet, Record, Rejected
-from kmdb_dagster.lake.files import RawFile, atomic_write, translate_os_errors
-from kmdb_dagster.lake.parquet_file import (
-    SCHEMA_VERSION,
-    DamagedParquetError,
-    damage_is_found,
-    open_parquet,
-    parquet_writer,
-)
-
-READABLE_VERSIONS = {"1", SCHEMA_VERSION}
+from kmdb_dagster.lake.files import RawFile, atomic_write
+from kmdb_dagster.lake.parquet_file import SCHEMA_VERSION, parquet_writer
 
 SCHEMA = pa.schema(
     [
@@ -94,7 +84,7 @@ Redact = Callable[[pa.RecordBatch], pa.RecordBatch]
 """Removes erased people from a batch before it is written."""
 
 
-def write_parsed(  # noqa: PLR0913 - the last two are for the pipeline alone
+def write_parsed(  # noqa: PLR0913 - the last three are for the pipeline alone
     path: Path,
     revision: int,
     raw: RawFile,
@@ -102,6 +92,7 @@ def write_parsed(  # noqa: PLR0913 - the last two are for the pipeline alone
     *,
     check: Check | None = None,
     redact: Redact = lambda batch: batch,
+    keep: Callable[[pa.RecordBatch], object] = lambda _: None,
 ) -> LineCounts:
     """Write the records of a revision as Parquet, atomically.
 
@@ -112,6 +103,7 @@ def write_parsed(  # noqa: PLR0913 - the last two are for the pipeline alone
         records: the records of all lines, in order.
         check: called before the file takes its place.
         redact: removes erased people from each row group.
+        keep: called with each row group as it is written.
 
     Returns:
         The counts of lines and records.
@@ -129,65 +121,11 @@ def write_parsed(  # noqa: PLR0913 - the last two are for the pipeline alone
                 batch = redact(group.batch())
                 counts.update(_counted(batch))
                 writer.write_batch(batch)
+                keep(batch)
         line_counts = LineCounts(**{name: counts[name] for name in LineCounts._fields})
         if check is not None:
             check(temporary, line_counts)
     return line_counts
-
-
-class ParsedFile:
-    """Reads the Parquet of a revision.
-
-    Attributes:
-        etag: the ETag of the file that was parsed. None: the revision is absent.
-        size: the size of that file in bytes.
-
-    Raises:
-        PermanentError: the file is missing, damaged or of an unknown schema version.
-    """
-
-    def __init__(self, path: Path, revision: int) -> None:
-        if not path.exists():
-            raise PermanentError(
-                f"Revision {revision} is not parsed: {path.name} is missing. Materialize parsed_events first."
-            )
-        self._path = path
-        self._damaged = (
-            f"The Parquet of revision {revision} is damaged. Materialize parsed_events of revision {revision} again."
-        )
-        with translate_os_errors(path), self._damage_reported():
-            self._file = open_parquet(path)
-        origin = self._file.schema_arrow.metadata or {}
-        version = origin.get(b"kmdb.schema_version", b"none").decode()
-        if version not in READABLE_VERSIONS:
-            raise PermanentError(
-                f"{path.name} has schema version {version}; this program writes {SCHEMA_VERSION}. "
-                f"Materialize parsed_events of revision {revision} again."
-            )
-        self.etag = origin[b"kmdb.etag"].decode() or None
-        self.size = int(origin[b"kmdb.bytes"])
-
-    def batches(self, size: int, *, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the records in order.
-
-        Args:
-            size: the maximum number of records in a batch. A batch also ends with its row group.
-            columns: the columns to read. None: all.
-
-        Raises:
-            PermanentError: the file is damaged.
-        """
-        with translate_os_errors(self._path), self._damage_reported():
-            for group in range(self._file.num_row_groups):
-                yield from self._file.iter_batches(batch_size=size, row_groups=[group], columns=columns)
-
-    @contextmanager
-    def _damage_reported(self) -> Iterator[None]:
-        try:
-            with damage_is_found():
-                yield
-        except DamagedParquetError as error:
-            raise PermanentError(self._damaged) from error
 
 
 class _Group:

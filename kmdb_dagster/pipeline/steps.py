@@ -1,15 +1,19 @@
-"""The four steps of a revision. Each reads what the previous one stored, and returns figures for the UI and logs."""
+"""The four steps of revisions. Each returns figures for the UI and logs.
+
+Fetch and parse handle one revision. Resolve and load handle a group of parsed ones in one transaction, either all or
+none of them (`pipeline.groups`).
+"""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from kmdb_dagster.erasure.redaction import Redactor
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.file_formats import decompressed
-from kmdb_dagster.km_export.layout import revision_key
+from kmdb_dagster.km_export.layout import describe_ranges, revision_key
 from kmdb_dagster.km_export.reader import read_columns
-from kmdb_dagster.lake import Lake, ParsedFile, RawFile, write_parsed
+from kmdb_dagster.lake import Lake, ParsedFile, ParsedInMemory, ParsedRevision, RawFile, write_parsed
 from kmdb_dagster.lake.files import translate_os_errors
 from kmdb_dagster.lake.locks import writing
 from kmdb_dagster.pipeline.rejection_limit import RejectionLimit
@@ -17,11 +21,11 @@ from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.source import Bucket, ObjectDamagedError, StoredObject
 from kmdb_dagster.source.folder import CHUNK
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.identity.revision import ResolveCounts, resolve_revision
+from kmdb_dagster.warehouse.identity.revision import ResolveCounts, resolve_revisions
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
 from kmdb_dagster.warehouse.ledger import ledger
-from kmdb_dagster.warehouse.loading.revision import load_revision
+from kmdb_dagster.warehouse.loading.revision import load_revisions
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,8 @@ MAX_READS = 3
 """Of an object whose bytes arrive damaged. Damage by the network does not hit the same byte twice."""
 MAX_RESOLUTIONS = 4
 """In one load. One is enough after a flush, or after the server lost commits."""
+MAX_BYTES_IN_MEMORY = 32 * 1024 * 1024
+"""Records of a revision that are handed to the next steps in memory. Larger ones are read from the Parquet."""
 
 Figures = dict[str, int | str]
 """Figures of a step by name, e.g. ``{"events": 1200}``. Never personal data."""
@@ -54,10 +60,13 @@ def fetch(pipeline: Pipeline, revision: int) -> Figures:
 
 
 @retry_transient
-def parse(pipeline: Pipeline, revision: int) -> Figures:
+def parse(pipeline: Pipeline, revision: int) -> tuple[Figures, ParsedRevision]:
     """Parse every line of a revision into Parquet.
 
     A raw copy is parsed as it is. If that fails and the bucket has another file by now, that one is parsed.
+
+    Returns:
+        The figures; and the records, which are in memory unless they are very many.
 
     Raises:
         PermanentError: the rejection limit is exceeded.
@@ -74,86 +83,96 @@ def parse(pipeline: Pipeline, revision: int) -> Figures:
     return _parse(pipeline, revision, _fetch(pipeline, revision))
 
 
-def _parse(pipeline: Pipeline, revision: int, raw: RawFile) -> Figures:
+def _parse(pipeline: Pipeline, revision: int, raw: RawFile) -> tuple[Figures, ParsedRevision]:
     limit = RejectionLimit(revision, raw, pipeline.max_rejected_share)
     # Until the erasure list was read again: an erasure waits for this lock before it searches the files.
     with writing(pipeline.lake.root):
         while True:
             redact = Redactor(pipeline.warehouse.erased_digests())
             path, records = pipeline.lake.parsed(revision), limit.numbered(read_columns(decompressed(_chunks(raw))))
-            counts = write_parsed(path, revision, raw, records, check=limit, redact=redact)
+            parsed = ParsedInMemory(revision, raw.etag, raw.size, MAX_BYTES_IN_MEMORY)
+            counts = write_parsed(path, revision, raw, records, check=limit, redact=redact, keep=parsed.keep)
             redact.extend_erasures(pipeline.warehouse.engine, numeric_apart=pipeline.numeric_apart)
             if pipeline.warehouse.erased_digests() == redact.erased.digests:
                 break
     if redact.has_redacted or not pipeline.keep_files:
         pipeline.lake.drop_raw(revision)
-    return {"bytes": raw.size, **counts._asdict()}
+    figures: Figures = {"bytes": raw.size, **counts._asdict()}
+    return figures, parsed if parsed.is_complete else ParsedFile(path, revision)
 
 
 @retry_transient
-def resolve(pipeline: Pipeline, revision: int) -> Figures:
-    """Intern the names and identities of a revision, store its alias lines, and update the user map."""
-    found = _resolve(pipeline, revision)
-    return {"aliases": found.aliases, "identities_moved": found.changed}
+def open_parsed(pipeline: Pipeline, revision: int) -> ParsedRevision:
+    """Open the Parquet of a revision that was parsed earlier.
+
+    Raises:
+        PermanentError: it is missing or damaged.
+    """
+    return ParsedFile(pipeline.lake.parsed(revision), revision)
 
 
 @retry_transient
-def load(pipeline: Pipeline, revision: int) -> Figures:
-    """Replace the facts of a revision, in one transaction. Resolve it first if that was done from another file.
+def resolve(pipeline: Pipeline, group: Sequence[ParsedRevision]) -> dict[int, Figures]:
+    """Intern the names and identities of revisions, store their alias lines, and update the user map."""
+    found = _resolve(pipeline, group)
+    return {
+        revision: {"aliases": counts.aliases, "identities_moved": counts.changed} for revision, counts in found.items()
+    }
+
+
+@retry_transient
+def load(pipeline: Pipeline, group: Sequence[ParsedRevision]) -> dict[int, Figures]:
+    """Replace the facts of revisions, in one transaction. Resolve them first if that was done from other files.
 
     Raises:
         PermanentError: another process deletes what this step resolves.
     """
     for _ in range(MAX_RESOLUTIONS):
-        parsed = ParsedFile(pipeline.lake.parsed(revision), revision)
         try:
-            entry = load_revision(
+            entries = load_revisions(
                 pipeline.warehouse.engine,
-                revision,
-                parsed,
+                group,
                 batch_size=pipeline.batch_size,
                 make_redactor=Redactor,
                 leftovers=pipeline.warehouse.leftover_facts,
             )
         except UnresolvedError as error:
             log.info("%s Resolving it again.", error)
-            _resolve(pipeline, revision)
+            _resolve(pipeline, group)
         else:
-            figures = {name: value for name, value in entry._asdict().items() if isinstance(value, int)}
-            return {**figures, "rows": entry.events + entry.properties}
+            return {revision: _figures(entry) for revision, entry in entries.items()}
+    revisions = describe_ranges(parsed.revision for parsed in group)
     raise PermanentError(
-        f"Revision {revision} was resolved {MAX_RESOLUTIONS} times, and its names or aliases were missing each time. "
+        f"Revision {revisions} was resolved {MAX_RESOLUTIONS} times, and its names or aliases were missing each time. "
         "Another process deletes from `keys`, `users`, `aliases` or `resolved_revisions`, or parses another version of "
         "the file. Stop it, then materialize events and properties of the revision."
     )
 
 
-def _resolve(pipeline: Pipeline, revision: int) -> ResolveCounts:
-    parsed = ParsedFile(pipeline.lake.parsed(revision), revision)
-    resolved = resolve_revision(
+@retry_transient
+def apply_moves(pipeline: Pipeline) -> int:
+    """Move the facts of identities that got another person. Returns the number of identities."""
+    return move_facts(pipeline.warehouse.engine)
+
+
+def _figures(entry: ledger.Entry) -> Figures:
+    figures = {name: value for name, value in entry._asdict().items() if isinstance(value, int)}
+    return {**figures, "rows": entry.events + entry.properties}
+
+
+def _resolve(pipeline: Pipeline, group: Sequence[ParsedRevision]) -> dict[int, ResolveCounts]:
+    return resolve_revisions(
         pipeline.warehouse,
-        revision,
-        parsed,
+        group,
         batch_size=pipeline.batch_size,
         make_redactor=Redactor,
         numeric_apart=pipeline.numeric_apart,
     )
-    move_facts(pipeline.warehouse.engine)
-    return resolved
 
 
 def is_fetched(pipeline: Pipeline, revision: int) -> bool:
     """Return whether the lake has a raw copy of the revision."""
     return pipeline.lake.raw(revision) is not None
-
-
-def is_parsed(pipeline: Pipeline, revision: int) -> bool:
-    """Return whether the lake has a Parquet of the revision that can be read."""
-    try:
-        ParsedFile(pipeline.lake.parsed(revision), revision)
-    except PermanentError:
-        return False
-    return True
 
 
 def _is_replaced(pipeline: Pipeline, revision: int, copy: RawFile) -> bool:

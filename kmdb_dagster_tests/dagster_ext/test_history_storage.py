@@ -7,16 +7,16 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 from sqlalchemy import create_engine
 
 from dev.servers import MARIADB, Server, start, stop
-from kmdb_dagster.dagster_ext import history_storage, revision_steps
+from kmdb_dagster.dagster_ext import history_storage
 from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.lake import ParsedRevision
 from kmdb_dagster.pipeline import Figures, Pipeline, parse
 from testing.buckets import FolderOfRevisions, event
 from testing.instance_files import MYSQL, SQLITE
@@ -100,23 +100,18 @@ def test_a_run_survives_a_restart_of_the_history_server_and_records_every_revisi
     bucket.put(1, event("visited site"))
     bucket.put(2, event("visited site"))
 
-    def parse_and_stop(opened: Pipeline, revision: int) -> Figures:
+    def parse_and_stop(opened: Pipeline, revision: int) -> tuple[Figures, ParsedRevision]:
         if revision == 2:
             outage.begin()
         return parse(opened, revision)
 
-    monkeypatch.setattr("kmdb_dagster.dagster_ext.revision_steps.STEPS", _steps_with(parse_and_stop))
+    monkeypatch.setattr("kmdb_dagster.pipeline.parse", parse_and_stop)
     assert import_range(kept, kmdb, 1, 2).success
     assert kept.get_materialized_partitions(EVENTS) == {"1", "2"}
     assert [run.status for run in kept.get_runs()] == [dg.DagsterRunStatus.SUCCESS]
     said = [record.getMessage() for record in caplog.records if record.name == history_storage.__name__]
     assert said
     assert not any("INSERT" in message or "root" in message for message in said)
-
-
-def _steps_with(run_parse: Any) -> tuple[Any, ...]:
-    raw, parsed, *others = revision_steps.STEPS
-    return (raw, parsed._replace(run=run_parse), *others)
 
 
 def test_opening_the_history_waits_for_its_server(kept: dg.DagsterInstance, outage: Outage) -> None:

@@ -1,19 +1,23 @@
 """The five assets, by real runs over a sample bucket and over buckets with something wrong."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
+from kmdb_dagster.dagster_ext import revision_steps
 from kmdb_dagster.definitions import definitions
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError, TransientError
+from kmdb_dagster.lake import ParsedRevision
+from kmdb_dagster.pipeline import in_groups
 from kmdb_dagster.sample import sample_bucket
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
-from kmdb_dagster.warehouse.loading.revision import load_revision
+from kmdb_dagster.warehouse.loading.revision import load_revisions
 from testing.buckets import FolderOfRevisions, alias, event, line
 from testing.revisions import wait_until
 from testing.runs import failure_of, import_range
@@ -163,7 +167,7 @@ def test_a_defect_is_reported_without_personal_data(
         raise KeyError("bob@example.com")
 
     bucket.put(1, event("visited site", "bob@example.com"), line({"_p": "bob@example.com"}))
-    monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revision", lambda *_, **__: broken())
+    monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revisions", lambda *_, **__: broken())
     result = import_range(instance, kmdb, 1, 1)
     assert "revision 1, user_map: A defect of kmdb_dagster: KeyError at test_assets.py:" in failure_of(result)
     assert not any("bob@example.com" in str(entry) for entry in instance.all_logs(result.run_id))
@@ -179,33 +183,39 @@ def test_a_server_that_stays_unavailable_ends_the_run_which_dagster_retries(
 ) -> None:
     tried = []
 
-    def away(_warehouse: object, revision: int, *_: object, **__: object) -> None:
-        tried.append(revision)
+    def away(_warehouse: object, group: Sequence[ParsedRevision], **_: object) -> None:
+        tried.append([parsed.revision for parsed in group])
         raise TransientError("The server cannot be reached.")
 
     bucket.put(1, event("visited site"))
     bucket.put(2, event("visited site"))
-    monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revision", away)
+    monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revisions", away)
     result = import_range(instance, kmdb, 1, 2)
     assert "TransientError: The server cannot be reached." in failure_of(result)
-    assert set(tried) == {1}
+    assert {tuple(group) for group in tried} == {(1, 2)}
     assert ledger.failures(warehouse.engine) == []
-    assert instance.get_materialized_partitions(dg.AssetKey("parsed_events")) == {"1"}
+    assert instance.get_materialized_partitions(dg.AssetKey("parsed_events")) == {"1", "2"}
     tags = instance.get_runs()[0].tags
     assert tags["dagster/retry_on_asset_or_op_failure"] == "true"
 
 
 def loads_that(monkeypatch: pytest.MonkeyPatch, happening: Callable[[int], None]) -> None:
-    """Something happens before each load."""
+    """Something happens before each load, for each revision of it."""
 
-    def load(engine: Any, revision: int, *rest: Any, **options: Any) -> ledger.Entry:
-        happening(revision)
-        return load_revision(engine, revision, *rest, **options)
+    def load(engine: Engine, group: Sequence[ParsedRevision], **options: Any) -> dict[int, ledger.Entry]:
+        for parsed in group:
+            happening(parsed.revision)
+        return load_revisions(engine, group, **options)
 
-    monkeypatch.setattr("kmdb_dagster.pipeline.steps.load_revision", load)
+    monkeypatch.setattr("kmdb_dagster.pipeline.steps.load_revisions", load)
 
 
-def test_revisions_are_tied_while_the_ones_before_them_are_loaded(
+def groups_of(monkeypatch: pytest.MonkeyPatch, revisions: int) -> None:
+    """Runs form groups of so many revisions."""
+    monkeypatch.setattr(revision_steps, "in_groups", partial(in_groups, max_revisions=revisions))
+
+
+def test_a_group_is_resolved_while_the_one_before_it_is_loaded_and_its_facts_are_moved_in_the_end(
     instance: dg.DagsterInstance,
     kmdb: Kmdb,
     bucket: FolderOfRevisions,
@@ -213,13 +223,14 @@ def test_revisions_are_tied_while_the_ones_before_them_are_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for number in range(1, 4):
-        bucket.put(number, alias(f"person{number}", "anna"), event("visited site", f"person{number}"))
+        bucket.put(number, event("visited site", f"person{number}"), alias(f"person{number}", "anna"))
 
-    def wait_for_all_ties(revision: int) -> None:
-        if revision == 1:
-            wait_until(lambda: rows(warehouse, "SELECT COUNT(*) FROM aliases") == [(3,)])
+    def wait_for_the_next_group(revision: int) -> None:
+        if revision < 3:
+            wait_until(lambda: rows(warehouse, "SELECT COUNT(*) FROM aliases") > [(revision,)])
 
-    loads_that(monkeypatch, wait_for_all_ties)
+    groups_of(monkeypatch, 1)
+    loads_that(monkeypatch, wait_for_the_next_group)
     assert import_range(instance, kmdb, 1, 3).success
     assert rows(warehouse, "SELECT COUNT(DISTINCT user_id), COUNT(*) FROM events") == [(1, 3)]
     assert instance.get_materialized_partitions(dg.AssetKey("events")) == {"1", "2", "3"}
@@ -260,6 +271,7 @@ def test_a_server_that_becomes_unavailable_while_revisions_are_loaded_ends_the_r
 
     for number in range(1, 9):
         bucket.put(number, event("visited site"))
+    groups_of(monkeypatch, 1)
     loads_that(monkeypatch, go_away_at_the_second)
     result = import_range(instance, kmdb, 1, 8)
     assert "TransientError: The server cannot be reached." in failure_of(result)

@@ -52,7 +52,7 @@ def test_a_run_that_gives_up_names_the_revision_that_it_was_at_and_what_comes_ne
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put(1, event("visited site"))
-    monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revision", away)
+    monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revisions", away)
     said = failure_of(import_range(instance, kmdb, 1, 1))
     assert "Revision 1, user_map: The server cannot be reached. That did not pass in time" in said
     assert "Dagster starts it again" in said
@@ -62,7 +62,7 @@ def test_a_failure_that_cannot_be_written_down_has_the_run_started_again(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put(1, event("visited site"))
-    monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revision", broken)
+    monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revisions", broken)
     monkeypatch.setattr(ledger, "record_failure", away)
     assert "The server cannot be reached." in failure_of(import_range(instance, kmdb, 1, 1))
     assert starts_again(instance)

@@ -16,7 +16,6 @@ from sqlalchemy import create_engine, inspect
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.erasure.requests import request_erasure
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.pipeline import load, parse, resolve
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import confirm_bucket
@@ -27,6 +26,7 @@ from testing.buckets import FolderOfRevisions, alias, event
 from testing.documents import section
 from testing.revisions import one, rows
 from testing.runs import failure_of, import_range, run_job
+from testing.steps import load, parse, resolve
 from testing.terminal import Terminal
 
 USERS = ("kmdb_admin", "kmdb_analyst", "kmdb")

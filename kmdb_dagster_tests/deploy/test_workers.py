@@ -16,7 +16,6 @@ from kmdb_dagster.cli.ui import configure
 from kmdb_dagster.dagster_ext.asset_keys import RAW_REVISIONS
 from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.pipeline import fetch, load, parse, resolve
 from kmdb_dagster.sample import sample_revision
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
@@ -24,6 +23,7 @@ from testing.buckets import FolderOfRevisions
 from testing.compose import Composed, composed
 from testing.databases import empty_database
 from testing.revisions import content, misplaced
+from testing.steps import fetch, load, parse, resolve
 
 REVISIONS = range(1, 13)
 PATIENCE = 120.0

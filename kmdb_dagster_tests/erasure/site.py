@@ -11,12 +11,13 @@ from kmdb_dagster.digest import digest
 from kmdb_dagster.erasure.erase import ErasureCounts, erase_people
 from kmdb_dagster.erasure.requests import request_erasure
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, resolve
+from kmdb_dagster.pipeline import Pipeline
 from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
 from testing.buckets import FolderOfRevisions, T, alias, event, line, property_set
 from testing.revisions import content, misplaced, one
+from testing.steps import fetch, load, parse, resolve
 
 
 class Erase(NamedTuple):

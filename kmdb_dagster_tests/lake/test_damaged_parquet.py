@@ -16,10 +16,10 @@ from kmdb_dagster.km_export.reader import read_columns
 from kmdb_dagster.lake import ParsedFile, RawFile, write_parsed
 from kmdb_dagster.lake.parquet_file import CRC_KEY, LAYOUT
 from kmdb_dagster.lake.parsed import SCHEMA
-from kmdb_dagster.pipeline import fetch, load, parse, resolve
 from kmdb_dagster.sample import sample_bucket
 from testing.buckets import FolderOfRevisions, event
 from testing.revisions import content
+from testing.steps import fetch, load, parse, resolve
 
 FLIPS = 400
 SEED = 20261128

@@ -9,11 +9,11 @@ import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.pipeline import fetch, load, parse, resolve
 from kmdb_dagster.pipeline.bucket_scan import list_bucket, probe_ahead
 from kmdb_dagster.source import Bucket
 from testing.buckets import event
 from testing.revisions import content
+from testing.steps import fetch, load, parse, resolve
 
 LINES = event("went", "bob")
 Put = Callable[[str, bytes], None]

@@ -6,13 +6,13 @@ import pytest
 
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.pipeline import fetch, load, parse, resolve
 from kmdb_dagster.pipeline.parquet_comparison import Comparison, compare_with_parquet
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.interning.checks import WrongIds, wrong_ids
 from kmdb_dagster.warehouse.interning.interning import intern_identities, intern_keys
 from testing.buckets import FolderOfRevisions, event, line, property_set
 from testing.revisions import change
+from testing.steps import fetch, load, parse, resolve
 
 LINES = [
     b"\n",

@@ -8,11 +8,12 @@ import pytest
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake, ParsedFile
-from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, resolve
+from kmdb_dagster.pipeline import Pipeline
 from kmdb_dagster.pipeline.rejection_limit import SMALL_FILE_LINES as SMALL
 from testing.buckets import FolderOfRevisions, event
 from testing.lakes import empty_lake, parse_into
 from testing.revisions import content
+from testing.steps import fetch, load, parse, resolve
 
 CASES = Path(__file__).parent.parent / "cases"
 

@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, resolve
+from kmdb_dagster.pipeline import Pipeline
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.maintenance.flush import flush
 from testing.buckets import FolderOfRevisions
 from testing.revisions import content, misplaced, people, rows
+from testing.steps import fetch, load, parse, resolve
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "sequences.jsonl"
 SEQUENCES = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.pipeline import Pipeline, fetch, load, parse, resolve
+from kmdb_dagster.pipeline import Pipeline
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.warehouse import Warehouse
@@ -21,6 +21,7 @@ from kmdb_dagster.warehouse.maintenance.flush import EMPTIED, flush
 from testing.buckets import FolderOfRevisions, alias, event, property_set
 from testing.databases import new_warehouse
 from testing.revisions import change, content, misplaced, one, rows
+from testing.steps import fetch, load, parse, resolve
 from testing.workers import parse as parse_lines
 
 BEFORE = [event("came", "zoe", plan="free"), alias("zoe", "yves")]
@@ -192,7 +193,7 @@ def test_a_load_whose_names_disappear_each_time_gives_up_in_words(
     with kmdb.pipeline() as pipeline:
         for step in (fetch, parse):
             step(pipeline, 1)
-        monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revision", Mock())
+        monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revisions", Mock())
         with pytest.raises(PermanentError, match="Revision 1 was resolved 4 times, and its names or aliases were miss"):
             load(pipeline, 1)
     assert one(warehouse.engine, "SELECT COUNT(*) FROM events") == 0

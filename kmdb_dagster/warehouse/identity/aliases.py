@@ -1,31 +1,34 @@
-"""Alias lines as they are stored, and the incremental update of the user map, one revision at a time.
+"""Alias lines as they are stored, and the incremental update of the user map: one transaction for a group of revisions.
 
-The cost depends on the people that the alias lines of the revision touch, not on the size of the map.
+The cost depends on the people that the alias lines of the revisions touch, not on the size of the map.
 """
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-import pyarrow as pa
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse.connection.server import insert, select_in_batches, transaction
-from kmdb_dagster.warehouse.identity.components import UnnamedError, resolve_identities
 from kmdb_dagster.warehouse.identity.erasure_list import ERASED_MEANWHILE, read_erased_digests
-from kmdb_dagster.warehouse.identity.map_lock import lock_map
-from kmdb_dagster.warehouse.identity.resolution import AliasEdges, Rank, canonical_identity, components, rank
-from kmdb_dagster.warehouse.identity.rules import Rule, adopt_rule, excluded_ids
-from kmdb_dagster.warehouse.identity.user_map import read_persons, update_map
+from kmdb_dagster.warehouse.identity.map_lock import lock_generation_shared, lock_map
+from kmdb_dagster.warehouse.identity.merge import Edges, merge_people, recompute_people
+from kmdb_dagster.warehouse.identity.rules import Rule, adopt_rule
+from kmdb_dagster.warehouse.identity.user_map import update_map
 from kmdb_dagster.warehouse.interning.lookup import identity_ids
 from kmdb_dagster.warehouse.loading.leftovers import Leftovers
-from kmdb_dagster.warehouse.schema.columns import IntColumn
-from kmdb_dagster.warehouse.schema.tables import id_range
+from kmdb_dagster.warehouse.schema.tables import LINE_BITS, ORDINAL_BITS, id_ranges
 
-OF_REVISION = "FROM aliases WHERE id BETWEEN :first AND :last"
+REVISION_BITS = LINE_BITS + ORDINAL_BITS
+
+STORE_RESOLVED = "REPLACE INTO resolved_revisions (revision, etag, t_min, t_max) VALUES (%s, %s, %s, %s)"
+STORE_ALIASES = "INSERT INTO aliases (id, t, name1, name2, identity1_id, identity2_id) VALUES (%s, %s, %s, %s, %s, %s)"
+RECORD_WITHOUT_ALIASES = (
+    "INSERT INTO resolved_revisions (revision, etag) VALUES (%s, %s) "
+    "ON DUPLICATE KEY UPDATE etag = IF(t_min IS NULL, VALUES(etag), etag)"
+)
 
 
 class AliasLine(NamedTuple):
@@ -56,177 +59,168 @@ class ResolvedFile(NamedTuple):
     t_max: datetime | None
 
 
-def replace_aliases(  # noqa: PLR0913 - all of them decide the map
+class AliasFile(NamedTuple):
+    """The alias lines of a revision, in order, and the ETag of their file; None: KM never wrote the number."""
+
+    revision: int
+    etag: str | None
+    lines: Sequence[AliasLine]
+
+    def resolved(self) -> ResolvedFile:
+        """Return what is recorded of it."""
+        times = [line.t for line in self.lines]
+        return ResolvedFile(self.etag, min(times, default=None), max(times, default=None))
+
+
+def replace_aliases(
     engine: Engine,
-    revision: int,
-    etag: str | None,
-    lines: list[AliasLine],
+    files: Collection[AliasFile],
     *,
     numeric_apart: bool = False,
     erased: frozenset[bytes] = frozenset(),
     leftovers: Leftovers | None = None,
-) -> int:
-    """Replace the stored alias lines of a revision, and update the user map. Idempotent.
+) -> Counter[int]:
+    """Replace the stored alias lines of a group of revisions, and update the user map. Idempotent.
 
-    If the lines are unchanged, this only reads. Identity ids are looked up in the transaction that stores them.
+    If the lines are unchanged, this only reads. The map is not locked if the revisions have no alias lines and had
+    none. Identity ids are looked up in the transaction that stores them.
 
     Args:
         engine: the warehouse.
-        revision: its number.
-        etag: that of the file that the lines are from; None: KM never wrote the number.
-        lines: all of its alias lines, in order. Their identities are interned.
+        files: all alias lines of the revisions. Their identities are interned.
         numeric_apart: what KMDB_NUMERIC_APART says; it applies only while no alias is stored
             (`warehouse.identity.rules`).
-        erased: the digests of the identities that were redacted from ``lines``.
+        erased: the digests of the identities that were redacted from the lines.
         leftovers: what is known of rows that ``resolved_revisions`` does not know; None: nothing.
 
     Returns:
-        How many identities got another person.
+        How many identities got another person, by the revision whose alias line merged them first.
 
     Raises:
         TransientError: another identity was erased since ``erased`` was read.
         UnresolvedError: an identity is no longer in: intern it again.
         RowsInTheWayError: there are rows that are not known, since a moment ago: try again.
     """
-    with transaction(engine) as connection:
-        if _is_stored(connection, revision, etag, lines):
-            return 0
     leftovers = leftovers or Leftovers("aliases")
+    with transaction(engine) as connection:
+        new = _not_stored(connection, files)
+    if not new or (not any(file.lines for file in new) and _record_without_aliases(engine, new, leftovers)):
+        return Counter()
     with transaction(engine) as connection, leftovers.retried():
         lock_map(connection)
         if read_erased_digests(connection) != erased:
             raise TransientError(ERASED_MEANWHILE)
-        rule = adopt_rule(connection, numeric_apart=numeric_apart)
-        known = read_resolved(connection, revision) or leftovers.may_be_there(connection, revision)
-        before, stored = _stored(connection, revision) if known else [], _with_ids(connection, lines)
-        if before:
-            connection.execute(text(f"DELETE {OF_REVISION}"), id_range(revision))
-        _store(connection, revision, etag, stored)
-        pairs, pairs_before = _pairs(stored, rule), _pairs(before, rule)
-        # With numeric identities apart, a new line or another time of the same line can split a person.
-        may_split = rule.apart or pairs_before - pairs
-        touched = pairs | pairs_before
-        return update_map(
-            connection, _recompute_people(connection, touched, rule) if may_split else _merge_people(connection, pairs)
-        )
+        return _replace(connection, new, adopt_rule(connection, numeric_apart=numeric_apart), leftovers)
 
 
-def read_resolved(connection: Connection, revision: int) -> ResolvedFile | None:
-    """Return what a revision was resolved from. None: it never was."""
-    found = connection.execute(
-        text("SELECT etag, t_min, t_max FROM resolved_revisions WHERE revision = :revision"), {"revision": revision}
-    ).one_or_none()
-    return ResolvedFile(*found) if found else None
+def read_resolved(connection: Connection, revisions: Collection[int]) -> dict[int, ResolvedFile]:
+    """Return what revisions were resolved from. Those that never were are left out."""
+    statement = "SELECT revision, etag, t_min, t_max FROM resolved_revisions WHERE revision IN :ids"
+    return {row[0]: ResolvedFile(*row[1:]) for row in select_in_batches(connection, statement, revisions)}
 
 
-def count_aliases(connection: Connection, revision: int) -> int:
-    """Count the stored alias lines of a revision."""
-    found = read_resolved(connection, revision)
-    if found is None or found.t_min is None or found.t_max is None:
-        return 0
+def count_aliases(connection: Connection, resolved: Mapping[int, ResolvedFile]) -> Counter[int]:
+    """Count the stored alias lines of resolved revisions."""
+    spans = {revision: file for revision, file in resolved.items() if file.t_min and file.t_max}
+    if not spans:
+        return Counter()
     # Within their times: the server looks into few time partitions.
-    where = {**id_range(revision), "t_min": found.t_min, "t_max": found.t_max}
-    statement = text(f"SELECT COUNT(*) {OF_REVISION} AND t BETWEEN :t_min AND :t_max")
-    return int(connection.execute(statement, where).scalar_one())
-
-
-def _is_stored(connection: Connection, revision: int, etag: str | None, lines: list[AliasLine]) -> bool:
-    resolved = read_resolved(connection, revision)
-    times = [line.t for line in lines]
-    if resolved != ResolvedFile(etag, min(times, default=None), max(times, default=None)):
-        return False
-    return _stored(connection, revision) == _with_ids(connection, lines)
-
-
-def _with_ids(connection: Connection, lines: list[AliasLine]) -> list[StoredAlias]:
-    ids = identity_ids(connection, {name for line in lines for name in (line.name1, line.name2)})
-    return [StoredAlias(*line, ids[line.name1], ids[line.name2]) for line in lines]
-
-
-def _stored(connection: Connection, revision: int) -> list[StoredAlias]:
-    """Return the stored alias lines of a revision, wherever they are: their times may have been edited."""
-    statement = f"SELECT id, t, name1, name2, identity1_id, identity2_id {OF_REVISION} ORDER BY id"
-    return [StoredAlias(*row) for row in connection.execute(text(statement), id_range(revision))]
-
-
-def _store(connection: Connection, revision: int, etag: str | None, stored: list[StoredAlias]) -> None:
-    times = [line.t for line in stored]
-    connection.execute(
-        text(
-            "REPLACE INTO resolved_revisions (revision, etag, t_min, t_max) VALUES (:revision, :etag, :t_min, :t_max)"
-        ),
-        {"revision": revision, "etag": etag, "t_min": min(times, default=None), "t_max": max(times, default=None)},
+    statement = text(
+        f"SELECT id >> {REVISION_BITS}, COUNT(*) FROM aliases WHERE {id_ranges(spans)} "  # noqa: S608 - numbers
+        "AND t BETWEEN :t_min AND :t_max GROUP BY 1"
     )
-    insert(
-        connection,
-        "INSERT INTO aliases (id, t, name1, name2, identity1_id, identity2_id) VALUES (%s, %s, %s, %s, %s, %s)",
-        [tuple(line) for line in stored],
-    )
+    times = [t for file in spans.values() for t in (file.t_min, file.t_max) if t]
+    found = connection.execute(statement, {"t_min": min(times), "t_max": max(times)})
+    return Counter({int(revision): int(count) for revision, count in found})
 
 
-def _pairs(stored: Iterable[StoredAlias], rule: Rule) -> set[tuple[int, int]]:
-    """Return the alias edges of these lines: pairs of identity ids, the lower one first."""
+def _not_stored(connection: Connection, files: Collection[AliasFile]) -> list[AliasFile]:
+    """Return the files whose alias lines are not stored as they are."""
+    resolved = read_resolved(connection, [file.revision for file in files])
+    known = [file for file in files if resolved.get(file.revision) == file.resolved()]
+    stored, expected = _stored(connection, [file.revision for file in known]), _with_ids(connection, known)
+    same = {file.revision for file in known if stored.get(file.revision) == expected.get(file.revision)}
+    return [file for file in files if file.revision not in same]
+
+
+def _record_without_aliases(engine: Engine, files: Collection[AliasFile], leftovers: Leftovers) -> bool:
+    """Record that revisions without alias lines are resolved, without a lock on the map.
+
+    A process that stores alias lines of the same revision writes the same row: it waits, and then has the last word; or
+    its row is found here, with times.
+
+    Returns:
+        False: alias lines of these revisions are stored, so the map may have to change.
+    """
+    revisions = [file.revision for file in files]
+    with transaction(engine) as connection:
+        lock_generation_shared(connection)
+        resolved = read_resolved(connection, revisions)
+        unknown = [revision for revision in revisions if revision not in resolved]
+        if any(leftovers.may_be_there(connection, revision) for revision in unknown) or _stored(connection, resolved):
+            return False
+        insert(connection, RECORD_WITHOUT_ALIASES, [(file.revision, file.etag) for file in files])
+        return not any(file.t_min for file in read_resolved(connection, revisions).values())
+
+
+def _replace(connection: Connection, files: Collection[AliasFile], rule: Rule, leftovers: Leftovers) -> Counter[int]:
+    revisions = [file.revision for file in files]
+    resolved = read_resolved(connection, revisions)
+    may_be_stored = [
+        revision for revision in revisions if revision in resolved or leftovers.may_be_there(connection, revision)
+    ]
+    before, stored = _stored(connection, may_be_stored), _with_ids(connection, files)
+    if before:
+        connection.exec_driver_sql(f"DELETE FROM aliases WHERE {id_ranges(before)}")  # noqa: S608 - numbers
+    insert(connection, STORE_RESOLVED, [(file.revision, *file.resolved()) for file in files])
+    insert(connection, STORE_ALIASES, [tuple(line) for lines in stored.values() for line in lines])
+    edges = {revision: _edges(lines, rule) for revision, lines in stored.items()}
+    edges_now: Edges = set().union(*edges.values())
+    edges_before: Edges = set().union(*(_edges(lines, rule) for lines in before.values()))
+    # With numeric identities apart, a new line or another time of the same line can split a person.
+    if rule.apart or edges_before - edges_now:
+        return _by_revision(update_map(connection, recompute_people(connection, edges_now | edges_before, rule)), edges)
+    return _by_revision(update_map(connection, merge_people(connection, edges_now)), edges)
+
+
+def _by_revision(changed: Mapping[int, int], edges: Mapping[int, Edges]) -> Counter[int]:
+    """Count changed identities by the first revision with an edge in their new person, else by the first one."""
+    first: dict[int, int] = {}
+    for revision, pairs in edges.items():
+        for one, other in pairs:
+            for end in (one, other):
+                first.setdefault(changed.get(end, end), revision)
+    return Counter(first.get(person, next(iter(edges), 0)) for person in changed.values())
+
+
+def _with_ids(connection: Connection, files: Collection[AliasFile]) -> dict[int, list[StoredAlias]]:
+    """Return the lines of the files that have any as they are to be stored, by revision."""
+    names = {name for file in files for line in file.lines for name in (line.name1, line.name2)}
+    ids = identity_ids(connection, names)
+    return {
+        file.revision: [StoredAlias(*line, ids[line.name1], ids[line.name2]) for line in file.lines]
+        for file in files
+        if file.lines
+    }
+
+
+def _stored(connection: Connection, revisions: Collection[int]) -> dict[int, list[StoredAlias]]:
+    """Return the stored alias lines by revision, wherever they are: their times may have been edited."""
+    if not revisions:
+        return {}
+    found: dict[int, list[StoredAlias]] = {}
+    for row in connection.exec_driver_sql(
+        "SELECT id, t, name1, name2, identity1_id, identity2_id FROM aliases "  # noqa: S608 - numbers
+        f"WHERE {id_ranges(revisions)} ORDER BY id"
+    ):
+        found.setdefault(row[0] >> REVISION_BITS, []).append(StoredAlias(*row))
+    return found
+
+
+def _edges(stored: Iterable[StoredAlias], rule: Rule) -> Edges:
+    """Return the alias edges of these lines."""
     return {
         (min(line.identity1, line.identity2), max(line.identity1, line.identity2))
         for line in stored
         if rule.ties(line.name1, line.name2)
     }
-
-
-def _merge_people(connection: Connection, pairs: Collection[tuple[int, int]]) -> dict[int, int]:
-    """Merge people along new edges. Returns the new person of each identity that changes its person."""
-    person = read_persons(connection, {end for pair in pairs for end in pair})
-    groups = [group for group in components([(person[a], person[b]) for a, b in pairs]) if len(group) > 1]
-    ranks = _ranks_of(connection, [member for group in groups for member in group])
-    canonical = {member: canonical_identity(group, ranks) for group in groups for member in group}
-    merged = [member for member, first in canonical.items() if member != first]
-    return {identity: canonical[member] for identity, member in _identities_of(connection, merged)}
-
-
-def _recompute_people(connection: Connection, pairs: Iterable[tuple[int, int]], rule: Rule) -> dict[int, int]:
-    """Compute the people that these edges touch again, from all of their alias lines."""
-    people = set(read_persons(connection, {end for pair in pairs for end in pair}).values())
-    members = {identity for identity, _ in _identities_of(connection, people)}
-    lines = _reachable_edges(connection, members, excluded_ids(connection, rule))
-    others = np.array(sorted(members), dtype=np.int64)
-    identities, found = resolve_identities(lines, others, partial(_names, connection), apart=rule.apart)
-    return dict(zip(identities.tolist(), found.tolist(), strict=True))
-
-
-def _names(connection: Connection, identities: IntColumn) -> list[Any]:
-    name = dict(select_in_batches(connection, "SELECT id, name FROM users WHERE id IN :ids", identities.tolist()))
-    return [pa.array([name[identity] for identity in identities.tolist() if identity in name], pa.large_string())]
-
-
-def _reachable_edges(connection: Connection, identities: set[int], untied: set[int]) -> AliasEdges:
-    """Return all alias edges that can be reached from these identities."""
-    lines: set[tuple[int, int, int]] = set()
-    known: set[int] = set()
-    frontier = identities
-    while frontier:
-        known |= frontier
-        met = {line for line in select_in_batches(connection, LINES_AT, frontier) if untied.isdisjoint(line[:2])}
-        lines |= met
-        frontier = {end for one, other, _ in met for end in (one, other)} - known
-    return AliasEdges(*np.array(sorted(lines), dtype=np.int64).reshape(-1, 3).T)
-
-
-LINES_AT = (
-    "SELECT identity1_id, identity2_id, TO_SECONDS(t) FROM aliases WHERE identity1_id IN :ids "
-    "UNION SELECT identity1_id, identity2_id, TO_SECONDS(t) FROM aliases WHERE identity2_id IN :ids"
-)
-
-
-def _identities_of(connection: Connection, people: Collection[int]) -> list[tuple[int, int]]:
-    """Return (identity, person) for each identity of these people."""
-    found = select_in_batches(connection, "SELECT identity_id, user_id FROM user_map WHERE user_id IN :ids", people)
-    return [(int(identity), int(person)) for identity, person in found]
-
-
-def _ranks_of(connection: Connection, identities: Collection[int]) -> dict[int, Rank]:
-    """Return the rank of each identity: the lowest of a person is its canonical identity."""
-    found = select_in_batches(connection, "SELECT id, name FROM users WHERE id IN :ids", identities)
-    if len(found) < len(set(identities)):
-        lost = len(set(identities)) - len(found)
-        raise UnnamedError(f"`users` lacks {lost} identities that `aliases` or `user_map` has. Run `kmdb realias`.")
-    return {int(identity): rank(name) for identity, name in found}

@@ -4,7 +4,7 @@
   invalid, takes an exclusive lock.
 * ``map_state``: a transaction that changes the map holds an exclusive lock, from before it reads the map until commit,
   and increments the version. A transaction that writes person ids reads the version, then the persons. It takes a
-  shared lock right before its commit, and corrects its facts if the version has changed.
+  shared lock right before its commit, and records moves of its facts if the version has changed.
 
 So only a flush waits for loads, and the holder of the exclusive lock on ``map_state`` never waits for another lock
 (docs/decisions/0007).

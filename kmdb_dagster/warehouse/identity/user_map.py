@@ -7,16 +7,18 @@ concurrency, and if a process is killed:
 * A transaction that changes the map also records the pending moves: identities (``pending_moves``), or spans of time
   that must be searched (``pending_spans``). The transaction that completes a move deletes its row.
 * A transaction that writes person ids into facts checks before its commit whether the map still has the version that it
-  read (`warehouse.identity.map_lock`). If not, it corrects its facts.
+  read (`warehouse.identity.map_lock`). If not, it records moves for the identities whose person changed.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Row, text
 
 from kmdb_dagster.errors import PermanentError
@@ -24,12 +26,13 @@ from kmdb_dagster.warehouse.connection.server import long_statements, select_in_
 from kmdb_dagster.warehouse.identity.map_lock import increment_map_version, lock_map_shared, read_map_version
 from kmdb_dagster.warehouse.identity.spans import spans_of
 from kmdb_dagster.warehouse.maintenance.indexes import is_any_index_missing
-from kmdb_dagster.warehouse.schema.tables import FACTS, id_range
+from kmdb_dagster.warehouse.schema.tables import FACTS
 
 MOVES_PER_TRANSACTION = 1000
 MAPPED_PER_STATEMENT = 20_000
-MAX_COMPARED_IDENTITIES = 100_000
-"""A revision mostly has a thousand identities, so comparing their persons is cheap."""
+PERSON_BITS = 32
+MAX_PERSON = 2**PERSON_BITS - 1
+PersonCodes: TypeAlias = NDArray[np.uint64]
 
 INSERT_MOVE = "INSERT INTO pending_moves (identity_id, from_user_id, t_min, t_max) VALUES (%s, %s, %s, %s)"
 MOVE = (
@@ -59,11 +62,11 @@ def read_persons(connection: Connection, identities: Collection[int]) -> dict[in
     return {int(identity): int(person) for identity, person in found}
 
 
-def update_map(connection: Connection, person: Mapping[int, int]) -> int:
+def update_map(connection: Connection, person: Mapping[int, int]) -> dict[int, int]:
     """Change the person of identities, and record the pending moves of their facts. Requires `lock_map`.
 
     Returns:
-        The number of identities whose person changed.
+        The new person of each identity whose person changed.
     """
     before = read_persons(connection, person)
     changed = [(identity, before[identity]) for identity in sorted(person) if before[identity] != person[identity]]
@@ -71,7 +74,7 @@ def update_map(connection: Connection, person: Mapping[int, int]) -> int:
         increment_map_version(connection)
         _record_moves(connection, changed)
         write_map(connection, [(identity, person[identity]) for identity, _ in changed])
-    return len(changed)
+    return {identity: person[identity] for identity, _ in changed}
 
 
 def write_map(connection: Connection, persons_of: Sequence[tuple[int, int]]) -> None:
@@ -185,37 +188,24 @@ def _find_moves_in_span(engine: Engine) -> bool:
         return True
 
 
-def correct_persons(
-    connection: Connection,
-    version: int,
-    used: set[tuple[int, int]],
-    revision: int,
-    times: tuple[datetime, datetime] | None,
-) -> None:
-    """Lock the map (shared) until commit, and correct the person of loaded facts if the map changed since it was read.
+def record_moves_of_loaded(connection: Connection, version: int, used: Sequence[PersonCodes]) -> None:
+    """Lock the map (shared) until commit, and record moves of the facts whose person changed since it was read.
+
+    The loaded rows themselves are not updated: the moves find them by index, after the commit.
 
     Args:
         connection: the transaction of the load, about to commit.
         version: the map's version before the first person was read.
-        used: (identity, person) ids that the load read; above ``MAX_COMPARED_IDENTITIES`` it may be incomplete.
-        revision: the loaded revision.
-        times: UTC times of its earliest and latest fact; None: it has no facts.
+        used: the `person_codes` of all identities that the load looked up.
     """
-    if lock_map_shared(connection, version) or times is None or _are_unchanged(connection, used):
+    if lock_map_shared(connection, version) or not used:
         return
-    for table in FACTS:
-        connection.execute(
-            text(
-                f"UPDATE {table} f STRAIGHT_JOIN user_map m ON m.identity_id = f.identity_id "  # noqa: S608 - ours
-                "SET f.user_id = m.user_id WHERE f.id BETWEEN :first AND :last AND f.t BETWEEN :t_min AND :t_max "
-                "AND f.user_id <> m.user_id"
-            ),
-            {**id_range(revision), "t_min": times[0], "t_max": times[1]},
-        )
+    codes = np.unique(np.concatenate(used))
+    pairs = list(zip((codes >> PERSON_BITS).tolist(), (codes & MAX_PERSON).tolist(), strict=True))
+    now = read_persons(connection, {identity for identity, _ in pairs})
+    _record_moves(connection, [(identity, person) for identity, person in pairs if now[identity] != person])
 
 
-def _are_unchanged(connection: Connection, used: set[tuple[int, int]]) -> bool:
-    """Whether each identity still has the person that was read. False if there are too many to compare."""
-    if len(used) > MAX_COMPARED_IDENTITIES:
-        return False
-    return read_persons(connection, {identity for identity, _ in used}).items() == used
+def person_codes(ids: Iterable[tuple[int, int]]) -> PersonCodes:
+    """Return (identity, person) ids as one number each, because a load may hold millions of them."""
+    return np.array([identity << PERSON_BITS | person for identity, person in ids], np.uint64)

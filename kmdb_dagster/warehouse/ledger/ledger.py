@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.errors import TransientError
-from kmdb_dagster.warehouse.connection.server import select_in_batches, transaction
+from kmdb_dagster.warehouse.connection.server import insert, select_in_batches, transaction
 from kmdb_dagster.warehouse.connection.streams import stream
 
 
@@ -32,6 +32,15 @@ class Entry(NamedTuple):
     def adds_up(self) -> bool:
         """Whether every line ended in exactly one of the four ways."""
         return self.lines == self.imported + self.ignored + self.blank + self.rejected
+
+
+CREATE = "INSERT INTO revisions (revision) VALUES (%s) ON DUPLICATE KEY UPDATE revision = VALUES(revision)"
+RECORD = (
+    f"INSERT INTO revisions (revision, {', '.join(f'`{name}`' for name in Entry._fields)}) "  # noqa: S608 - our columns
+    f"VALUES (%s{', %s' * len(Entry._fields)}) ON DUPLICATE KEY UPDATE "
+    f"{', '.join(f'`{name}` = VALUES(`{name}`)' for name in Entry._fields)}, "
+    "imported_at = UTC_TIMESTAMP(), error = NULL, failed_at = NULL"
+)
 
 
 class Status(NamedTuple):
@@ -68,27 +77,26 @@ class Span(NamedTuple):
     t_max: datetime | None
 
 
-def lock_or_create(connection: Connection, revision: int) -> bool:
-    """Lock the row of a revision until commit; create it if it is missing.
+def lock_or_create(connection: Connection, revisions: Collection[int]) -> set[int]:
+    """Lock the rows of revisions until commit, in ascending order. Create those that are missing.
 
     Returns:
-        Whether the revision is recorded as imported.
+        The revisions that are recorded as imported.
 
     Raises:
-        TransientError: another process that had created the row failed at the same time.
+        TransientError: another process that had created a row failed at the same time.
     """
-    number = {"revision": revision}
-    # Not INSERT IGNORE: of two that find the row, each would keep the other from taking it alone (a deadlock).
-    connection.execute(
-        text("INSERT INTO revisions (revision) VALUES (:revision) ON DUPLICATE KEY UPDATE revision = revision"), number
-    )
-    found = connection.execute(
-        text("SELECT imported_at FROM revisions WHERE revision = :revision FOR UPDATE"), number
-    ).one_or_none()
-    if found is None:
-        # MariaDB: the row that was in the way of ours went with the transaction that had made it.
-        raise TransientError(f"Revision {revision} was being loaded by another process, which failed.")
-    return found.imported_at is not None
+    ascending = sorted(set(revisions))
+    # Not INSERT IGNORE: of two that find the row, each would keep the other from locking it (a deadlock).
+    insert(connection, CREATE, [(revision,) for revision in ascending])
+    found = connection.exec_driver_sql(
+        "SELECT revision, imported_at FROM revisions "  # noqa: S608 - numbers
+        f"WHERE revision IN ({', '.join(map(str, ascending))}) ORDER BY revision FOR UPDATE"
+    ).all()
+    if len(found) < len(ascending):
+        # MariaDB: the row that was in the way of ours disappeared with the transaction that had created it.
+        raise TransientError("Another process that loads the same revisions failed.")
+    return {row.revision for row in found if row.imported_at is not None}
 
 
 def lock_revisions(connection: Connection, revisions: Iterable[int]) -> dict[int, Span]:
@@ -119,16 +127,9 @@ def set_span(connection: Connection, revision: int, span: Span) -> None:
     )
 
 
-def record(connection: Connection, revision: int, entry: Entry) -> None:
-    """Record a revision as imported."""
-    columns = ", ".join(f"`{name}` = :{name}" for name in Entry._fields)
-    connection.execute(
-        text(
-            f"UPDATE revisions SET {columns}, imported_at = UTC_TIMESTAMP(), error = NULL, failed_at = NULL "  # noqa: S608
-            "WHERE revision = :revision"
-        ),
-        {**entry._asdict(), "revision": revision},
-    )
+def record(connection: Connection, entries: Mapping[int, Entry]) -> None:
+    """Record revisions as imported. Their rows exist."""
+    insert(connection, RECORD, [(revision, *entry) for revision, entry in entries.items()])
 
 
 def record_failure(engine: Engine, revision: int, words: str) -> None:

@@ -1,6 +1,6 @@
-"""What of a batch of records comes in, as columns: no Python object for a row. Knows the filters, no SQL."""
+"""Which records of a batch are imported, as columns: no Python object for a row. Knows the filters, no SQL."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -16,16 +16,15 @@ Column: TypeAlias = Any
 """A pyarrow array: its classes are many."""
 Mask: TypeAlias = NDArray[np.bool_]
 
-MAX_PROPERTIES_PER_BATCH = 100_000
-"""In one piece: what is held in memory is bounded, however many properties a line has."""
-
+MAX_VALUES_PER_BATCH = 100_000
+"""Records and properties that become rows at a time. It bounds the memory, however many properties a line has."""
 
 LookUp: TypeAlias = Callable[[list[str]], Mapping[str, Any]]
-"""Given names, gives the id, or the ids, of each."""
+"""Returns the id, or the ids, of each name."""
 
 
 class Records(NamedTuple):
-    """Which records of a piece are what. A record that comes in is a fact."""
+    """The records of a batch by kind. ``facts`` are the events and property sets that are imported."""
 
     batch: pa.RecordBatch
     events: Mask
@@ -36,7 +35,7 @@ class Records(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """The facts of a piece, and what the blacklist leaves of their properties: ``parent`` is a property's fact."""
+    """The facts of a batch, and their properties that no filter excludes. ``parent`` is the index of its fact."""
 
     id: IntColumn
     t: Column
@@ -56,22 +55,47 @@ class People(NamedTuple):
     person: IntColumn
 
 
-def split_batches(
-    batches: Iterable[pa.RecordBatch], max_properties: int = MAX_PROPERTIES_PER_BATCH
-) -> Iterator[pa.RecordBatch]:
-    """The batches, cut where they have too many properties."""
+def even_batches(batches: Iterable[pa.RecordBatch], max_values: int = MAX_VALUES_PER_BATCH) -> Iterator[pa.RecordBatch]:
+    """Cut batches that are too large, and join small ones, also of several revisions.
+
+    Args:
+        batches: the records, in order.
+        max_values: the maximum number of records and properties in a batch, unless one record has more.
+    """
+    waiting: list[pa.RecordBatch] = []
+    values = 0
+    for batch in _split(batches, max_values):
+        more = len(batch) + _count_properties(batch)
+        if waiting and values + more > max_values:
+            yield _joined(waiting)
+            waiting, values = [], 0
+        waiting.append(batch)
+        values += more
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    (joined,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return joined
+
+
+def _split(batches: Iterable[pa.RecordBatch], max_values: int) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        offsets = np.asarray(_properties(batch).offsets)
+        # How many records and properties there are before each record.
+        before = np.asarray(_properties(batch).offsets).astype(np.int64) + np.arange(len(batch) + 1)
         start = 0
         while start < len(batch):
-            full = int(np.searchsorted(offsets, offsets[start] + max_properties, side="right")) - 1
+            full = int(np.searchsorted(before, before[start] + max_values, side="right")) - 1
             stop = max(start + 1, full)
             yield batch.slice(start, stop - start)
             start = stop
 
 
-def select_rows(batch: pa.RecordBatch, revision: int, filters: Filters) -> tuple[Records, Facts]:
-    """What of a piece comes in."""
+def select_rows(batch: pa.RecordBatch, filters: Filters) -> tuple[Records, Facts]:
+    """Return the records of a batch by kind, and the facts that the filters admit."""
     kind = batch.column("kind").cast(pa.string())
     events, sets, aliases, blank, rejected = (
         _mask(pc.equal(kind, pa.scalar(name))) for name in ("event", "property_set", "alias", "blank", "rejected")
@@ -81,12 +105,12 @@ def select_rows(batch: pa.RecordBatch, revision: int, filters: Filters) -> tuple
     of_record = np.repeat(np.arange(len(batch)), np.diff(offsets))
     place = np.arange(offsets[0], offsets[-1])
     kept = passing[of_record] & ~_any_of(_properties(batch).keys, filters.blacklisted_properties)[place]
-    # An event comes in even if nothing is left of its properties, a property set does not.
+    # An event is imported even if none of its properties is left, a property set is not.
     facts = passing & (events | (np.bincount(of_record[kept], minlength=len(batch)) > 0))
     of_record, place = of_record[kept], place[kept]
     chosen = batch.filter(pa.array(facts))
     return Records(batch, events, facts, aliases, blank, rejected), Facts(
-        id=row_ids(revision, chosen.column("line")),
+        id=row_ids(chosen.column("revision"), chosen.column("line")),
         t=chosen.column("t").cast(pa.timestamp("s")),
         identity=chosen.column("identity"),
         name=chosen.column("name"),
@@ -137,10 +161,10 @@ def ids_of(names: Column, look_up: LookUp) -> IntColumn:
     return ids
 
 
-def row_ids(revision: int, lines: Column) -> IntColumn:
-    """`models.row_id` of many lines."""
+def row_ids(revisions: Column, lines: Column) -> IntColumn:
+    """Return `tables.row_id` of many lines."""
     numbers: IntColumn = np.asarray(lines).astype(np.int64)
-    return (numbers | revision << LINE_BITS) << ORDINAL_BITS
+    return (numbers | np.asarray(revisions).astype(np.int64) << LINE_BITS) << ORDINAL_BITS
 
 
 def _passes_filters(batch: pa.RecordBatch, filters: Filters) -> Mask:
@@ -162,3 +186,8 @@ def _mask(column: Column) -> Mask:
 
 def _properties(batch: pa.RecordBatch) -> Column:
     return batch.column("properties")
+
+
+def _count_properties(batch: pa.RecordBatch) -> int:
+    offsets = _properties(batch).offsets
+    return int(offsets[-1].as_py() - offsets[0].as_py())

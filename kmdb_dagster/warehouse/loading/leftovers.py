@@ -33,8 +33,9 @@ class Leftovers:
         """Whether there may be rows of a revision, which this transaction has claimed and which is not recorded."""
         first, end = self._empty
         if not first <= revision < end:
-            self._empty = revision, self._next_occupied(connection, revision)
-        return revision >= self._empty[1]
+            end = self._next_occupied(connection, revision)
+            self._empty = revision, end
+        return revision >= end
 
     @contextmanager
     def retried(self) -> Iterator[None]:

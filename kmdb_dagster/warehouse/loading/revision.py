@@ -1,139 +1,142 @@
-"""The facts of a revision: ``events``, ``properties``, ``rejected_lines`` and its row in the ledger.
+"""The facts of a group of revisions: ``events``, ``properties``, ``rejected_lines`` and their rows in the ledger.
 
 Loading is atomic: one transaction replaces all of them. It is idempotent: row ids come from the place of a record in
 the export.
 """
 
-from collections import Counter
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.lake import ParsedFile
+from kmdb_dagster.lake import ParsedRevision
 from kmdb_dagster.warehouse.connection.server import insert, transaction
 from kmdb_dagster.warehouse.identity import user_map
-from kmdb_dagster.warehouse.identity.aliases import count_aliases, read_resolved
+from kmdb_dagster.warehouse.identity.aliases import ResolvedFile, count_aliases, read_resolved
 from kmdb_dagster.warehouse.identity.erasure_list import MakeRedactor, count_pending_erasures, read_erased_digests
 from kmdb_dagster.warehouse.identity.map_lock import lock_generation_shared, read_map_version
 from kmdb_dagster.warehouse.identity.spans import widen
 from kmdb_dagster.warehouse.interning.lookup import PersonOf, UnresolvedError, key_ids, persons_of
 from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.loading.counts import ImportCounts
 from kmdb_dagster.warehouse.loading.facts import (
     Facts,
     People,
     Records,
+    even_batches,
     event_rows,
     ids_of,
     property_rows,
     select_rows,
-    split_batches,
 )
 from kmdb_dagster.warehouse.loading.filters import Filters, read_filters
 from kmdb_dagster.warehouse.loading.leftovers import Leftovers
 from kmdb_dagster.warehouse.loading.load_data import bulk_insert
-from kmdb_dagster.warehouse.schema.columns import IntColumn
-from kmdb_dagster.warehouse.schema.tables import FACTS, MAX_LINE, id_range
+from kmdb_dagster.warehouse.schema.tables import FACTS, MAX_LINE, id_ranges
 
-COUNTS = ledger.Entry._fields[: ledger.Entry._fields.index("bytes")]
 REJECTED = "INSERT INTO rejected_lines (revision, line, reason, raw) VALUES (%s, %s, %s, %s)"
-MAX_REMEMBERED_KEYS = 100_000
-"""A site has some hundreds; this bounds the memory that a hostile file takes."""
-OUTCOMES = np.array(["ignored", "blank", "rejected", "imported"])
-"""Outcomes of a line, in order of precedence: with two records, the later outcome counts."""
+MAX_REMEMBERED_NAMES = 100_000
+"""Of each kind. A site has some hundreds of keys; this bounds the memory that a hostile file takes."""
 
 
-def load_revision(  # noqa: PLR0913 - what a load depends on
+def load_revisions(
     engine: Engine,
-    revision: int,
-    parsed: ParsedFile,
+    group: Collection[ParsedRevision],
     *,
     batch_size: int,
     make_redactor: MakeRedactor,
     leftovers: Leftovers | None = None,
-) -> ledger.Entry:
-    """Load the facts of a revision in one transaction; facts that were loaded before are replaced.
+) -> dict[int, ledger.Entry]:
+    """Load the facts of revisions in one transaction; facts that were loaded before are replaced.
 
     Every id is looked up by digest in the same transaction (`warehouse.interning.lookup`).
 
     Args:
         engine: the warehouse.
-        revision: its number.
-        parsed: its Parquet.
-        batch_size: how many records are held in memory.
+        group: the revisions.
+        batch_size: how many records of a Parquet file are held in memory.
         make_redactor: makes what removes erased people, from the list as this transaction reads it.
         leftovers: what is known of rows that the ledger does not know; None: nothing.
 
     Raises:
-        RowsInTheWayError: there are rows that the ledger does not know, since a moment ago: load it again.
-        UnresolvedError: its names or aliases are not in, or are those of another file: resolve it, then load it again.
-        PermanentError: it has more lines than row ids can number.
+        RowsInTheWayError: there are rows that the ledger does not know, since a moment ago: load again.
+        UnresolvedError: names or aliases are not in, or are those of another file: resolve, then load again.
+        PermanentError: a revision has more lines than row ids can number.
     """
     leftovers = leftovers or Leftovers(*FACTS)
+    ascending = sorted(group, key=lambda parsed: parsed.revision)
     with transaction(engine) as connection, leftovers.retried():
         lock_generation_shared(connection)
-        # Before the work, so that a revision that is not resolved costs little; again when the map is held.
-        _check_resolved(connection, revision, parsed.etag)
+        # Before the work, so that a revision that is not resolved costs little; again when the map is locked.
+        _check_resolved(connection, ascending)
         version = read_map_version(connection)
-        if ledger.lock_or_create(connection, revision) or leftovers.may_be_there(connection, revision):
-            _delete(connection, revision)
-        connection.execute(text("DELETE FROM rejected_lines WHERE revision = :revision"), {"revision": revision})
-        loading = _Loading(connection, revision, read_filters(connection))
+        _delete_previous(connection, [parsed.revision for parsed in ascending], leftovers)
+        loading = _Loading(connection, ImportCounts(ascending), read_filters(connection))
         redact = make_redactor(read_erased_digests(connection))
-        for batch in split_batches(map(redact, parsed.batches(batch_size))):
+        batches = (redact(batch) for parsed in ascending for batch in parsed.batches(batch_size))
+        for batch in even_batches(batches):
             loading.load(batch)
-        entry = loading.counted.entry(parsed)
-        ledger.record(connection, revision, entry)
-        times = (entry.t_min, entry.t_max) if entry.t_min and entry.t_max else None
-        user_map.correct_persons(connection, version, loading.used, revision, times)
-        _check_resolved(connection, revision, parsed.etag)
-        _check_aliases(connection, revision, entry.aliases)
-    return entry
+        entries = loading.counted.entries()
+        ledger.record(connection, entries)
+        user_map.record_moves_of_loaded(connection, version, loading.used)
+        _check_aliases(connection, entries, _check_resolved(connection, ascending))
+    return entries
 
 
-def _check_resolved(connection: Connection, revision: int, etag: str | None) -> None:
-    resolved = read_resolved(connection, revision)
-    if resolved is None or resolved.etag != etag:
-        raise UnresolvedError(f"Revision {revision} is not resolved from the file that is parsed.")
+def _check_resolved(connection: Connection, group: Iterable[ParsedRevision]) -> dict[int, ResolvedFile]:
+    etags = {parsed.revision: parsed.etag for parsed in group}
+    resolved = read_resolved(connection, etags)
+    others = [revision for revision in etags if revision not in resolved or resolved[revision].etag != etags[revision]]
+    if others:
+        raise UnresolvedError(f"Revision {others[0]} is not resolved from the file that is parsed.")
+    return resolved
 
 
-def _check_aliases(connection: Connection, revision: int, aliases: int) -> None:
-    """Check that each alias line is stored. Only its owner changes the map now, so none goes meanwhile."""
-    # Asked first: were it over by the time that is looked at afterwards, the lines that it took would be missed.
-    forgetting = count_pending_erasures(connection)
-    stored = count_aliases(connection, revision)
-    if forgetting and stored > aliases:
-        raise TransientError(f"Aliases of revision {revision} are being forgotten. Tie it, or wait for that.")
-    if stored != aliases:
-        raise UnresolvedError(f"Revision {revision} has {aliases} alias lines, and {stored} of them are in `aliases`.")
+def _check_aliases(
+    connection: Connection, entries: Mapping[int, ledger.Entry], resolved: Mapping[int, ResolvedFile]
+) -> None:
+    """Check that each alias line is stored. Requires a shared lock on the map, so none is deleted meanwhile."""
+    # Before the count: lines that an erasure deleted would be missed if it completed in between.
+    are_erasures_pending = count_pending_erasures(connection) > 0
+    stored = count_aliases(connection, resolved)
+    for revision, entry in entries.items():
+        if are_erasures_pending and stored[revision] > entry.aliases:
+            raise TransientError(f"Aliases of revision {revision} are being erased. The next attempt resolves it.")
+        if stored[revision] != entry.aliases:
+            raise UnresolvedError(
+                f"Revision {revision} has {entry.aliases} alias lines, and {stored[revision]} of them are in `aliases`."
+            )
 
 
-def _delete(connection: Connection, revision: int) -> None:
-    """Delete the facts of a revision: by its range of ids, wherever they are, since a span may have been edited."""
-    for table in FACTS:
-        connection.execute(text(f"DELETE FROM {table} WHERE id BETWEEN :first AND :last"), id_range(revision))  # noqa: S608
+def _delete_previous(connection: Connection, revisions: Sequence[int], leftovers: Leftovers) -> None:
+    """Delete what was loaded of revisions: by ranges of ids, wherever it is, since a span may have been edited."""
+    imported = ledger.lock_or_create(connection, revisions)
+    stored = [each for each in revisions if each in imported or leftovers.may_be_there(connection, each)]
+    if stored:
+        for table in FACTS:
+            connection.exec_driver_sql(f"DELETE FROM {table} WHERE {id_ranges(stored)}")  # noqa: S608 - numbers
+    numbers = ", ".join(map(str, revisions))
+    connection.exec_driver_sql(f"DELETE FROM rejected_lines WHERE revision IN ({numbers})")  # noqa: S608 - numbers
 
 
 class _Loading:
-    """Inserts the batches of one revision in one transaction."""
+    """Inserts the batches of a group of revisions in one transaction."""
 
-    def __init__(self, connection: Connection, revision: int, filters: Filters) -> None:
+    def __init__(self, connection: Connection, counted: ImportCounts, filters: Filters) -> None:
         self._connection = connection
-        self._revision = revision
         self._filters = filters
         self._keys: dict[str, int] = {}
-        self.counted = ImportCounts()
-        self.used: set[tuple[int, int]] = set()
-        """(identity, person) ids as they were read; incomplete above `user_map.MAX_COMPARED_IDENTITIES`."""
+        self._persons: dict[str, PersonOf] = {}
+        self.counted = counted
+        self.used: list[user_map.PersonCodes] = []
+        """The identities and persons that were looked up."""
 
     def load(self, batch: pa.RecordBatch) -> None:
         """Insert a batch."""
-        self._check_lines(batch)
-        records, facts = select_rows(batch, self._revision, self._filters)
+        _check_lines(batch)
+        records, facts = select_rows(batch, self._filters)
         self._insert_rejected(records)
         people = self._people(facts)
         if len(people.identity):
@@ -142,74 +145,40 @@ class _Loading:
         bulk_insert(self._connection, "properties", property_rows(facts, people, self._key_ids))
         self.counted.add(records, facts)
 
-    def _check_lines(self, batch: pa.RecordBatch) -> None:
-        if pc.max(batch.column("line")).as_py() > MAX_LINE:
-            raise PermanentError(f"Revision {self._revision} has more than {MAX_LINE:,} lines, the most that fit.")
-
     def _insert_rejected(self, records: Records) -> None:
         rejected = records.batch.filter(pa.array(records.rejected))
-        cells = (rejected.column(name).to_pylist() for name in ("line", "reason", "raw"))
-        insert(self._connection, REJECTED, [(self._revision, *row) for row in zip(*cells, strict=True)])
+        cells = (rejected.column(name).to_pylist() for name in ("revision", "line", "reason", "raw"))
+        insert(self._connection, REJECTED, list(zip(*cells, strict=True)))
 
     def _people(self, facts: Facts) -> People:
         identity, person = ids_of(facts.identity, self._person_ids).reshape(-1, 2).T
         return People(identity, person)
 
     def _person_ids(self, names: list[str]) -> dict[str, PersonOf]:
-        found = persons_of(self._connection, names)
-        if len(self.used) <= user_map.MAX_COMPARED_IDENTITIES:
-            self.used.update(found.values())
-        return found
+        """Return the ids of identities and their persons. Those that this transaction has looked up are kept."""
+        missing = _missing(self._persons, names)
+        found = persons_of(self._connection, missing)
+        self.used.append(user_map.person_codes(found.values()))
+        self._persons.update(found)
+        return self._persons
 
     def _key_ids(self, names: list[str]) -> dict[str, int]:
-        """Return the ids of names. Ids that this transaction has looked up before are kept."""
-        missing = [name for name in names if name not in self._keys]
-        if len(self._keys) + len(missing) > MAX_REMEMBERED_KEYS:
-            self._keys.clear()
-            missing = names
-        self._keys.update(key_ids(self._connection, missing))
+        """Return the ids of names. Those that this transaction has looked up are kept."""
+        self._keys.update(key_ids(self._connection, _missing(self._keys, names)))
         return self._keys
 
 
-class ImportCounts:
-    """Counts the lines of a revision by outcome, each line once, and its records by kind."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._times: list[datetime] = []
-        # The last line of a batch: the other record of it may be the first of the next one.
-        self._open = np.empty(0, np.int64), np.empty(0, np.int64)
-
-    def add(self, records: Records, facts: Facts) -> None:
-        """Count the records and lines of a batch."""
-        outcomes = np.select([records.facts | records.aliases, records.rejected, records.blank], [3, 2, 1])
-        self._add_lines(np.asarray(records.batch.column("line")), outcomes)
-        self.counts["events"] += int(facts.is_event.sum())
-        self.counts["property_sets"] += int((~facts.is_event).sum())
-        self.counts["properties"] += len(facts.parent)
-        self.counts["aliases"] += int(records.aliases.sum())
-        self._times = _span(self._times, facts.t)
-
-    def entry(self, parsed: ParsedFile) -> ledger.Entry:
-        """Return the ledger entry, after the last batch."""
-        self._count_lines(*self._open)
-        t_min, t_max = self._times or (None, None)
-        counts = {name: self.counts[name] for name in COUNTS}
-        return ledger.Entry(**counts, bytes=parsed.size, etag=parsed.etag, t_min=t_min, t_max=t_max)
-
-    def _add_lines(self, lines: IntColumn, outcomes: IntColumn) -> None:
-        lines, outcomes = np.append(self._open[0], lines), np.append(self._open[1], outcomes)
-        distinct, start = np.unique(lines, return_index=True)
-        outcome = np.maximum.reduceat(outcomes, start)
-        self._count_lines(distinct[:-1], outcome[:-1])
-        self._open = distinct[-1:], outcome[-1:]
-
-    def _count_lines(self, lines: IntColumn, outcomes: IntColumn) -> None:
-        self.counts["lines"] += len(lines)
-        for outcome, count in zip(OUTCOMES, np.bincount(outcomes, minlength=len(OUTCOMES)), strict=True):
-            self.counts[str(outcome)] += int(count)
+def _missing(known: dict[str, PersonOf] | dict[str, int], names: list[str]) -> list[str]:
+    """Return the names that are not known. If they are too many to be kept, nothing is known any more."""
+    missing = [name for name in names if name not in known]
+    if len(known) + len(missing) <= MAX_REMEMBERED_NAMES:
+        return missing
+    known.clear()
+    return names
 
 
-def _span(known: list[datetime], more: Any) -> list[datetime]:  # noqa: ANN401 - pyarrow's arrays are many classes
-    """The earliest and the latest of these times."""
-    return [min([*known, pc.min(more).as_py()]), max([*known, pc.max(more).as_py()])] if len(more) else known
+def _check_lines(batch: pa.RecordBatch) -> None:
+    lines = np.asarray(batch.column("line"))
+    if lines.max() > MAX_LINE:
+        revision = batch.column("revision")[int(lines.argmax())]
+        raise PermanentError(f"Revision {revision} has more than {MAX_LINE:,} lines, the most that fit.")

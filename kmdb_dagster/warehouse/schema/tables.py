@@ -3,6 +3,7 @@
 Times are UTC. Text is utf8mb4 and compared exactly. Names without ``+`` in docs/reference/tables.md are km-db's.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import BINARY, BigInteger, DateTime, Integer, LargeBinary, Text
@@ -28,6 +29,16 @@ def row_id(revision: int, line: int, ordinal: int = 0) -> int:
 def id_range(revision: int) -> dict[str, int]:
     """The ``first`` and ``last`` id that a row of a revision can have."""
     return {"first": row_id(revision, 0), "last": row_id(revision + 1, 0) - 1}
+
+
+def id_ranges(revisions: Iterable[int]) -> str:
+    """The condition in SQL that an ``id`` is of one of these revisions. Consecutive revisions are one range."""
+    ranges: list[tuple[int, int]] = []
+    for revision in sorted(set(revisions)):
+        first = ranges.pop()[0] if ranges and ranges[-1][1] == revision - 1 else revision
+        ranges.append((first, revision))
+    between = (f"id BETWEEN {row_id(first, 0)} AND {row_id(last + 1, 0) - 1}" for first, last in ranges)
+    return f"({' OR '.join(between) or 'FALSE'})"
 
 
 class Base(DeclarativeBase):

@@ -39,7 +39,7 @@ def test_alias_lines_of_a_revision_are_looked_for_in_its_time_partitions(engine:
     sent: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *arguments: sent.append(filled_in(arguments)))
     revisions.put(1, alias("a", "c", t=T + WEEK))
-    looked = [statement for statement in sent if "FROM aliases WHERE id BETWEEN" in statement]
+    looked = [statement for statement in sent if "FROM aliases WHERE (id BETWEEN" in statement]
     # Those from before and their removal look everywhere; whether all are stored when the facts are loaded does not.
     assert len(looked) == 3
     tables = [explained(engine, statement, {"aliases"})[0] for statement in looked]

@@ -15,7 +15,7 @@ from kmdb_dagster.errors import TransientError
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.identity.rebuild import realias
-from kmdb_dagster.warehouse.identity.revision import resolve_revision
+from kmdb_dagster.warehouse.identity.revision import resolve_revisions
 from kmdb_dagster.warehouse.identity.rules import is_rule_pending
 from kmdb_dagster.warehouse.maintenance.flush import flush
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
@@ -195,10 +195,9 @@ def test_a_later_file_without_the_alias_of_an_ignored_user_changes_nothing(
     change(engine, "INSERT INTO ignored_users (name) VALUES ('admin')")
     lines = [alias("7", "x"), alias("x", "y")]
     for more in ([alias("x", "admin"), alias("admin", "12")], []):
-        resolve_revision(
+        resolve_revisions(
             warehouse,
-            1,
-            revisions.parsed(1, *lines, *more),
+            [revisions.parsed(1, *lines, *more)],
             batch_size=100,
             make_redactor=Redactor,
             numeric_apart=apart,

@@ -21,10 +21,11 @@ class Interrupted:
 
     def __init__(self, parsed: ParsedFile, happening: Any) -> None:
         self._parsed, self._happening = parsed, happening
-        self.etag, self.size = parsed.etag, parsed.size
+        self.revision, self.etag, self.size, self.weight = parsed.revision, parsed.etag, parsed.size, 0
 
-    def batches(self, _size: int) -> Iterator[Any]:
+    def batches(self, size: int, *, columns: list[str] | None = None) -> Iterator[Any]:
         """The lines one by one."""
+        del size, columns
         for number, batch in enumerate(self._parsed.batches(1)):
             if number == 1:
                 self._happening()

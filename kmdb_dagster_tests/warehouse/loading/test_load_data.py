@@ -20,7 +20,7 @@ from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.loading import load_data
 from kmdb_dagster.warehouse.loading.leftovers import Leftovers, RowsInTheWayError
 from kmdb_dagster.warehouse.loading.load_data import _file_of, bulk_insert
-from kmdb_dagster.warehouse.loading.revision import load_revision
+from kmdb_dagster.warehouse.loading.revision import load_revisions
 from kmdb_dagster.warehouse.schema.tables import FACTS
 from testing.buckets import T, event, line, property_set
 from testing.revisions import Revisions, change, content, one, rows
@@ -115,7 +115,7 @@ def test_rows_that_come_to_be_unknown_while_a_run_lasts_are_replaced_at_its_next
     leftovers = Leftovers(*FACTS)
     parsed = revisions.parsed(1, event("came", plan="pro"))
     revisions.tie_parsed(1, parsed)
-    load = partial(load_revision, engine, 1, parsed, batch_size=10, make_redactor=Redactor, leftovers=leftovers)
+    load = partial(load_revisions, engine, [parsed], batch_size=10, make_redactor=Redactor, leftovers=leftovers)
     load()
     before = content(engine)
     change(engine, "DELETE FROM revisions")
@@ -216,7 +216,7 @@ def test_many_pieces_of_a_revision_come_in_as_one(
         for number in range(40)
     ]
     entry, whole = revisions.load(1, *lines), content(engine)
-    monkeypatch.setattr("kmdb_dagster.warehouse.loading.facts.split_batches.__defaults__", (3,))
+    monkeypatch.setattr("kmdb_dagster.warehouse.loading.facts.even_batches.__defaults__", (3,))
     assert revisions.load(1, *lines) == entry
     assert content(engine) == whole
 

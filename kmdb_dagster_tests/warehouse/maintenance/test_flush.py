@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.identity.aliases import AliasLine, replace_aliases
+from kmdb_dagster.warehouse.identity.aliases import AliasFile, AliasLine, replace_aliases
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
 from kmdb_dagster.warehouse.maintenance import flush as module
@@ -76,7 +76,7 @@ def test_alias_lines_whose_names_a_flush_took_are_not_stored(warehouse: Warehous
     flush(warehouse.engine)
     line = AliasLine(row_id(1, 1), datetime(2014, 4, 15), "bob", "anna")  # noqa: DTZ001 - as the server has it
     with pytest.raises(UnresolvedError, match="The database lacks 2 of 2 names"):
-        replace_aliases(warehouse.engine, 1, "an-etag", [line])
+        replace_aliases(warehouse.engine, [AliasFile(1, "an-etag", [line])])
     assert counts(warehouse.engine, "aliases", "resolved_revisions") == {0}
 
 
