@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 from pydantic import SecretStr
-from redis import Redis
 
 from kmdb_dagster.database_options import database_url
 
@@ -55,6 +54,8 @@ def check_database_url(value: SecretStr) -> SecretStr:
 
 def check_redis_url(value: SecretStr) -> SecretStr:
     """Check that it is the URL of a Redis, without a connection to it."""
+    from redis import Redis  # noqa: PLC0415 - only this setting needs it
+
     try:
         Redis.from_url(value.get_secret_value())
     except ValueError:

@@ -3,15 +3,18 @@
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-import apprise
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt, wait_exponential
 
 from kmdb_dagster.alerting.incidents import Message
 
+if TYPE_CHECKING:
+    from apprise import Apprise
+
 apprise_log = logging.getLogger("apprise")
 
-PLAIN = apprise.NotifyFormat.TEXT
+PLAIN = "text"
 """The format of the messages: Apprise then escapes them in mails, which are HTML."""
 
 MAX_ATTEMPTS = 4
@@ -29,8 +32,10 @@ def send(urls: Sequence[str], message: Message) -> int:
         return sum(not accepted for accepted in executor.map(lambda channel: _deliver(channel, message), channels))
 
 
-def _channel(url: str) -> apprise.Apprise:
+def _channel(url: str) -> "Apprise":
     """Open a channel. An unknown URL makes a channel that accepts no message, and does not affect the others."""
+    import apprise  # noqa: PLC0415 - only a message needs it
+
     channel = apprise.Apprise()
     # Apprise would log an unknown URL, with the secret in it.
     apprise_log.disabled = True
@@ -41,7 +46,7 @@ def _channel(url: str) -> apprise.Apprise:
     return channel
 
 
-def _deliver(channel: apprise.Apprise, message: Message) -> bool:
+def _deliver(channel: "Apprise", message: Message) -> bool:
     retrying = Retrying(
         retry=retry_if_result(lambda accepted: not accepted),
         stop=stop_after_attempt(MAX_ATTEMPTS),

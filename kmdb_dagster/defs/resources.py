@@ -2,44 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import boto3
 import dagster as dg
-from botocore.config import Config
-from dagster_aws.s3 import S3Resource
 
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline import Pipeline
 from kmdb_dagster.pipeline.export_bucket import ExportBucket
 from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.settings import Settings, load_settings, missing_setting, reveal
-from kmdb_dagster.source import Bucket, FolderBucket, S3Bucket
-from kmdb_dagster.source.s3_errors import translate_s3_errors
+from kmdb_dagster.source import Bucket, FolderBucket
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import claim_bucket
 from kmdb_dagster.warehouse.connection.data_folders import claim_folder
 from kmdb_dagster.warehouse.connection.server import LONG_STATEMENT_TIMEOUT_SECONDS
-
-S3 = Config(retries={"total_max_attempts": 9}, connect_timeout=5, read_timeout=10)
-"""How a request to S3 is tried again: boto3 waits longer each time, 13 seconds in all at the most. A host that never
-answers is given up after two minutes, where boto3 by itself would take ten."""
-
-
-class S3WithTimeouts(S3Resource):
-    """The S3 resource of dagster-aws with timeouts, for which it has no settings."""
-
-    def get_client(self) -> Any:  # noqa: ANN401 - the type of dagster-aws
-        """Make a client of boto3."""
-        return boto3.client(
-            "s3",
-            region_name=self.region_name,
-            endpoint_url=self.endpoint_url,
-            aws_access_key_id=self.aws_access_key_id,
-            aws_secret_access_key=self.aws_secret_access_key,
-            aws_session_token=self.aws_session_token,
-            config=S3,
-        )
 
 
 class Kmdb(dg.ConfigurableResource[None]):
@@ -65,17 +40,19 @@ class Kmdb(dg.ConfigurableResource[None]):
             return ExportBucket(FolderBucket(settings.local_bucket, settings.prefix))
         if settings.bucket is None:
             raise missing_setting("AWS_BUCKET")
-        s3 = S3WithTimeouts(
+        # boto3 takes a third of a second to import: only an export on S3 needs it.
+        from kmdb_dagster.source.s3_client import open_s3  # noqa: PLC0415
+
+        bucket = open_s3(
+            settings.bucket,
+            settings.prefix,
             region_name=settings.region,
             endpoint_url=settings.endpoint_url,
-            aws_access_key_id=settings.access_key_id,
-            aws_secret_access_key=reveal(settings.secret_access_key),
-            aws_session_token=reveal(settings.session_token),
+            access_key_id=settings.access_key_id,
+            secret_access_key=reveal(settings.secret_access_key),
+            session_token=reveal(settings.session_token),
         )
-        # boto3 fetches the credentials of a role here.
-        with translate_s3_errors(f"s3://{settings.bucket}"):
-            client = s3.get_client()
-        return ExportBucket(S3Bucket(client, settings.bucket, settings.prefix))
+        return ExportBucket(bucket)
 
     @contextmanager
     def warehouse(self, *, whole_tables: bool = True) -> Iterator[Warehouse]:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import median_filter
 
 from kmdb_dagster.charts.series import Series
 from kmdb_dagster.warehouse.ledger.history import FirstSeen, History, Times
@@ -36,6 +35,8 @@ def revision_times(history: History) -> Times:
         UTC, dtype ``datetime64[s]``, one for each revision of the history; NaT for revisions without facts.
     """
     known = ~np.isnat(history.t_max)
+    from scipy.ndimage import median_filter  # noqa: PLC0415 - only a report needs it
+
     times = np.full(len(known), np.datetime64("NaT"), "M8[s]")
     # A fact newer than its import comes from a wrong clock.
     newest = np.minimum(history.t_max[known], history.imported_at[known])

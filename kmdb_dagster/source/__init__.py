@@ -1,6 +1,6 @@
 """Read the files of an export: an S3 bucket, or a folder of the same shape, behind one interface (`Bucket`).
 
-The names and the content of the files are in `km_export`.
+The names and the content of the files are in `km_export`. `s3_client` opens a bucket on S3; boto3 is imported there.
 """
 
 from kmdb_dagster.source.bucket import (
@@ -12,7 +12,6 @@ from kmdb_dagster.source.bucket import (
     plain_etag,
 )
 from kmdb_dagster.source.folder import FolderBucket
-from kmdb_dagster.source.s3 import S3Bucket
 
 __all__ = [
     "Bucket",
@@ -20,7 +19,6 @@ __all__ = [
     "FolderBucket",
     "ObjectDamagedError",
     "ObjectUnreadableError",
-    "S3Bucket",
     "StoredObject",
     "plain_etag",
 ]

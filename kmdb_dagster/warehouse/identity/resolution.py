@@ -13,8 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from kmdb_dagster.warehouse.schema.columns import IntColumn
 
@@ -131,6 +129,10 @@ def _nearest(ties: AliasEdges, ranks: Ranking) -> IntColumn:
 
 
 def _components(one: IntColumn, other: IntColumn, count: int) -> IntColumn:
+    # They take a quarter of a second to import.
+    from scipy.sparse import coo_matrix  # noqa: PLC0415
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
     graph = coo_matrix((np.ones(len(one), dtype=np.bool_), (one, other)), shape=(count, count))
     labels: IntColumn = connected_components(graph, directed=False)[1]
     return labels
