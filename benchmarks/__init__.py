@@ -1,1 +1,1 @@
-"""What parts of the project cost, measured. Each module is a command; README.md says what was reached."""
+"""Benchmarks: each module is a command, and README.md has the results."""

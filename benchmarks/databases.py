@@ -1,4 +1,4 @@
-"""What the benchmarks of a server share: the server, an empty warehouse on it, and what it took of the processor."""
+"""Shared by the benchmarks of a server: the server, an empty warehouse, and CPU time."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ CLOCK = os.sysconf("SC_CLK_TCK")
 
 @contextmanager
 def server_of(given: str | None, folder: Path, options: Sequence[str] = OPTIONS) -> Iterator[str]:
-    """The server that was given, or one of our own."""
+    """Yield the given server, or a private one."""
     if given:
         yield given
         return
@@ -40,7 +40,7 @@ def server_of(given: str | None, folder: Path, options: Sequence[str] = OPTIONS)
 
 @contextmanager
 def connected(server: str, database: str = "mysql") -> Iterator[Any]:
-    """A cursor of a bare connection."""
+    """Open a cursor of a bare connection."""
     url = database_url(f"{server}/{database}")
     connection = MySQLdb.connect(
         host=url.host, port=url.port or 3306, user=url.username, db=database, charset="utf8mb4", local_infile=1
@@ -51,7 +51,7 @@ def connected(server: str, database: str = "mysql") -> Iterator[Any]:
 
 
 def empty(server: str, *names: str) -> None:
-    """Databases without a table."""
+    """Create databases without tables."""
     with connected(server) as cursor:
         for name in names:
             cursor.execute(f"DROP DATABASE IF EXISTS {name}")
@@ -63,7 +63,7 @@ YEAR = 364
 
 
 def prepare(server: str, *, days: int = 7, covered: int = YEAR) -> None:
-    """An empty warehouse, the first days of 2014 in partitions of so many days; 0: in one."""
+    """Create an empty warehouse with partitions of ``days`` days over the first days of 2014; 0: one partition."""
     empty(server, NAME)
     warehouse = Warehouse(database_url(f"{server}/{NAME}"))
     migrate(warehouse.engine)
@@ -75,7 +75,7 @@ def prepare(server: str, *, days: int = 7, covered: int = YEAR) -> None:
 
 
 def make_bucket(folder: Path, revisions: int, lines: int, *, stride: int = 1) -> float:
-    """The sample, or every so manieth revision of it, in a folder. Returns its megabytes."""
+    """Write the sample, or every n-th revision of it, into a folder. Return its megabytes."""
     (folder / "revisions").mkdir(parents=True)
     sizes = [
         (folder / "revisions" / f"{number}.json").write_bytes(sample_revision(1 + (number - 1) * stride, lines=lines))
@@ -85,13 +85,13 @@ def make_bucket(folder: Path, revisions: int, lines: int, *, stride: int = 1) ->
 
 
 def processor(pid: int) -> float:
-    """Seconds that a process has had of the processor."""
+    """Return the CPU seconds of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK
 
 
 def pid_of(server: str) -> int:
-    """The server's process."""
+    """Return the pid of the server."""
     with connected(server) as cursor:
         cursor.execute("SELECT @@pid_file, @@datadir")
         pid_file, folder = cursor.fetchone()

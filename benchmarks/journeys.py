@@ -1,4 +1,4 @@
-"""Invented journeys of any size, straight into tables: what `benchmarks.questions` asks about.
+"""Generated journeys of any size, written directly into tables for `benchmarks.questions`.
 
 Each person visits the site once and views pages until all events are made. Some sign up, some of those activate, some
 of those upgrade. Both schemas get the same rows: ours, and km-db's as its migrations make it.
@@ -49,14 +49,14 @@ class Journeys(NamedTuple):
     """How many events there are before these."""
 
     def row(self, ids: Numbers) -> Numbers:
-        """The row ids that they have in our tables."""
+        """Return their row ids in our tables."""
         revision, line = np.divmod(ids + self.before, LINES_OF_A_REVISION)
         ours: Numbers = np.left_shift(np.left_shift(revision + 1, LINE_BITS) | line + 1, ORDINAL_BITS)
         return ours
 
 
 def made(events: int, seed: int = 1) -> Journeys:
-    """So many events, of a twentieth as many people."""
+    """Generate this number of events, with one person per twenty events."""
     rng = np.random.default_rng(seed)
     people = max(1, events // EVENTS_OF_A_PERSON)
     person = np.arange(1, people + 1)
@@ -81,13 +81,13 @@ def made(events: int, seed: int = 1) -> Journeys:
 
 
 def times(seconds: Numbers) -> Any:
-    """Seconds since `START` as SQL writes them."""
+    """Render seconds since `START` as SQL times."""
     start = int((datetime(START.year, START.month, START.day) - datetime(1970, 1, 1)).total_seconds())  # noqa: DTZ001 - both UTC
     return pa.array(seconds + start, pa.int64()).cast(pa.timestamp("s"))
 
 
 def event_rows(journeys: Journeys, *, kmdb: bool) -> pa.Table:
-    """Rows of ``events``."""
+    """Return the rows of ``events``."""
     ids = np.arange(len(journeys.person))
     common = {"user_id": journeys.person, "n": journeys.name + 1, "t": times(journeys.second)}
     if kmdb:
@@ -116,7 +116,7 @@ def property_rows(journeys: Journeys, *, kmdb: bool, urls: bool = True) -> pa.Ta
 
 
 def load(connection: Connection, table: str, rows: pa.Table, folder: Path) -> None:
-    """Rows into a table."""
+    """Insert rows into a table."""
     path = folder / "rows"
     options = csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
     csv.write_csv(rows, path, options)
@@ -125,7 +125,7 @@ def load(connection: Connection, table: str, rows: pa.Table, folder: Path) -> No
 
 
 def fill_ours(engine: Engine, journeys: Journeys, folder: Path) -> None:
-    """Our tables, split into weeks. They must be there."""
+    """Fill our existing tables, partitioned by week."""
     until = START + timedelta(DAYS)
     apply_plans(engine, plan_all(engine, min_date=START, max_date=until, days=7, today=until))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -135,13 +135,13 @@ def fill_ours(engine: Engine, journeys: Journeys, folder: Path) -> None:
 
 
 def name_keys(connection: Connection) -> None:
-    """The names of the events and properties, in our ``keys``."""
+    """Insert the names of events and properties into our ``keys``."""
     names = [f"({at}, '{name}', UNHEX(SHA2('{name}', 256)))" for at, name in enumerate(NAMES + KEYS, 1)]
     connection.exec_driver_sql("INSERT INTO `keys` (id, string, digest) VALUES " + ", ".join(names))
 
 
 def fill_kmdb(engine: Engine, journeys: Journeys, folder: Path) -> None:
-    """km-db's tables, made here, split into the same weeks."""
+    """Create and fill km-db's tables, partitioned by the same weeks."""
     weeks = [START + timedelta(days) for days in range(7, DAYS + 7, 7)]
     bounds = ", ".join(f"PARTITION p{week:%Y%m%d} VALUES LESS THAN ('{week}')" for week in weeks)
     by_week = f"PARTITION BY RANGE COLUMNS (t) ({bounds}, PARTITION pLast VALUES LESS THAN (MAXVALUE))"

@@ -31,7 +31,7 @@ AT_ONCE = 5_000_000
 
 
 def main() -> None:
-    """Fill, and ask."""
+    """Fill the tables, and measure each question."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=100_000_000)
     options = parser.parse_args()
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def fill(url: str, events: int, folder: Path) -> int:
-    """Our tables, the indexes built afterwards. Returns how many events there are."""
+    """Fill our tables, then build the indexes. Return the number of events."""
     warehouse = Warehouse(database_url(url))
     migrate(warehouse.engine)
     until = START + timedelta(DAYS)
@@ -80,20 +80,20 @@ READINGS: dict[str, Callable[[], int]] = {
 
 
 def ask(url: str, line: str) -> None:
-    """A question."""
+    """Measure a question."""
     warehouse = Warehouse(database_url(url))
     parse(f"{line} --since {START} --until {START + timedelta(DAYS)}").ask(warehouse.engine)
     warehouse.close()
 
 
 def read(url: str, title: str) -> None:
-    """A reading."""
+    """Measure a read."""
     with connect(url):
         READINGS[title]()
 
 
 def measured(work: Callable[[], None]) -> tuple[float, float]:
-    """Seconds, and megabytes of this process at the most."""
+    """Return the seconds, and the peak memory of this process in megabytes."""
     start = time.monotonic()
     work()
     seconds = time.monotonic() - start

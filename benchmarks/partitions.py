@@ -62,14 +62,14 @@ def timed(name: str, work: Callable[[], Any], *, here: bool = False) -> None:
 
 
 def make_bucket(folder: Path, many: int) -> None:
-    """So many revisions of one line."""
+    """Write this number of revisions with one line each."""
     (folder / "revisions").mkdir(parents=True)
     for number in range(1, many + 1):
         (folder / "revisions" / f"{number}.json").write_bytes(b'{"_n":"came","_p":"1","_t":1397577453}\n')
 
 
 def fill_ledger(warehouse: Warehouse, kmdb: Kmdb, done: int) -> None:
-    """Write the first revisions down as imported, as they are in the bucket."""
+    """Record the first revisions of the bucket as imported."""
     etags = list_bucket(kmdb.bucket(), None).etags
     rows = [{"revision": number, "etag": etags[number]} for number in range(1, done + 1)]
     statement = text("INSERT INTO revisions (revision, etag, imported_at) VALUES (:revision, :etag, '2014-01-01')")
@@ -108,13 +108,13 @@ def _for_another(row: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 class Webserver:
-    """Dagster's, asked as the UI asks it."""
+    """Dagster's webserver, queried as the UI does."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def ask(self, query: str, variables: dict[str, Any] | None = None) -> Any:
-        """Answer a query."""
+        """Send a query."""
         body = json.dumps({"query": query, "variables": variables or {}}).encode()
         request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310 - ours
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310 - ours
@@ -124,7 +124,7 @@ class Webserver:
         return found["data"]
 
     def answers(self) -> bool:
-        """Whether it has come up."""
+        """Return whether the webserver answers."""
         try:
             return bool(self.ask("query { version }"))
         except OSError:
@@ -133,7 +133,7 @@ class Webserver:
 
 @contextmanager
 def webserver(folder: Path) -> Iterator[Webserver]:
-    """One on this instance."""
+    """Run a webserver on this instance."""
     port = free_port()
     command = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(port), "-m", "kmdb_dagster.definitions"]
     process = spawn(["env", "-C", os.environ["DAGSTER_HOME"], *command], folder / "webserver.log")
@@ -147,14 +147,14 @@ def webserver(folder: Path) -> Iterator[Webserver]:
 
 
 def ask(server: Webserver) -> None:
-    """What the pages ask for that grows with the partitions."""
+    """Measure the queries of the pages that grow with the number of partitions."""
     timed("GraphQL: how many partitions of each asset are in", lambda: server.ask(STATS))
     timed("GraphQL: which partitions of an asset are in", lambda: server.ask(STATUSES))
     timed("GraphQL: all partition keys", lambda: server.ask(KEYS_OF))
 
 
 def browse(server: Webserver, done: int) -> None:
-    """The same pages as a person waits for them."""
+    """Measure the same pages in a browser."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only where it is installed
 
     partitions = f"{server.url}/assets/events?view=partitions"
@@ -183,14 +183,14 @@ def browse(server: Webserver, done: int) -> None:
 
 
 def tick(instance: dg.DagsterInstance, kmdb: Kmdb, cursor: str | None) -> None:
-    """A tick of the sensor."""
+    """Measure a tick of the sensor."""
     new_revisions(
         dg.build_sensor_context(instance=instance, cursor=cursor, resources={"kmdb": kmdb}, sensor_name="new_revisions")
     )
 
 
 def launch(server: Webserver, first: int, last: int) -> None:
-    """A run over a range, as the UI and the sensor start one: Dagster writes down what it is going to make."""
+    """Measure the start of a run over a range, as the UI and the sensor start one."""
     selector = {
         "repositoryLocationName": "kmdb_dagster.definitions",
         "repositoryName": "__repository__",
@@ -203,7 +203,7 @@ def launch(server: Webserver, first: int, last: int) -> None:
 
 
 def measure(folder: Path, many: int, *, with_browser: bool) -> None:
-    """All of it, on the instance and the settings of the environment."""
+    """Measure everything, on the instance and the settings of the environment."""
     done, kmdb = int(many * SHARE_IN), Kmdb()
     with open_instance() as instance, kmdb.warehouse() as warehouse:
         start = time.monotonic()
@@ -231,7 +231,7 @@ def measure(folder: Path, many: int, *, with_browser: bool) -> None:
 
 
 def main() -> None:
-    """Both histories, one after another, on a MariaDB of our own."""
+    """Measure both kinds of history, one after another, on a private MariaDB."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--partitions", type=int, default=100_000)
     parser.add_argument("--no-browser", action="store_true", help="without chromium (dev/test --browser installs it)")
@@ -247,7 +247,7 @@ def main() -> None:
 
 
 def prepare(folder: Path, server: str, history: str) -> None:
-    """An empty warehouse and history, and this process's environment."""
+    """Create an empty warehouse and history, and set this process's environment."""
     home = folder / history
     home.mkdir()
     source = ROOT / ("deploy/mysql/dagster.yaml" if history == "mysql" else "dagster.yaml")

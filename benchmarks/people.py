@@ -43,7 +43,7 @@ INDEXES = {
 
 
 def name(number: int, logins: int) -> str:
-    """The name of an identity. Numbers below ``logins`` are people who logged in."""
+    """Return the name of an identity. Numbers below ``logins`` are people who logged in."""
     if number > logins:
         return f"{number * 2654435761 % 2**32:08x}+{number:07x}k="
     return str(number * 7) if number % 2 else f"person{number}@example.com"
@@ -72,7 +72,7 @@ def fill(engine: Engine, folder: Path, identities: int, aliases: int) -> None:
 
 
 def alias_rows(rng: np.random.Generator, identities: int, logins: int, aliases: int) -> Iterator[str]:
-    """Rows of ``aliases``: revision after revision, week after week."""
+    """Yield rows of ``aliases``, revision by revision and week by week."""
     revisions = aliases // ALIASES_OF_A_REVISION + 1
     for start in range(0, aliases, ROWS_AT_A_TIME):
         count = min(ROWS_AT_A_TIME, aliases - start)
@@ -88,7 +88,7 @@ def alias_rows(rng: np.random.Generator, identities: int, logins: int, aliases: 
 
 
 def new_aliases(revision: int, identities: int) -> Iterator[bytes]:
-    """The lines of one more revision: new cookies of people who are there."""
+    """Return the lines of one more revision: new cookies of known people."""
     rng = np.random.default_rng(revision)
     logins = int(identities * LOGINS)
     for line, login in enumerate(rng.integers(1, logins + 1, ALIASES_OF_A_REVISION).tolist()):
@@ -96,7 +96,7 @@ def new_aliases(revision: int, identities: int) -> Iterator[bytes]:
 
 
 def opened(url: str, database: str) -> Warehouse:
-    """A warehouse with 600 time partitions."""
+    """Open a warehouse with 600 time partitions."""
     with create_engine(database_url(f"{url}/mysql")).connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {database}")
     warehouse = Warehouse(database_url(f"{url}/{database}?local_infile=1"))
@@ -107,7 +107,7 @@ def opened(url: str, database: str) -> Warehouse:
 
 
 def resolved(warehouse: Warehouse, folder: Path, revision: int, identities: int) -> tuple[float, float]:
-    """Seconds to resolve a revision of 2,000 aliases, and to move facts afterwards."""
+    """Return the seconds to resolve a revision of 2,000 aliases, and to move facts afterwards."""
     path = folder / "one-more.parquet"
     lines = list(new_aliases(revision, identities))
     write_parsed(path, revision, RawFile(None, f"etag-{revision}", 0), read_lines(lines))
@@ -137,7 +137,7 @@ def rebuilt(url: str) -> None:
 
 
 def main() -> None:
-    """Fill, rebuild, add revisions."""
+    """Fill the tables, rebuild the map, and add revisions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--identities", type=int, default=10_000_000)
     parser.add_argument("--aliases", type=int, default=6_000_000)
@@ -161,7 +161,7 @@ def main() -> None:
 
 
 def compare(folder: Path, empty: Warehouse, full: Warehouse, rounds: int, options: argparse.Namespace) -> None:
-    """Print what one more revision costs on the one and on the other; they take turns."""
+    """Print the cost of one more revision on both warehouses, in alternating rounds."""
     first = options.aliases // ALIASES_OF_A_REVISION + 2
     taken: dict[str, list[tuple[float, float]]] = {"empty": [], "full": []}
     for number in range(rounds):

@@ -40,7 +40,7 @@ FIRST = (
 
 
 class Case(NamedTuple):
-    """A question, and the same as one statement. Both give numbers that must be the same."""
+    """A question and the same as one SQL statement, which must give the same numbers."""
 
     line: str
     numbers: Callable[[pl.DataFrame], list[Any]]
@@ -48,7 +48,7 @@ class Case(NamedTuple):
 
 
 def total(*columns: str) -> Callable[[pl.DataFrame], list[Any]]:
-    """The sums of columns."""
+    """Return the sums of columns."""
     return lambda frame: [int(frame[column].sum()) for column in columns]
 
 
@@ -125,13 +125,13 @@ CASES = {
 
 
 def asked(engine: Engine, case: Case) -> list[Any]:
-    """The answer of the question."""
+    """Return the answer of the question."""
     line = f"{case.line} --since {START} --until 2014-04-01"
     return case.numbers(parse(line).ask(engine).frame)
 
 
 def selected(engine: Engine, case: Case) -> list[Any]:
-    """The answer of the statement."""
+    """Return the answer of the statement."""
     with engine.connect() as connection:
         connection.exec_driver_sql(f"SET max_statement_time = {MOST_SECONDS}")
         try:
@@ -144,21 +144,21 @@ def selected(engine: Engine, case: Case) -> list[Any]:
 
 
 def timed(answer: Callable[[Engine, Case], list[Any]], engine: Engine, case: Case) -> tuple[float, list[Any]]:
-    """Seconds, and the answer."""
+    """Return the seconds and the answer."""
     started = time.perf_counter()
     found = answer(engine, case)
     return time.perf_counter() - started, found
 
 
 def opened(url: str, database: str) -> Engine:
-    """A new database on the server."""
+    """Create and open a new database on the server."""
     with create_engine(database_url(f"{url}/mysql")).connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {database}")
     return Warehouse(database_url(f"{url}/{database}?local_infile=1")).engine
 
 
 def fill(url: str, journeys: Journeys, folder: Path) -> None:
-    """Both schemas."""
+    """Fill both schemas."""
     for database, filled in (("ours", fill_ours), ("kmdb", fill_kmdb)):
         engine = opened(url, database)
         if filled is fill_ours:
@@ -173,7 +173,7 @@ def fill(url: str, journeys: Journeys, folder: Path) -> None:
 
 
 def compare(url: str, rounds: int, wanted: str) -> None:
-    """Ask, in turns, and print the best of the rounds."""
+    """Measure both in alternating rounds, and print the best."""
     ours, kmdb = (Warehouse(database_url(f"{url}/{database}")).engine for database in ("ours", "kmdb"))
     ways = [(asked, ours), (selected, ours), (selected, kmdb)]
     asked(ours, CASES["A/B comparison"])  # libraries are imported, which takes a second or two
@@ -191,7 +191,7 @@ def compare(url: str, rounds: int, wanted: str) -> None:
 
 
 def main() -> None:
-    """Fill and compare."""
+    """Fill both schemas, and compare every case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=2)

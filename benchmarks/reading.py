@@ -24,7 +24,7 @@ OCTAL = b'{"_n":"searched berths","_p":"bob@example.com","city":"Paran\\303\\241
 
 
 def make(path: Path, megabytes: int) -> None:
-    """Write so much of a sample. Beyond 200 MB the same comes again, since making it takes long."""
+    """Write a sample of this size. Beyond 200 MB it repeats, because generating it takes long."""
     parts: list[bytes] = []
     size = 0
     while size < min(megabytes, 200) * 1_000_000:
@@ -45,14 +45,14 @@ def with_more_octal(path: Path, more: Path) -> None:
 
 
 def chunks(path: Path) -> Iterator[bytes]:
-    """The file as the pipeline reads it."""
+    """Read the file as the pipeline does."""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
 
 
 def bare(lines: list[bytes]) -> None:
-    """The parser alone; what it refuses is passed over."""
+    """Measure the JSON parser alone, which skips lines that it refuses."""
     for line in lines:
         try:
             orjson.loads(line)
@@ -61,20 +61,20 @@ def bare(lines: list[bytes]) -> None:
 
 
 def read(path: Path) -> None:
-    """The reader."""
+    """Measure the reader."""
     for _ in read_columns(chunks(path)):
         pass
 
 
 def parse(path: Path) -> None:
-    """The reader, and Parquet."""
+    """Measure the reader and writing Parquet."""
     write_parsed(
         path.with_suffix(".parquet"), 1, RawFile(path, "etag", path.stat().st_size), read_columns(chunks(path))
     )
 
 
 def compare(path: Path, title: str, rounds: int) -> None:
-    """Print what each of the three costs; the rounds take turns, so that a slow moment is one for all."""
+    """Print the cost of each of the three, in alternating rounds."""
     lines = path.read_bytes().split(b"\n")[:-1]
     work: dict[str, Callable[[], None]] = {
         "orjson.loads": lambda: bare(lines),
@@ -100,7 +100,7 @@ def compare(path: Path, title: str, rounds: int) -> None:
 
 
 def peak(path: Path) -> None:
-    """Parse a file and print the most memory that this process, which has done nothing else, ever held."""
+    """Parse a file, and print the peak memory of this process."""
     parse(path)
     # getrusage would count what the process that started this one held at that moment.
     held = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii"))
@@ -108,7 +108,7 @@ def peak(path: Path) -> None:
 
 
 def main() -> None:
-    """Make the sample, pin this process to one core, measure."""
+    """Write the sample, pin this process to one core, and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)

@@ -24,7 +24,7 @@ WATCHED = ("--performance-schema=ON", "--performance-schema-max-file-instances=1
 
 
 class Taken(NamedTuple):
-    """What a revision took: seconds, and pages of each table that the server read, having had no room to keep them."""
+    """The cost of a revision: seconds, and the pages of each table that the server read from disk."""
 
     seconds: float
     pages: Counter[str]
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def imported(server: str, folder: Path, revisions: int) -> Iterator[Taken]:
-    """The import, one revision after another, without Dagster."""
+    """Import the revisions one after another, without Dagster."""
     lake = Lake(folder / "lake")
     lake.prepare()
     warehouse = Warehouse(database_url(f"{server}/{NAME}"))
@@ -66,7 +66,7 @@ def imported(server: str, folder: Path, revisions: int) -> Iterator[Taken]:
 
 
 def pages_read(server: str) -> Counter[str]:
-    """How many pages of each table the server has read from its disk so far."""
+    """Return the number of pages of each table that the server has read from disk."""
     pages: Counter[str] = Counter()
     with connected(server) as cursor:
         cursor.execute(
@@ -80,7 +80,7 @@ def pages_read(server: str) -> Counter[str]:
 
 
 def size_of(server: str) -> float:
-    """Megabytes of all tables, with their indexes."""
+    """Return the megabytes of all tables and indexes."""
     with connected(server) as cursor:
         cursor.execute(
             "SELECT SUM(ALLOCATED_SIZE) / 1e6 FROM INFORMATION_SCHEMA.INNODB_SYS_TABLESPACES WHERE NAME LIKE %s",
@@ -90,7 +90,7 @@ def size_of(server: str) -> float:
 
 
 def show(name: str, taken: list[Taken], megabytes: float, times: float) -> None:
-    """The first tenth, and the last."""
+    """Print the first and the last tenth."""
     tenth = len(taken) // 10
     rates = []
     print(f"{name}: the tables are {times:.0f} times as large as the server's memory")

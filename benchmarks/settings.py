@@ -1,4 +1,4 @@
-"""What a server's settings are worth: a bare LOAD DATA of the same rows with each, `python -m benchmarks.settings`.
+"""Measures settings of the server by a bare LOAD DATA of the same rows: `python -m benchmarks.settings`.
 
 On MariaDBs of our own, one after another: as docs/how-to/set-up.md recommends, and with one thing different each time.
 """
@@ -30,7 +30,7 @@ VARIANTS: dict[str, Sequence[str]] = {
 
 
 def main() -> None:
-    """Make the rows once, then let the servers take turns."""
+    """Generate the rows once, and measure the servers in alternating rounds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--revisions", type=int, default=60)
     parser.add_argument("--lines", type=int, default=6000, help="of each revision")
@@ -53,13 +53,13 @@ def main() -> None:
 
 @contextmanager
 def own_server(folder: Path, more: Sequence[str]) -> Iterator[str]:
-    """A new one, whose data goes with it: logs are large."""
+    """Run a new server, and delete its data afterwards, because logs are large."""
     with tempfile.TemporaryDirectory(dir=folder) as name, server_of(None, Path(name), (*OPTIONS, *more)) as server:
         yield server
 
 
 def show(taken: dict[str, list[Round]]) -> None:
-    """A line for each variant."""
+    """Print a line for each variant."""
     usual = median(each.seconds for each in taken["as recommended"])
     print(f"{'':40}{'seconds':>8}{'server s':>9}{'times':>7}")
     for words, rounds in taken.items():

@@ -29,7 +29,7 @@ WANTED, ONE_IN = "signed up", 50
 
 
 def make_bucket(folder: Path, revisions: int, lines: int) -> None:
-    """Lines whose reading weighs."""
+    """Write a bucket with lines that take long to read."""
     (folder / "revisions").mkdir(parents=True)
     names = [b"searched berths", WANTED.encode()]
     text = b"".join(LINE % (names[number % ONE_IN == 0], number % 500) for number in range(lines))
@@ -40,7 +40,7 @@ def make_bucket(folder: Path, revisions: int, lines: int) -> None:
 
 
 def import_with(workers: int, folder: Path, server: str, redis: str, revisions: int) -> tuple[float, dict[str, Any]]:
-    """Seconds from the start of the first run to the end of the last, and what is in then."""
+    """Return the seconds from the first start to the last end of a run, and the imported content."""
     names = [f"kmdb_benchmark_{kind}_{workers}" for kind in ("data", "history")]
     empty(server, *names)
     given = {
@@ -73,12 +73,12 @@ def import_with(workers: int, folder: Path, server: str, redis: str, revisions: 
 
 
 def ended(instance: dg.DagsterInstance) -> Sequence[dg.RunRecord]:
-    """The runs that went well."""
+    """Return the successful runs."""
     return instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS]))
 
 
 def main() -> None:
-    """One worker, then two."""
+    """Measure one worker, then two."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--revisions", type=int, default=64)
     parser.add_argument("--lines", type=int, default=60_000, help="of each revision")

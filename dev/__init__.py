@@ -1,4 +1,4 @@
-"""What developers and the demo need around the project: private servers, the demo, its UI.
+"""Tools of development: private servers, the demo and its UI, pictures of the documents.
 
 Not part of the installed package, and imported by nothing in it.
 

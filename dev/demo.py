@@ -24,7 +24,7 @@ PATIENCE = 300.0
 
 
 class Prepared(NamedTuple):
-    """A demo that runs."""
+    """A running demo."""
 
     group: Fleet
     settings: Mapping[str, str]
@@ -35,7 +35,7 @@ class Prepared(NamedTuple):
 
 
 def main() -> int:
-    """Everything, or what stands in the way."""
+    """Run the demo, or print what prevents it."""
     console = Console(highlight=False)
     try:
         _demo(console)
@@ -62,7 +62,7 @@ def _demo(console: Console) -> None:
 
 
 def prepare(console: Console) -> Prepared:
-    """Every step up to the daemon that imports."""
+    """Run every step up to the start of the daemon, which imports."""
     site.leave_the_user_out()
     group = site.fleet()
     _say(console, 1, "Servers of its own: MariaDB, Redis, S3")
@@ -87,7 +87,7 @@ def prepare(console: Console) -> Prepared:
 
 
 def wait(prepared: Prepared, wanted: set[int], console: Console) -> None:
-    """Wait until the revisions are in, with a bar.
+    """Show a progress bar until all revisions are imported.
 
     Raises:
         DevError: the daemon ended, or nothing new came in for a long time.

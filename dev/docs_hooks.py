@@ -31,13 +31,13 @@ LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?!https?:|mailto:|#)(?P<target>[^)#\s
 
 
 class File(Protocol):
-    """What is used of mkdocs' File."""
+    """The part of mkdocs' File that is used here."""
 
     src_uri: str
 
 
 class Page(Protocol):
-    """What is used of mkdocs' Page."""
+    """The part of mkdocs' Page that is used here."""
 
     file: File
 
@@ -56,7 +56,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:  # noqa: ANN40
 
 
 def site_links(markdown: str, source: Path, uri: str) -> str:
-    """Make the links of a file fit the page that shows it.
+    """Rewrite the links of an included file for the page that shows it.
 
     Args:
         markdown: the text of the file.

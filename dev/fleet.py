@@ -13,7 +13,7 @@ from dev.servers import KINDS, Kind, Server, answering, start, stop
 
 
 class Entry(NamedTuple):
-    """What is remembered of a process."""
+    """A process as it is stored in the file."""
 
     pid: int
     started: int
@@ -23,19 +23,19 @@ class Entry(NamedTuple):
 
     @property
     def process(self) -> Process:
-        """The process itself."""
+        """The process."""
         return Process(self.pid, self.started)
 
 
 class Fleet:
-    """The processes that belong to a folder. Their data and logs are in it."""
+    """The processes of a folder, which holds their data and logs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._file = folder / "processes.json"
 
     def server(self, kind: Kind) -> Server:
-        """A server that answers: the one that runs, or a new one on the old one's data (and port, if it is free)."""
+        """Return a server that answers: the running one, or a new one on its data, and on its port if that is free."""
         entry = self._entries().get(kind.name)
         if entry:
             known = Server(kind, entry.process, entry.port)
@@ -49,7 +49,7 @@ class Fleet:
     def program(
         self, name: str, command: Sequence[str], env: Mapping[str, str], *, stamp: str, port: int = 0
     ) -> Process:
-        """A program that runs: the one that was started from the same ``stamp``, or a new one."""
+        """Return a running program: the one that was started from the same ``stamp``, or a new one."""
         entry = self.running(name)
         if entry and entry.stamp == stamp:
             return entry.process
@@ -59,21 +59,21 @@ class Fleet:
         return process
 
     def running(self, name: str) -> Entry | None:
-        """What is remembered of a process, if it runs."""
+        """Return the entry of a process if it runs."""
         entry = self._entries().get(name)
         return entry if entry and alive(entry.process) else None
 
     def log(self, name: str) -> Path:
-        """Where a program writes."""
+        """Return the path of a program's log."""
         return self.folder / f"{name}.log"
 
     def end(self, name: str) -> None:
-        """End one, if it runs. A server's port stays known, for the next start."""
+        """End a process if it runs. The port of a server is kept for its next start."""
         if entry := self._entries().get(name):
             end(entry.process)
 
     def end_all(self) -> list[str]:
-        """End all, and say which ran: programs before the servers that they use."""
+        """End all processes, programs before their servers. Return the names of those that ran."""
         names = sorted(self._entries(), key=lambda name: name in KINDS)
         ran = [name for name in names if self.running(name)]
         for name in names:  # also those that do not run: children of theirs may

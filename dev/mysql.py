@@ -57,7 +57,7 @@ def mysqld(folder: Path = FOLDER) -> list[str]:
 
 
 def _on_path() -> str | None:
-    """A MySQL server of this machine. MariaDB installs a program of the same name."""
+    """Return a MySQL server on PATH. MariaDB installs a program of the same name."""
     found = shutil.which("mysqld", path=f"{os.environ.get('PATH', os.defpath)}:{SERVER_FOLDERS}")
     if found is None:
         return None
@@ -67,7 +67,7 @@ def _on_path() -> str | None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time unpack: the tests run in several."""
+    """Lock the folder: the tests run in several processes, and one of them unpacks."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -101,7 +101,7 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> None:
 
 
 def _mirror() -> str:
-    """The Debian mirror that this machine uses."""
+    """Return the Debian mirror that this machine uses."""
     folder = Path("/etc/apt")
     files = [folder / "sources.list", *folder.glob("sources.list.d/*")]
     for file in files:
@@ -116,7 +116,7 @@ def _mirror() -> str:
 
 
 def _loader(root: Path) -> Path:
-    """The dynamic loader of the unpacked libraries."""
+    """Return the dynamic loader of the unpacked libraries."""
     found = [path for path in sorted(root.glob("**/ld-linux-*.so.*")) if path.is_file()]
     if not found:
         raise DevError(f"{root} has no dynamic loader. Remove {root}, then try again.")

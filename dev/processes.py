@@ -1,4 +1,4 @@
-"""Processes that stand on their own: starting them, telling whether they run, ending them with all they started.
+"""Detached processes: start them, find out whether they run, end them with their children.
 
 Linux only: it reads /proc. What the processes are (servers, Dagster's daemon) is not known here.
 """
@@ -18,11 +18,11 @@ SERVER_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 class DevError(Exception):
-    """Something that a person must look at; the message says what and where."""
+    """A failure that a developer has to fix; the message says what and where."""
 
 
 class Process(NamedTuple):
-    """A process, known by more than its number: numbers are given out again."""
+    """A process, identified by pid and start time, because pids are reused."""
 
     pid: int
     started: int
@@ -30,7 +30,7 @@ class Process(NamedTuple):
 
 
 class _Stat(NamedTuple):
-    """What the kernel says of a process."""
+    """The state of a process in /proc."""
 
     state: str
     session: int
@@ -38,7 +38,7 @@ class _Stat(NamedTuple):
 
 
 def find_program(name: str) -> str:
-    """The path of a program.
+    """Return the path of a program.
 
     Raises:
         DevError: it is not installed.
@@ -50,7 +50,7 @@ def find_program(name: str) -> str:
 
 
 def spawn(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> Process:
-    """Start a process that outlives this one: in a session of its own, without input, its output added to ``log``."""
+    """Start a process that outlives this one, in its own session and without input. Append its output to ``log``."""
     log.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     pid = os.posix_spawn(
@@ -74,7 +74,7 @@ def spawn(command: Sequence[str], log: Path, env: Mapping[str, str] | None = Non
 
 
 def alive(process: Process) -> bool:
-    """Whether it still runs."""
+    """Return whether a process still runs."""
     with suppress(ChildProcessError):  # not a child of this process: its parent collects the exit status
         os.waitpid(process.pid, os.WNOHANG)
     stat = _stat(process.pid)
@@ -104,7 +104,7 @@ def end(process: Process, patience: float = 30.0, grace: float = 5.0) -> None:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether the condition came true in time."""
+    """Wait for a condition. Return whether it became true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -114,7 +114,7 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def tail(log: Path, lines: int = 20) -> str:
-    """The last lines of a log."""
+    """Return the last lines of a log."""
     if not log.exists():
         return "(there is no log)"
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
@@ -143,7 +143,7 @@ def _stat(pid: int) -> _Stat | None:
 
 
 def _session(process: Process) -> list[int]:
-    """The processes that run in the session which ``process`` leads or led."""
+    """Return the running processes of the session that ``process`` leads or led."""
     leader = _stat(process.pid)
     if leader is not None and leader.started != process.started:
         return []  # its number was given to another process, so nothing of its session is left

@@ -1,4 +1,4 @@
-"""The demo's answers: what is in the database, and questions of the kind that it is there for.
+"""The report of the demo: the content of the database, and answers to example questions.
 
 Numbers of people and ids only: no identity is shown.
 """
@@ -60,7 +60,7 @@ ORDER BY COUNT(*) DESC, user_id LIMIT 3""",
 
 
 class Progress(NamedTuple):
-    """How far the import is."""
+    """The progress of the import."""
 
     imported: set[int]
     failed: dict[int, str]
@@ -68,7 +68,7 @@ class Progress(NamedTuple):
 
 
 def progress(engine: Engine) -> Progress:
-    """What the ledger says."""
+    """Read the progress from the ledger."""
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT revision, imported_at, error FROM revisions")).all()
     return Progress(
@@ -78,7 +78,7 @@ def progress(engine: Engine) -> Progress:
 
 
 def show(engine: Engine, console: Console) -> None:
-    """Everything."""
+    """Print the report."""
     totals = [(name, _ask(engine, sql)[1][0][0]) for name, sql in TOTALS]
     console.print(_table("In the database", ("", "count"), totals))
     console.print(_table("Lines that were refused, by reason", *_ask(engine, REJECTED)))

@@ -35,7 +35,7 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of server: all that starting one takes."""
+    """A kind of server, and how to start it."""
 
     name: str
     url: str
@@ -50,7 +50,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     kind: Kind
     process: Process
@@ -58,13 +58,13 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The URL of the server."""
         return self.kind.url.format(port=self.port)
 
 
 @contextmanager
 def running(kind: Kind, folder: Path, options: Sequence[str] = ()) -> Iterator[Server]:
-    """A server for as long as the block lasts."""
+    """Run a server for the duration of the block."""
     server = start(kind, folder, options=options)
     try:
         yield server
@@ -108,7 +108,7 @@ def stop(server: Server) -> None:
 
 
 def answering(server: Server) -> bool:
-    """Whether it runs and does what it is for."""
+    """Return whether a server runs and answers."""
     return server.kind.answers(server.port) and alive(server.process)
 
 
@@ -119,7 +119,7 @@ def _comes_up(server: Server) -> bool:
 
 
 def _as_root() -> list[str]:
-    """MariaDB refuses to run as root unless it is told to."""
+    """Return the option that lets MariaDB and MySQL run as root."""
     return ["--user=root"] if os.geteuid() == 0 else []
 
 

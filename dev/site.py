@@ -1,4 +1,4 @@
-"""The demo's place: its folder, its settings, and each step that gets it going. Every step can be done again.
+"""The installation of the demo: its folder, its settings, and each step of its setup. Every step is idempotent.
 
 All that runs here runs with the demo's settings only, in the demo's folder: the ``.env`` and the variables of
 the caller may name a real bucket and a real database, and must have no effect.
@@ -52,18 +52,18 @@ class Servers(NamedTuple):
 
 
 def fleet() -> Fleet:
-    """What runs for the demo."""
+    """Return the processes of the demo."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     return Fleet(FOLDER)
 
 
 def start_servers(group: Fleet) -> Servers:
-    """MariaDB, Redis and S3."""
+    """Start MariaDB, Redis and S3."""
     return Servers(group.server(MARIADB), group.server(REDIS), group.server(S3))
 
 
 def make_sample() -> None:
-    """The sample bucket, as files. Made once."""
+    """Write the sample bucket as files, once."""
     if SAMPLE.exists():
         return
     fresh = SAMPLE.with_suffix(".new")  # gets its name when it is whole
@@ -73,12 +73,12 @@ def make_sample() -> None:
 
 
 def sample_revisions() -> set[int]:
-    """The revisions that the sample has."""
+    """Return the numbers of the sample's revisions."""
     return {int(path.stem) for path in (SAMPLE / "revisions").glob("*.json")}
 
 
 def write_settings(servers: Servers) -> dict[str, str]:
-    """The settings of everything that runs here; also in a file, to try `kmdb` by hand."""
+    """Write the settings of the demo, also for `kmdb` by hand."""
     settings = _connections(servers) | _partitions() | _dagster(servers)
     SETTINGS.write_text(
         "# The demo's settings. In a shell, `set -a; . var/demo/settings.env`; then `.venv/bin/kmdb --help`.\n"
@@ -88,7 +88,7 @@ def write_settings(servers: Servers) -> dict[str, str]:
 
 
 def upload(s3: Server) -> int:
-    """Put the sample into the bucket; how many objects were not there yet. The S3 server forgets them when it ends."""
+    """Upload the sample into the bucket, which the S3 server holds in memory. Return the number of new objects."""
     client = boto3.client(
         "s3",
         endpoint_url=s3.url,
@@ -107,20 +107,20 @@ def upload(s3: Server) -> int:
 
 
 def create_databases(mariadb: Server) -> None:
-    """One for the data, one for Dagster."""
+    """Create one database for the data and one for Dagster."""
     with engine(mariadb, "").connect() as connection:
         for name in ("kmdb", "dagster"):
             connection.execute(text(f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb4"))
 
 
 def engine(mariadb: Server, database: str = "kmdb") -> Engine:
-    """The demo's MariaDB."""
+    """Return an engine for the demo's MariaDB."""
     url = mariadb.url.replace("mysql://", "mysql+mysqldb://")
     return create_engine(f"{url}/{database}?charset=utf8mb4", poolclass=NullPool)
 
 
 def migrate(settings: Mapping[str, str]) -> None:
-    """The tables, and their time partitions."""
+    """Create the tables and their time partitions."""
     run(["kmdb", "migrate"], settings)
     # The demo's S3 is another one, for all that is known, if its port was taken and it got another.
     run(["kmdb", "confirm", "bucket", "--yes"], settings)
@@ -128,7 +128,7 @@ def migrate(settings: Mapping[str, str]) -> None:
 
 
 def prepare_dagster(settings: Mapping[str, str]) -> None:
-    """Dagster's own configuration and tables.
+    """Write Dagster's configuration and create its tables.
 
     The tables are made before anything of Dagster runs: several processes that find none make them all at once,
     and some of these die of it.
@@ -144,13 +144,13 @@ def prepare_dagster(settings: Mapping[str, str]) -> None:
 
 
 def start_daemon(group: Fleet, settings: Mapping[str, str]) -> Process:
-    """Dagster's daemon, whose sensor finds the revisions and asks for runs."""
+    """Start Dagster's daemon, whose sensor finds the revisions and requests runs."""
     command = _there([_tool(DAEMON), "run", "-w", str(WORKSPACE)])
     return group.program(DAEMON, command, environment(settings), stamp=_stamp(settings))
 
 
 def start_webserver(group: Fleet, settings: Mapping[str, str]) -> tuple[Process, int]:
-    """Dagster's UI, and its port."""
+    """Start Dagster's UI. Return its port."""
     entry = group.running(WEBSERVER)
     port = entry.port if entry else free_port(3000)
     where = ["-h", HOST, "-p", str(port), "-w", str(WORKSPACE)]
@@ -159,7 +159,7 @@ def start_webserver(group: Fleet, settings: Mapping[str, str]) -> tuple[Process,
 
 
 def run(command: Sequence[str], settings: Mapping[str, str]) -> None:
-    """Run one of the environment's programs with the demo's settings, in silence unless it fails.
+    """Run a program of the environment with the demo's settings. Print its output only if it fails.
 
     Raises:
         DevError: it failed; the message ends with what it said.
@@ -172,7 +172,7 @@ def run(command: Sequence[str], settings: Mapping[str, str]) -> None:
 
 
 def leave_the_user_out() -> None:
-    """Forget what the user has set for AWS, Dagster and kmdb, in this process and so in all that it starts."""
+    """Remove the user's own settings of AWS, Dagster and kmdb from the environment of this process."""
     for name in [name for name in os.environ if name.startswith(NOT_OURS)]:
         del os.environ[name]
     os.environ |= {
@@ -185,7 +185,7 @@ def leave_the_user_out() -> None:
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a process of the demo."""
+    """Return the environment of a process of the demo."""
     return {**os.environ, **settings}
 
 
@@ -205,7 +205,7 @@ def _connections(servers: Servers) -> dict[str, str]:
 
 
 def _partitions() -> dict[str, str]:
-    """Time partitions for the days of the sample, about ten of them."""
+    """Return settings for about ten time partitions over the days of the sample."""
     with (SAMPLE / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     first = datetime.fromtimestamp(min(int(row["min_timestamp"]) for row in rows), UTC).date()
@@ -226,17 +226,17 @@ def _dagster(servers: Servers) -> dict[str, str]:
 
 
 def _tool(name: str) -> str:
-    """A program of the environment that this runs in, activated or not."""
+    """Return the path of a program of this Python environment."""
     return str(Path(sys.executable).parent / name)
 
 
 def _there(command: Sequence[str]) -> list[str]:
-    """The command, started in the demo's folder: Dagster reads the ``.env`` of the folder it starts in."""
+    """Return a command that runs in the demo's folder, because Dagster reads the ``.env`` of its working directory."""
     return ["env", "-C", str(FOLDER), *command]
 
 
 def _stamp(settings: Mapping[str, str]) -> str:
-    """Changes with the settings and with the code: a process that was started before is out of date."""
+    """Return a digest of the settings and the code, to restart processes after a change."""
     changed = max(path.stat().st_mtime_ns for path in (ROOT / "kmdb_dagster").rglob("*.py"))
     return _digest(f"{sorted(settings.items())} {changed}")
 
@@ -246,5 +246,5 @@ def _digest(words: str) -> str:
 
 
 def _etag(path: Path) -> str:
-    """The ETag that S3 gives to an object that was put in one piece."""
+    """Return the ETag that S3 gives to an object uploaded in one part."""
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""`dev/stop`: ends everything that the demo and its UI started. The data stays."""
+"""`dev/stop`: end all processes of the demo and its UI. The data stays."""
 
 import sys
 
@@ -7,7 +7,7 @@ from dev.processes import DevError
 
 
 def main() -> int:
-    """Everything."""
+    """End all processes of the demo."""
     try:
         ended = site.fleet().end_all()
     except DevError as error:

@@ -1,4 +1,4 @@
-"""`dev/ui`: Dagster's UI on the demo, in the foreground. What the demo needs is started if it does not run."""
+"""`dev/ui`: run Dagster's UI on the demo in the foreground, and start the servers that it needs."""
 
 import http.client
 import signal
@@ -19,7 +19,7 @@ PATIENCE = 120.0
 
 
 def main() -> int:
-    """Everything."""
+    """Run the UI."""
     console = Console(highlight=False)
     # Asked to end in any way, it takes its webserver with it. Ctrl-C may arrive ignored, from a shell's background.
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -1,4 +1,4 @@
-"""The command."""
+"""The command `python -m faults`."""
 
 import argparse
 import random
@@ -25,7 +25,7 @@ SHORT_OF_DAGSTER = "daemon, code server and runs killed"
 
 
 def main() -> int:
-    """Play the rounds, and say what came of them."""
+    """Play the rounds and print their results."""
     options = _options()
     names = _chosen(options)
     if options.list:
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _chosen(options: argparse.Namespace) -> list[str]:
-    """The names of the kinds that are wanted."""
+    """Return the names of the selected kinds."""
     names = [name for name, kind in KINDS.items() if kind.in_short or not options.short]
     names += [SHORT_OF_DAGSTER] if options.short else in_dagster.KINDS
     return [name for name in names if options.only in name]

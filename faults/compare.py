@@ -1,4 +1,4 @@
-"""The content of every table, and how two of them differ. Ids that interning handed out are told by their names."""
+"""Compare the content of all tables. Interned ids are replaced by their names."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ Content = dict[str, Counter[Row]]
 
 
 class Difference(NamedTuple):
-    """What is wrong with a content: rows that should be there, rows that should not, and in how many tables."""
+    """The difference of two contents: missing rows, extra rows, and the number of tables that differ."""
 
     lost: int
     twice: int
@@ -46,14 +46,14 @@ class Difference(NamedTuple):
 
 
 def content(engine: Engine) -> Content:
-    """Every row of every table."""
+    """Read every row of every table."""
     with engine.connect() as connection:
         names = {table: _names(connection, Base.metadata.tables[table]) for table in ("keys", "users")}
         return {table.name: _rows(connection, table, names) for table in Base.metadata.sorted_tables}
 
 
 def difference(expected: Content, found: Content) -> Difference:
-    """How what was found differs from what was expected."""
+    """Return how the found content differs from the expected one."""
     lost = {table: (expected[table] - found[table]).total() for table in expected}
     twice = {table: (found[table] - expected[table]).total() for table in expected}
     return Difference(

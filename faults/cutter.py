@@ -1,4 +1,4 @@
-"""Stands between the import and the database, and cuts a connection in the middle of LOAD DATA."""
+"""A proxy before the database that cuts a connection in the middle of LOAD DATA."""
 
 import socket
 import struct
@@ -13,7 +13,7 @@ AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Cutter:
-    """Hands bytes on to a port of loopback. Armed, it waits for the so-many-th LOAD DATA, and cuts it."""
+    """Forwards bytes to a port of loopback. Once armed, it cuts the n-th LOAD DATA."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -24,11 +24,11 @@ class Cutter:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def arm(self, statements: int, after: int) -> None:
-        """Cut once: in the LOAD DATA that comes when so many have come, after so many bytes of it."""
+        """Cut once: in the LOAD DATA after the given number of others, after the given number of bytes."""
         self._statements, self._after, self.cuts = statements, after, 0
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         self._listener.close()
 
     def _accept(self) -> None:
@@ -70,7 +70,7 @@ def _hand_on(source: socket.socket, target: socket.socket) -> None:
 
 @contextmanager
 def cutting(port: int) -> Iterator[Cutter]:
-    """A cutter before a port."""
+    """Run a cutter before a port."""
     cutter = Cutter(port)
     try:
         yield cutter

@@ -1,4 +1,4 @@
-"""Dagster's daemon with its runs and their history, as it is shipped, on a site."""
+"""Dagster's daemon, its runs and its history, in the shipped configuration."""
 
 import os
 import re
@@ -69,41 +69,41 @@ class Dagster:
         self._started.append(spawn(command, self.log, {**os.environ, **self._settings}))
 
     def kill_daemon(self) -> None:
-        """SIGKILL of the daemon alone."""
+        """Kill the daemon alone (SIGKILL)."""
         os.kill(self._started[-1].pid, signal.SIGKILL)
 
     def kill_all(self) -> None:
-        """SIGKILL of the daemon, its code server and its runs, as when the machine goes down."""
+        """Kill the daemon, its code server and its runs (SIGKILL), as a crash of the machine does."""
         for process in self._started:
             with suppress(ProcessLookupError):
                 for pid in _session(process.pid):
                     os.kill(pid, signal.SIGKILL)
 
     def runs(self) -> list[dg.DagsterRun]:
-        """The runs that have begun and not ended."""
+        """Return the runs that have started and not ended."""
         return list(self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])))
 
     def begun(self) -> set[str]:
-        """Their ids."""
+        """Return the ids of the runs that have started."""
         return {run.run_id for run in self.runs()}
 
     def idle(self) -> bool:
-        """Whether nothing is under way."""
+        """Return whether no run is active."""
         return not self.instance.get_runs(dg.RunsFilter(statuses=ACTIVE_STATUSES), limit=1)
 
     def recorded(self) -> set[int]:
-        """The revisions that are materialized in each of the five assets."""
+        """Return the revisions that are materialized in each of the five assets."""
         found = [self.instance.get_materialized_partitions(key) for key in REVISION_ASSETS]
         return set(map(int, set.intersection(*map(set, found))))
 
     def pid_of(self, run: dg.DagsterRun) -> int | None:
-        """The process of a run; None if it is not started yet."""
+        """Return the pid of a run, or None before its start."""
         said = " ".join(entry.message for entry in self.instance.all_logs(run.run_id))
         pid = re.search(r"Started process for run \(pid: (\d+)\)", said)
         return int(pid[1]) if pid else None
 
     def kill_run(self, run: dg.DagsterRun) -> bool:
-        """SIGKILL of the process of a run. Returns whether that was in time."""
+        """Kill the process of a run (SIGKILL). Return whether it was still running."""
         pid = self.pid_of(run)
         if pid is None:
             return False
@@ -113,12 +113,12 @@ class Dagster:
         return now is not None and not now.is_finished
 
     def words_of(self, run_id: str) -> str:
-        """What the page of a failed run says."""
+        """Return the messages on the page of a failed run."""
         failures = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE)
         return " ".join(entry.message for entry in failures)
 
     def close(self) -> None:
-        """End everything that it started."""
+        """End all processes that it started."""
         for process in self._started:
             end(process, patience=10)
         self.instance.dispose()
@@ -136,7 +136,7 @@ def _session(leader: int) -> list[int]:
 
 @contextmanager
 def dagster_on(site: Site, *, history_on_server: bool = False, retries: bool = True) -> Iterator[Dagster]:
-    """Dagster for as long as the block lasts.
+    """Run Dagster for the duration of the block.
 
     Args:
         site: where its runs import.

@@ -1,4 +1,4 @@
-"""The database server that is to be killed: one of our own, or one that is given with how to start it again."""
+"""The database server under test: one that this program starts, or a given one with the command that restarts it."""
 
 import os
 import shlex
@@ -30,16 +30,16 @@ class Database:
         self._again = again
 
     def server(self) -> Server:
-        """What it is."""
+        """Return the kind and version of the server."""
         with autocommit(self.admin) as connection:
             return server_of(connection)
 
     def pid(self) -> int:
-        """The process of the server, as its pid file says."""
+        """Return the pid of the server, from its pid file."""
         return int((self._folder() / self._setting("pid_file")).read_text("ascii"))
 
     def kill(self) -> bool:
-        """SIGKILL. Returns whether it is gone."""
+        """Kill the server (SIGKILL). Return whether it ended."""
         pid = self.pid()
         self.admin.dispose()
         os.kill(pid, signal.SIGKILL)
@@ -69,13 +69,13 @@ class Database:
                 connection.exec_driver_sql(f"SET GLOBAL {name} = {value}")
 
     def start(self) -> None:
-        """Start it again on the data that it had, and wait until it answers."""
+        """Restart the server on its data, and wait until it answers."""
         self._again()
         if not wait_until(self._answers, PATIENCE):
             raise DevError(f"{self.url} does not answer again.")
 
     def recreate(self, name: str) -> str:
-        """An empty database."""
+        """Drop and create the database."""
         with autocommit(self.admin) as connection:
             connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
@@ -107,7 +107,7 @@ def _sockets(folder: str, names: list[str]) -> list[str]:
 
 @contextmanager
 def own(kind: Kind, folder: Path) -> Iterator[Database]:
-    """A MariaDB or MySQL for as long as the block lasts."""
+    """Run a MariaDB or MySQL for the duration of the block."""
     started = [start(kind, folder)]
     try:
         yield Database(started[0].url, lambda: started.append(start(kind, folder, started[0].port)))
@@ -117,7 +117,7 @@ def own(kind: Kind, folder: Path) -> Iterator[Database]:
 
 @contextmanager
 def given(url: str, again: str) -> Iterator[Database]:
-    """A server that another process starts and ends. ``again`` is the command that starts it after a crash."""
+    """Use a server of another process. ``again`` is the command that restarts it after a crash."""
 
     def run() -> None:
         if not again:

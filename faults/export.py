@@ -27,12 +27,12 @@ VALUES = ("pro", "free", "a\tb\\c\nd", "'\"\\N", "", "\U0001f600" * 40, "x" * 30
 
 
 def version(number: int) -> Export:
-    """The export as it is at first (1), and after KissMetrics has rewritten every file (2)."""
+    """Return the export at first (1), or after KissMetrics has rewritten every file (2)."""
     return {revision: b"".join(_lines(random.Random(f"{number}/{revision}"), revision)) for revision in REVISIONS}
 
 
 def many(revisions: int) -> Export:
-    """An export of so many revisions."""
+    """Return an export with this number of revisions."""
     return {
         revision: b"".join(_lines(random.Random(f"many/{revision}"), revision)) for revision in range(1, revisions + 1)
     }

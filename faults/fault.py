@@ -1,4 +1,4 @@
-"""What a fault is: the one interface of all kinds."""
+"""The interface of all faults."""
 
 import random
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from faults.site import Site
 
 
 class Fault:
-    """Armed before a run begins, struck in a moment of it, mended when it has ended."""
+    """A fault is armed before a run, struck in a moment of the run, and repaired after it."""
 
     name: ClassVar[str]
     in_a_moment: ClassVar[bool] = True
@@ -29,27 +29,27 @@ class Fault:
         self.chance = chance
 
     def settings(self) -> Mapping[str, str]:
-        """Settings of the run that are others because of it."""
+        """Return the settings of the run that this fault changes."""
         return {}
 
     def arm(self) -> None:
-        """Make ready."""
+        """Prepare the fault before the run."""
 
     def strike(self, run: Import) -> None:
-        """Strike. The run stands still meanwhile."""
+        """Strike, while the run is paused."""
 
     def repair(self) -> None:
-        """Put everything right again; the run has ended."""
+        """Undo the fault after the run has ended."""
 
     def happened(self, outcome: Outcome) -> bool:
-        """Whether the run really met it."""
+        """Return whether the fault affected the run."""
         raise NotImplementedError
 
     def complaint(self, outcome: Outcome) -> str:
-        """Say what is wrong after the run, before the import is started again."""
+        """Return what is wrong after the run, before the import is started again."""
         del outcome
         return ""
 
     def remark(self) -> str:
-        """Say what the round did to the data, for a person who reads along."""
+        """Return what the round did to the data, for the log."""
         return ""

@@ -1,4 +1,4 @@
-"""Stands between the import and S3, and gives the answers of a bad day in place of S3's own."""
+"""A proxy before S3 that answers with errors in place of S3."""
 
 import http.client
 import itertools
@@ -14,7 +14,7 @@ EITHER = frozenset({"GET", "HEAD"})
 
 
 class Answer(NamedTuple):
-    """An answer to a request; its body breaks off after so many bytes."""
+    """An answer to a request, with a body that is truncated after a number of bytes."""
 
     status: int
     headers: dict[str, str]
@@ -27,13 +27,13 @@ Act = Callable[[Callable[[], Answer]], Answer]
 
 
 def refusal(status: int, code: str) -> Act:
-    """S3 refuses."""
+    """Return a refusal of S3."""
     body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
     return lambda _: Answer(status, {}, body)
 
 
 class Gateway:
-    """Hands requests on to S3. Armed, it answers some of those for revisions otherwise."""
+    """Forwards requests to S3. Once armed, it answers some of those for revisions itself."""
 
     def __init__(self, s3: str, port: int) -> None:
         self.s3 = urlsplit(s3)
@@ -52,12 +52,12 @@ class Gateway:
             self.acted = 0
 
     def disarm(self) -> None:
-        """Hand all on."""
+        """Forward all requests."""
         with self._lock:
             self._turns = iter(())
 
     def answer(self, method: str, path: str, headers: dict[str, str]) -> Answer:
-        """What to answer."""
+        """Return the answer."""
         act = self._next_act(method) if "/revisions/" in path and path.endswith(self._key) else None
         if act is None:
             return self._forward(method, path, headers)
@@ -106,7 +106,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def gateway_to(s3: str) -> Iterator[Gateway]:
-    """A gateway before an S3."""
+    """Run a gateway before an S3."""
 
     class Handler(_Handler):
         pass

@@ -31,14 +31,14 @@ STRUCK = "struck"
 
 
 class Limits(NamedTuple):
-    """How long a run waits, in seconds; 0: as long as it does undisturbed."""
+    """Timeouts of a run in seconds; 0 keeps the default."""
 
     lock_wait: int = 0
     read_timeout: int = 0
     """For an answer of the database. KMDB_DATABASE_TIMEOUT_SECONDS allows no less than two minutes."""
 
     def apply(self) -> None:
-        """Have them in all connections to MySQL that are opened from now on."""
+        """Apply the timeouts to all connections to MySQL that are opened from now on."""
         if self.lock_wait:
             event.listen(Engine, "connect", lambda raw, _: self._wait_for_locks(raw))
         if self.read_timeout:
@@ -72,11 +72,11 @@ KILLED = Outcome(success=False, words="(killed)")
 
 
 class HungError(Exception):
-    """A run came to no end."""
+    """A run did not end in time."""
 
 
 class Import:
-    """A run that has begun. ``at`` is the moment in which it waits for `strike` to return; 0: none."""
+    """A started run. ``at`` is the moment in which it waits for `strike` to return; 0 for none."""
 
     def __init__(
         self, settings: Mapping[str, str], revisions: Sequence[int], *, at: int = 0, limits: Limits = NO_LIMITS
@@ -89,16 +89,16 @@ class Import:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Return the pid of the run."""
         assert self._process.pid is not None
         return self._process.pid
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill the run (SIGKILL)."""
         os.kill(self.pid, signal.SIGKILL)
 
     def finish(self, strike: Callable[["Import"], object] = lambda _: None) -> Outcome:
-        """Wait for its end. In its moment, ``strike`` is called.
+        """Wait for the end of the run, and call ``strike`` in its moment.
 
         Raises:
             HungError: it does not end.

@@ -35,7 +35,7 @@ Kills = Callable[[Site, Dagster, random.Random, int], list[str]]
 
 
 class Kind(NamedTuple):
-    """What is killed, and how Dagster is configured."""
+    """A kind of fault: what is killed, and Dagster's configuration."""
 
     kill: Kills
     history_on_server: bool = False
@@ -43,7 +43,7 @@ class Kind(NamedTuple):
 
 
 def kill_runs(_: Site, dagster: Dagster, chance: random.Random, times: int) -> list[str]:
-    """Runs, each a while after it began."""
+    """Kill runs, each some time after its start."""
     killed: dict[str, list[str]] = {}
     deadline = time.monotonic() + PATIENCE
     while sum(map(len, killed.values())) < times and time.monotonic() < deadline:
@@ -61,12 +61,12 @@ def kill_runs(_: Site, dagster: Dagster, chance: random.Random, times: int) -> l
 
 
 def kill_daemons(_: Site, dagster: Dagster, chance: random.Random, times: int) -> list[str]:
-    """The daemon alone; runs that are under way may go on without it."""
+    """Kill the daemon alone. Active runs may continue without it."""
     return _kill_and_start(dagster, dagster.kill_daemon, chance, times)
 
 
 def kill_everything(_: Site, dagster: Dagster, chance: random.Random, times: int) -> list[str]:
-    """All at once."""
+    """Kill the daemon, the code server and all runs at once."""
     return _kill_and_start(dagster, dagster.kill_all, chance, times)
 
 
@@ -82,7 +82,7 @@ def _kill_and_start(dagster: Dagster, kill: Callable[[], None], chance: random.R
 
 
 def restart_server(site: Site, dagster: Dagster, chance: random.Random, times: int) -> list[str]:
-    """The server of the warehouse and of the history, which stays away for a while."""
+    """Restart the server of the warehouse and the history after a while."""
     begun: set[str] = set()
     for _ in range(times):
         _wait(dagster, lambda: dagster.begun() - begun)  # noqa: B023 - called at once
@@ -95,7 +95,7 @@ def restart_server(site: Site, dagster: Dagster, chance: random.Random, times: i
 
 
 def kill_before_recording(site: Site, dagster: Dagster, chance: random.Random, times: int) -> list[str]:
-    """Runs, each after a commit of facts and before their materialization is recorded."""
+    """Kill runs between a commit of facts and the record of their materialization."""
     del chance
     killed: list[str] = []
     deadline = time.monotonic() + PATIENCE
@@ -132,7 +132,7 @@ KINDS: dict[str, Kind] = {
 
 
 def play(site: Site, name: str, times: int, chance: random.Random) -> tuple[list[str], Difference]:
-    """Kill so often while all is imported; compare once everything is in.
+    """Kill the given number of times during the import, and compare the tables at the end.
 
     Returns:
         What the page of each run that met it says of its failure, empty for a run that ended well; and the difference.
@@ -159,7 +159,7 @@ def _loaded(site: Site) -> set[int]:
 
 
 def _wait_for_all(site: Site, dagster: Dagster, revisions: int) -> None:
-    """Wait until all revisions are loaded and recorded in Dagster, and no run is under way."""
+    """Wait until all revisions are loaded and recorded in Dagster, and no run is active."""
     before, since = (-1, -1), time.monotonic()
     while True:
         done = len(_loaded(site)), len(dagster.recorded())

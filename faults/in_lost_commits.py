@@ -1,4 +1,4 @@
-"""Commits that the server loses, so that it hands out the same ids again: a power failure, a restored copy."""
+"""Faults in which the server loses commits and reuses ids: a power failure, a restored backup."""
 
 import random
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ Names = dict[tuple[str, int], bytes]
 
 
 class Committed(NamedTuple):
-    """What an import has committed, as far as other commits depend on it."""
+    """The commits of an import that other commits depend on."""
 
     names: Names
     rows: frozenset[tuple[object, ...]]
@@ -27,7 +27,7 @@ class Committed(NamedTuple):
 
 
 class CommitsLost(Fault):
-    """The server loses what was committed since some moment of the run."""
+    """The server loses the commits since a moment of the run."""
 
     resumes = True
     again = True
@@ -54,7 +54,7 @@ class CommitsLost(Fault):
 
 
 class LogLost(CommitsLost):
-    """SIGKILL of a server that has its redo log in memory only."""
+    """A killed server that had its redo log in memory only."""
 
     def arm(self) -> None:
         # MySQL's log writer threads write the log whatever the setting says.
@@ -87,7 +87,7 @@ class RunGoesOn(LogLost):
 
 
 class NewRun(LogLost):
-    """The run ends with the server, and another one starts."""
+    """The run ends with the server, and a new run starts."""
 
     name = "commits lost, a new run"
     in_short = False
@@ -109,7 +109,7 @@ class NewRunWithRedis(NewRun):
 
 
 class CopyRestored(CommitsLost):
-    """The data directory goes back to a copy from the middle of the run; files and Redis are of its end."""
+    """The data directory is restored from the middle of the run; files and Redis are newer."""
 
     name = "an older copy of the database restored"
     in_short = False

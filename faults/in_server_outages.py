@@ -1,4 +1,4 @@
-"""A database server that refuses to write, does not answer or ends statements, for a while."""
+"""Faults in which the database server is read-only, does not answer, or ends statements for a while."""
 
 import os
 import signal
@@ -102,7 +102,7 @@ class StatementTime(Fault):
         return self.ended
 
     def _ends_statements(self) -> bool:
-        """Whether a session without settings of its own is still subject to the limit."""
+        """Return whether a session without its own settings is subject to the limit."""
         plain = create_engine(database_url(f"{self.site.database.url}/{NAME}"))
         try:
             with plain.connect() as connection:

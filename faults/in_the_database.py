@@ -1,4 +1,4 @@
-"""What happens to the database and to the processes around it."""
+"""Faults of the database, of connections, of Redis and of the run's process."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ DEADLOCK, LOCK_WAIT = 1213, 1205
 
 
 class RunKilled(Fault):
-    """SIGKILL of the process in which the run is."""
+    """The process of the run is killed."""
 
     name = "run killed, at a statement"
 
@@ -31,7 +31,7 @@ class RunKilled(Fault):
 
 
 class DatabaseKilled(Fault):
-    """SIGKILL of the database server, which comes back some time later."""
+    """The database server is killed, and restarted later."""
 
     name = "database server killed"
     killed = False
@@ -53,7 +53,7 @@ class DatabaseKilled(Fault):
 
 
 class RedisKilled(Fault):
-    """SIGKILL of Redis, which stays unavailable until the run has ended."""
+    """Redis is killed, and unavailable until the run has ended."""
 
     name = "Redis killed"
     gone = False
@@ -112,7 +112,7 @@ class Rival(Fault):
             connection.rollback()
 
     def take_locks(self, connection: Any, began: Callable[[], None]) -> None:
-        """Take them, and say when the run may go on."""
+        """Take the locks, and signal when the run may continue."""
         raise NotImplementedError
 
 
@@ -180,7 +180,7 @@ class PartitionDdl(Fault):
 
 
 class TwoAtOnce(Fault):
-    """Another run over the same revisions begins."""
+    """Another run over the same revisions starts."""
 
     name = "two imports at once"
 

@@ -1,4 +1,4 @@
-"""What happens to the files: in the bucket, on the way from it, in the lake."""
+"""Faults of files: in the bucket, in transfer, in the lake."""
 
 import base64
 import random
@@ -33,7 +33,7 @@ def damaged(answer: Answer, whole: bytes, at: int, *, with_checksum: bool) -> An
 
 
 class InTheGateway(Fault):
-    """Answers of S3 that are others."""
+    """A fault in the answers of S3."""
 
     in_a_moment = False
 
@@ -74,7 +74,7 @@ class SlowDown(Refused):
 
 
 class AccessDenied(InTheGateway):
-    """S3 refuses everything from some request on, until an operator repairs the policy."""
+    """S3 denies all requests from one on, until an operator repairs the policy."""
 
     name = "S3: access denied"
     says = "access denied"
@@ -100,7 +100,7 @@ class WhileRead(InTheGateway):
 
 
 class Truncated(WhileRead):
-    """The body breaks off."""
+    """The body is truncated."""
 
     name = "S3: body truncated"
 
@@ -126,7 +126,7 @@ class Changed(WhileRead):
 
 
 class Vanished(WhileRead):
-    """The object is gone when it is to be read, and comes back later."""
+    """The object is missing when it is read, and exists again later."""
 
     name = "S3: object vanished"
     says = "is no longer there"
@@ -142,7 +142,7 @@ class Vanished(WhileRead):
 
 
 class DamagedOnce(WhileRead):
-    """One byte of the body is another one; the checksum that S3 sends is right. The next read is right."""
+    """One byte of the body is changed under a correct checksum. The next read is correct."""
 
     name = "S3: byte damaged on the way"
 
@@ -172,7 +172,7 @@ class OneObject(InTheGateway):
 
 
 class DamagedForEver(OneObject):
-    """Each read of the revision brings damaged bytes."""
+    """Each read of the revision returns damaged bytes."""
 
     name = "S3: object damaged"
     in_short = False
@@ -184,7 +184,7 @@ class DamagedForEver(OneObject):
 
 
 class RefusedForOne(OneObject):
-    """S3 refuses one object with an error that does not pass by itself."""
+    """S3 refuses one object with a permanent error."""
 
     name = "S3: 4xx for one object"
     in_short = False
@@ -199,7 +199,7 @@ class RefusedForOne(OneObject):
 
 
 class BitFlipped(Fault):
-    """A bit of a Parquet is another one, between its writing and the load."""
+    """A bit of a Parquet is flipped between its writing and the load."""
 
     name = "lake: bit flipped in a Parquet"
     says = "damaged"
@@ -228,7 +228,7 @@ class BitFlipped(Fault):
 
 
 class DiskFull(Fault):
-    """No file may grow beyond some bytes from now on: what a full disk is, for one process."""
+    """Limit the size of files, which is a full disk for one process."""
 
     name = "disk full"
     says = "Make room there"

@@ -1,4 +1,4 @@
-"""What came of the rounds: a table, for people and for docs/explanation/reliability.md."""
+"""The results of the rounds as a table, for the terminal and docs/explanation/reliability.md."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ HEAD = "| fault | injected | the run got over it | it ended the run | rows lost 
 
 @dataclass
 class Line:
-    """One kind of fault, summed up."""
+    """The results of one kind of fault."""
 
     name: str
     injected: int = 0
@@ -25,7 +25,7 @@ class Line:
     words: str = ""
 
     def add(self, played: Round) -> None:
-        """One more round."""
+        """Add a round."""
         self.injected += 1
         self.got_over += played.outcome.success
         self.lost += played.difference.lost
@@ -36,12 +36,12 @@ class Line:
 
     @property
     def good(self) -> bool:
-        """Whether all came out as it should."""
+        """Whether every round had the expected result."""
         return self.injected > 0 and not (self.lost or self.twice or self.tables or self.complaints)
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The lines as Markdown."""
+    """Render the lines as a Markdown table."""
     rows = [
         f"| {line.name} | {line.injected} | {line.got_over} | {line.injected - line.got_over} | {line.lost} | "
         f"{line.twice} | {line.tables} |"
@@ -52,7 +52,7 @@ def table(lines: Sequence[Line]) -> str:
 
 
 def write(server: str, lines: Sequence[Line]) -> None:
-    """Put the lines into the table of that kind of server, in place of older ones of the same faults."""
+    """Write the lines into the table of that kind of server, and replace older ones of the same faults."""
     kind = server.split(maxsplit=1)[0]
     begin, end = f"<!-- {kind}: written by python -m faults -->", f"<!-- {kind}: end -->"
     before, _, rest = PAGE.read_text().partition(begin)

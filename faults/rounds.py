@@ -1,4 +1,4 @@
-"""A round: an import that a fault disturbs, started again as its user would, and what is in the tables then."""
+"""A round: an import that a fault disturbs and that is started again, compared with an undisturbed one."""
 
 import random
 import re
@@ -16,21 +16,21 @@ MOST_MISSES = 10
 
 
 class Start(NamedTuple):
-    """What an undisturbed import makes: its content, and how many moments it has."""
+    """The result of an undisturbed import: its content, and the number of its moments."""
 
     content: Content
     moments: int
 
 
 class Starts(NamedTuple):
-    """Of an import into nothing, and of one over the first version of the export."""
+    """The results of an import into empty tables, and of one over the first version of the export."""
 
     fresh: Start
     over: Start
 
 
 class Round(NamedTuple):
-    """What came of one."""
+    """The result of a round."""
 
     outcome: Outcome
     difference: Difference
@@ -41,12 +41,12 @@ class Round(NamedTuple):
 
     @property
     def good(self) -> bool:
-        """Whether it came out as it should."""
+        """Whether the round had the expected result."""
         return not self.difference.tables and not self.complaint
 
 
 def undisturbed(site: Site) -> Starts:
-    """Import without a fault, from both starts."""
+    """Import without a fault, from both starting points."""
     found = []
     for over in (False, True):
         _prepare(site, over=over)
@@ -57,7 +57,7 @@ def undisturbed(site: Site) -> Starts:
 
 
 def play(site: Site, starts: Starts, kind: type[Fault], chance: random.Random) -> Round:
-    """One round; a fault that missed is tried again, at another moment."""
+    """Play a round. A fault that did not affect the run is tried again at another moment."""
     for _ in range(MOST_MISSES):
         over = chance.random() < 0.4
         _prepare(site, over=over)
@@ -88,7 +88,7 @@ def _import(site: Site) -> Outcome:
 
 
 def _start_again(site: Site, fault: Fault) -> str:
-    """Import once more as the user of the run does. Returns what is wrong with that."""
+    """Import once more, as a user does. Return what is wrong with it."""
     spans = [REVISIONS]
     if fault.resumes:
         # At least one: a run binds the database to its bucket and data folder, and that commit may be lost too.

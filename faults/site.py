@@ -1,4 +1,4 @@
-"""Where the import happens: the servers, the bucket, the tables, the lake; and what stands between them."""
+"""The installation under test: servers, bucket, tables, lake, and the proxies between them."""
 
 import shutil
 import uuid
@@ -31,7 +31,7 @@ STATE = {"warehouse_state", "map_state", "bindings", "alembic_version"}
 
 
 class Site:
-    """All of it. ``work`` is a folder for what is thrown away."""
+    """The installation. ``work`` is a folder for temporary files."""
 
     def __init__(self, database: Database, s3: Server, gateway: Gateway, cutter: Cutter, work: Path) -> None:
         self.database, self.gateway, self.cutter, self.work = database, gateway, cutter, work
@@ -50,7 +50,7 @@ class Site:
         self.add_partition()
 
     def settings(self) -> dict[str, str]:
-        """The environment of an import."""
+        """Return the environment of an import."""
         return {
             "DATABASE_URL": f"{self.database.url}/{NAME}",
             "KMDB_REDIS_URL": self.redis.url,
@@ -64,7 +64,7 @@ class Site:
         }
 
     def empty(self) -> None:
-        """Nothing is in, and nothing in the lake; the time partitions stay."""
+        """Empty the tables and the lake. The time partitions stay."""
         shutil.rmtree(self.work / "lake", ignore_errors=True)
         with self.warehouse.engine.begin() as connection:
             for table in set(Base.metadata.tables) - STATE:
@@ -74,24 +74,24 @@ class Site:
             connection.execute(text("UPDATE bindings SET bucket = NULL"))
 
     def upload(self, export: Export) -> None:
-        """KissMetrics writes these files."""
+        """Upload files, as KissMetrics does."""
         for revision, content in export.items():
             self._client.put_object(Bucket=BUCKET, Key=revision_key(revision), Body=content)
 
     def etags(self) -> dict[int, str]:
-        """The ETag of each revision in the bucket."""
+        """Return the ETag of each revision in the bucket."""
         listed = self._client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
         found = {parse_revision(item["Key"]): item["ETag"].strip('"') for item in listed}
         return {revision: etag for revision, etag in found.items() if revision is not None}
 
     def lacking(self) -> list[int]:
-        """Revisions in the bucket that the ledger does not have with the same ETag, ascending."""
+        """Return the revisions of the bucket that the ledger lacks or has with another ETag, ascending."""
         statuses = ledger.statuses(self.warehouse.engine)
         loaded = {number: status.etag for number, status in statuses.items() if status.imported}
         return sorted(number for number, etag in self.etags().items() if loaded.get(number) != etag)
 
     def remove(self, revision: int) -> None:
-        """A file vanishes."""
+        """Delete a file from the bucket."""
         self._client.delete_object(Bucket=BUCKET, Key=revision_key(revision))
 
     def add_partition(self) -> None:
@@ -107,14 +107,14 @@ class Site:
         apply_plans(self.warehouse.engine, plans)
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """End everything and delete the files."""
         stop(self.redis)
         self.warehouse.close()
 
 
 @contextmanager
 def opened(database: Database, work: Path) -> Iterator[Site]:
-    """A site on this database server."""
+    """Open an installation on this database server."""
     with running(S3, work / "s3") as s3, gateway_to(s3.url) as gateway, cutting(database.port) as cutter:
         site = Site(database, s3, gateway, cutter, work)
         try:

@@ -1,4 +1,4 @@
-"""What the processes that import are forked from: imported once, it leaves behind what Dagster loads at first use."""
+"""The module that importing processes are forked from, so that Dagster is loaded once."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""Feeds any bytes to the reader: whatever they are, each line must be accounted for, and both paths must agree.
+"""Feed any bytes to the reader: each line must have an outcome, and both parsers must agree.
 
     dev/fuzz 120
     .venv/bin/python -m fuzz.fuzz_reader var/fuzz/crash-…    one input again
@@ -46,7 +46,7 @@ TOKENS = [
 
 
 def check(data: bytes) -> None:
-    """One revision file, cut at random: the same cuts for the same bytes."""
+    """Read bytes as a revision file in random chunks, which depend on the bytes alone."""
     chance = random.Random(data)
     limit = chance.choice(LIMITS)
     records = list(read_lines(_cut(data, chance), max_line_bytes=limit))
@@ -87,7 +87,7 @@ def _cut(data: bytes, chance: random.Random) -> Iterator[bytes]:
 
 
 def target(data: bytes) -> None:
-    """What libFuzzer calls."""
+    """Check one input of libFuzzer."""
     try:
         check(data)
     except Exception:

@@ -1,4 +1,4 @@
-"""Who takes alerts in tests: an HTTP server and an SMTP server on the loopback."""
+"""Receivers of alerts: an HTTP server and an SMTP server on the loopback."""
 
 import json
 import socketserver
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Hook(HTTPServer):
-    """Keeps what is posted to it; refuses as often as it is told to."""
+    """Keeps the posted alerts, and refuses as many as it is told to."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Posted)
@@ -22,7 +22,7 @@ class Hook(HTTPServer):
 
     @property
     def url(self) -> str:
-        """As Apprise writes it, with a secret."""
+        """The URL for Apprise, with a secret."""
         return f"json://user:hushhush@127.0.0.1:{self.server_port}/hook"
 
 
@@ -43,7 +43,7 @@ class _Posted(BaseHTTPRequestHandler):
 
 
 class Mailbox(socketserver.TCPServer):
-    """Takes every mail: as much of SMTP as a client needs."""
+    """Accepts every mail: as much of SMTP as a client needs."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Delivery)
@@ -51,7 +51,7 @@ class Mailbox(socketserver.TCPServer):
 
     @property
     def url(self) -> str:
-        """As Apprise writes it."""
+        """The URL for Apprise."""
         return f"mailto://127.0.0.1:{self.server_address[1]}?from=kmdb@example.com&to=ops@example.com&mode=insecure"
 
 
@@ -70,7 +70,7 @@ class _Delivery(socketserver.StreamRequestHandler):
 
 @contextmanager
 def serving(server: socketserver.TCPServer) -> Iterator[None]:
-    """The server at work, in a thread, for as long as the block lasts."""
+    """Run a server in a thread for the duration of the block."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority made for the moment, and what it signs."""
+"""Certificates for tests: a temporary authority and the certificates that it signs."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -18,7 +18,7 @@ class Signed(NamedTuple):
 
 
 class Authority:
-    """Signs certificates; who trusts ``certificate`` trusts them."""
+    """Signs certificates, which clients that trust ``certificate`` accept."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -31,7 +31,7 @@ class Authority:
         _write(self.certificate, made.sign(self._key, hashes.SHA256()))
 
     def sign(self, address: str) -> Signed:
-        """A certificate for a server at this address."""
+        """Sign a certificate for a server at this address."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
         made = _builder(_name(address), self._name, key).add_extension(names, critical=False)

@@ -42,24 +42,24 @@ class Composed:
 
     @property
     def ui(self) -> str:
-        """Where the webserver answers."""
+        """The URL of the webserver."""
         return f"http://127.0.0.1:{self._ports[UI_PORT]}"
 
     def environment(self, service: str) -> dict[str, str]:
-        """What a service finds set."""
+        """Return the environment of a service."""
         there = {name: self._here(value) for name, value in OURS[service]["environment"].items()}
         path = f"{PROGRAMS}:/usr/local/bin:/usr/bin:/bin"
         return {"PATH": path, "HOME": str(self.folder), **there, "KMDB_CODE_HOST": "127.0.0.1", **self._given}
 
     def run(self, service: str) -> None:
-        """A service that does its work and ends."""
+        """Run a service to its end."""
         done = subprocess.run(
             self._command(service), env=self.environment(service), cwd=self.home, capture_output=True, check=False
         )
         assert done.returncode == 0, done.stderr.decode()
 
     def kmdb(self, *arguments: str) -> subprocess.Popen[str]:
-        """`docker compose run --rm worker kmdb …`."""
+        """Start `kmdb`, as `docker compose run --rm worker kmdb …` does."""
         return subprocess.Popen(
             [str(PROGRAMS / "kmdb"), *arguments],
             env=self.environment("worker"),
@@ -70,7 +70,7 @@ class Composed:
         )
 
     def start(self, service: str, number: int = 1) -> Process:
-        """A service, or another replica of it."""
+        """Start a service, or another replica of it."""
         name = f"{service}-{number}"
         where = ["env", "-C", str(self.home)]
         process = spawn([*where, *self._command(service)], self.log(name), self.environment(service))
@@ -78,21 +78,21 @@ class Composed:
         return process
 
     def log(self, name: str) -> Path:
-        """What a service says."""
+        """Return the path of the log of a service."""
         return self.folder / f"{name}.log"
 
     def logs(self) -> str:
-        """The ends of all logs, for when a test fails."""
+        """Return the ends of all logs, for a failing test."""
         return "\n".join(f"== {name}\n{tail(self.log(name), 40)}" for name in self._processes)
 
     def healthy(self, service: str) -> bool:
-        """Whether its health check passes."""
+        """Return whether the health check of a service passes."""
         _, *command = self._words(OURS[service]["healthcheck"]["test"])
         asked = subprocess.run(command, env=self.environment(service), cwd=self.home, capture_output=True, check=False)
         return asked.returncode == 0
 
     def end(self) -> None:
-        """End all."""
+        """End all services."""
         for process in reversed(self._processes.values()):
             end(process, patience=2, grace=2)
 
@@ -103,7 +103,7 @@ class Composed:
         return [self._here(word) for word in words]
 
     def _here(self, text: str) -> str:
-        """A path or a port of a container as one of this machine; of all addresses, only our own."""
+        """Translate paths, ports and addresses of a container into those of this machine."""
         text = self._ports.get(text, text).replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - is not bound
         return re.sub(r"^/(dagster|data)\b", lambda found: f"{self.folder}/{found[1]}", text)
 
@@ -117,7 +117,7 @@ class Composed:
 
 @contextmanager
 def composed(folder: Path, given: Mapping[str, str], changes: Mapping[str, str] | None = None) -> Iterator[Composed]:
-    """The services, ended at the end. The logs are shown if something goes wrong."""
+    """Yield the services, and end them after the block. A failure shows their logs."""
     made = Composed(folder, given, changes or {})
     try:
         yield made

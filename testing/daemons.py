@@ -1,4 +1,4 @@
-"""A real daemon, with a code server of its own."""
+"""A real Dagster daemon with its own code server."""
 
 import sys
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def make_home(home: Path) -> None:
-    """A DAGSTER_HOME by the shipped dagster.yaml, in which dead runs are looked for every two seconds."""
+    """Create a DAGSTER_HOME from the shipped dagster.yaml that monitors runs every two seconds."""
     configure(home)
     file = home / "dagster.yaml"
     file.write_text(file.read_text().replace("poll_interval_seconds: 60", "poll_interval_seconds: 2"))
@@ -20,7 +20,7 @@ def make_home(home: Path) -> None:
 
 @contextmanager
 def running_daemon(log: Path) -> Iterator[None]:
-    """A daemon on the DAGSTER_HOME of the environment."""
+    """Run a daemon on the DAGSTER_HOME of the environment."""
     program = str(Path(sys.executable).parent / "dagster-daemon")
     started = spawn([program, "run", "-w", str(ROOT / "workspace.yaml")], log)
     try:

@@ -1,4 +1,4 @@
-"""The documents, for tests that hold them to the code."""
+"""The documents, for tests that compare them with the code."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A small S3 with one object, which fails as it is told to: what moto cannot do."""
+"""A small S3 with one object and configurable failures, which moto does not have."""
 
 import threading
 from collections.abc import Iterator
@@ -10,32 +10,32 @@ from typing import NamedTuple
 
 
 class Cut(NamedTuple):
-    """The body breaks off after so many bytes."""
+    """The body is truncated after a number of bytes."""
 
     after: int
 
 
 class Refusal(NamedTuple):
-    """An answer of S3 that is none."""
+    """An error response of S3."""
 
     status: int
     code: str
 
 
 class Replaced(NamedTuple):
-    """The object has another content from now on."""
+    """The object has other content from now on."""
 
     content: bytes
 
 
 class Short(NamedTuple):
-    """The answer is whole, and not what was asked for."""
+    """The response is complete, but not the requested range."""
 
     content: bytes
 
 
 class Damaged(NamedTuple):
-    """One bit of the body is another one, from this byte of the object on if it is in this answer; or it is cut."""
+    """One bit of the body is flipped at or after this byte of the object, and the body may be truncated."""
 
     byte: int
     cut: int | None = None
@@ -46,7 +46,7 @@ Fault = Cut | Refusal | Replaced | Short | Damaged | None
 
 @dataclass
 class FaultyS3:
-    """What the server has, what it is to do with the next requests, and which ranges it was asked for."""
+    """The object, the failures of the next requests, and the ranges that were requested."""
 
     content: bytes
     faults: Iterator[Fault] = field(default_factory=lambda: repeat(None))
@@ -57,17 +57,17 @@ class FaultyS3:
 
     @property
     def etag(self) -> str:
-        """Another one for another content."""
+        """The ETag of the current content."""
         return self.fixed_etag or f'"{hash(self.content):x}"'
 
     def damaged(self, byte: int) -> bytes:
-        """The content with one bit flipped."""
+        """Return the content with one bit flipped."""
         return self.content[:byte] + bytes([self.content[byte] ^ 1]) + self.content[byte + 1 :]
 
 
 @contextmanager
 def serving(faulty: FaultyS3) -> Iterator[str]:
-    """The URL of a server on loopback that does as it is told."""
+    """Run the server on loopback, and yield its URL."""
 
     class Handler(_Handler):
         s3 = faulty
@@ -85,7 +85,7 @@ def serving(faulty: FaultyS3) -> Iterator[str]:
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that hang up."""
+        """Ignore clients that disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -138,4 +138,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[:cut])
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
-        """Say nothing."""
+        """Do not log."""

@@ -10,7 +10,7 @@ from kmdb_dagster.warehouse import Warehouse
 
 
 def empty_lake(folder: Path) -> Lake:
-    """A lake without revisions."""
+    """Create a lake without revisions."""
     lake = Lake(folder)
     lake.prepare()
     return lake

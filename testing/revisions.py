@@ -47,12 +47,12 @@ LEDGER = ", ".join(f"`{column}`" for column in Entry._fields)
 
 
 def record(**cells: Any) -> pa.RecordBatch:
-    """A record of a Parquet, as it is read back."""
+    """Return a record as it is read from Parquet."""
     return pa.RecordBatch.from_pylist([{"revision": 1, "properties": [], **cells}], schema=SCHEMA)
 
 
 def etag_of(lines: Iterable[bytes]) -> str:
-    """The ETag of a file of these lines, as S3 makes it."""
+    """Return the ETag that S3 gives to a file of these lines."""
     return md5(b"".join(lines), usedforsecurity=False).hexdigest()
 
 
@@ -64,21 +64,21 @@ class Revisions:
         self.folder = folder
 
     def parsed(self, revision: int, *lines: bytes) -> ParsedFile:
-        """The Parquet of these lines."""
+        """Write the Parquet of these lines."""
         path = self.folder / f"{revision}.parquet"
         write_parsed(path, revision, RawFile(None, etag_of(lines), sum(map(len, lines))), read_lines(lines))
         return ParsedFile(path, revision)
 
     def tie(self, revision: int, *lines: bytes) -> ResolveCounts:
-        """Tie them, without moving facts."""
+        """Resolve lines without moving facts."""
         return self.tie_parsed(revision, self.parsed(revision, *lines))
 
     def tie_parsed(self, revision: int, parsed: ParsedRevision) -> ResolveCounts:
-        """Tie what is parsed."""
+        """Resolve a Parquet without moving facts."""
         return resolve_revisions(self.warehouse, [parsed], batch_size=BATCH, make_redactor=Redactor)[revision]
 
     def load(self, revision: int, *lines: bytes) -> Entry:
-        """Load them; as the pipeline does, resolve them first where they are not."""
+        """Load lines, and resolve them first if necessary, as the pipeline does."""
         parsed = self.parsed(revision, *lines)
         try:
             return self.load_parsed(revision, parsed)
@@ -87,24 +87,24 @@ class Revisions:
             return self.load_parsed(revision, parsed)
 
     def load_parsed(self, revision: int, parsed: ParsedRevision) -> Entry:
-        """Load what is parsed and resolved."""
+        """Load a Parquet that is resolved."""
         return load_revisions(self.warehouse.engine, [parsed], batch_size=BATCH, make_redactor=Redactor)[revision]
 
     def put(self, revision: int, *lines: bytes) -> Entry:
-        """All steps."""
+        """Resolve, move facts and load."""
         self.tie(revision, *lines)
         move_facts(self.warehouse.engine)
         return self.load(revision, *lines)
 
 
 def rows(engine: Engine, statement: str) -> list[tuple[Any, ...]]:
-    """What a query finds."""
+    """Return the rows of a query."""
     with engine.connect() as connection:
         return [tuple(row) for row in connection.execute(text(statement))]
 
 
 def one(engine: Engine, statement: str) -> Any:
-    """The one value that a query finds."""
+    """Return the single value of a query."""
     return rows(engine, statement)[0][0]
 
 
@@ -116,12 +116,12 @@ def change(engine: Engine, *statements: str) -> None:
 
 
 def people(engine: Engine) -> dict[str, str]:
-    """The user map by names: identity to person."""
+    """Read the user map by names: identity to person."""
     return {str(identity): str(person) for identity, person in rows(engine, PEOPLE)}
 
 
 def content(engine: Engine) -> dict[str, Any]:
-    """Everything that convergence speaks of."""
+    """Read all content that must converge."""
     return {
         "people": people(engine),
         "events": rows(engine, EVENTS),
@@ -134,12 +134,12 @@ def content(engine: Engine) -> dict[str, Any]:
 
 
 def misplaced(engine: Engine) -> int:
-    """How many facts stand under a person that the map does not name."""
+    """Count the facts that carry another person than the user map."""
     return int(one(engine, MISPLACED))
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for another thread or the server."""
+    """Wait until a condition of another thread or the server is true."""
     end = time.monotonic() + PATIENCE
     while True:
         # First of all: asked within 0.1 seconds, InnoDB shows its locks as they were, even those of the test before.
@@ -150,5 +150,5 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def locks_waited_for(engine: Engine) -> int:
-    """How many transactions of the server wait for a lock."""
+    """Count the transactions of the server that wait for a lock."""
     return int(one(engine, "SELECT COUNT(*) FROM INFORMATION_SCHEMA.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"))

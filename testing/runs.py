@@ -42,17 +42,17 @@ def run_job(
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:
-    """What the failed step of a run said, with all that Dagster keeps of it."""
+    """Return the failure of the failed step of a run, with all that Dagster records of it."""
     (event,) = (event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE)
     return str(event.event_specific_data)
 
 
 def leave_a_run(instance: dg.DagsterInstance, status: dg.DagsterRunStatus, tags: Mapping[str, str]) -> dg.DagsterRun:
-    """A run of the import that stands at ``status``, whatever becomes of it."""
+    """Create a run of the import with this status."""
     return instance.create_run_for_job(_job("import_revisions"), status=status, tags=tags)
 
 
 @cache
 def _job(name: str) -> dg.JobDefinition:
-    """A job; no setting that a test sets is in it."""
+    """Return a job, resolved without the settings of a test."""
     return definitions().resolve_job_def(name)

@@ -1,4 +1,4 @@
-"""The sensor, looked through tick by tick; and a bucket that counts what it is asked."""
+"""Evaluate the sensors tick by tick, and count the requests that a bucket gets."""
 
 import time
 from collections.abc import Iterator
@@ -28,23 +28,23 @@ class Watch:
         monkeypatch.setattr("kmdb_dagster.defs.sensors.new_revisions.time", SimpleNamespace(time=lambda: self._now))
 
     def pass_an_hour(self) -> None:
-        """Let time pass."""
+        """Advance the clock by an hour."""
         self._now += 3600
 
     def set_clock(self, now: float) -> None:
-        """Let it be this time, in seconds since 1970."""
+        """Set the clock, in seconds since 1970."""
         self._now = now
 
     def edit(self, cursor: str) -> None:
-        """Edit the cursor, as on the sensor's page."""
+        """Edit the cursor, as the sensor's page does."""
         self._cursor = cursor
 
     def noted(self) -> ImportCursor:
-        """What the latest tick left in the cursor."""
+        """Return the cursor of the latest tick."""
         return read_cursor(ImportCursor, self._cursor)[0]
 
     def tick(self) -> tuple[list[dg.RunRequest], str]:
-        """The runs that the sensor asks for, and what it says if there are none."""
+        """Tick, and return the requested runs or the reason for none."""
         context = dg.build_sensor_context(
             instance=self._instance, cursor=self._cursor, resources={"kmdb": self._kmdb}, sensor_name="new_revisions"
         )
@@ -57,11 +57,11 @@ class Watch:
         return list(found.run_requests or []), str(words)
 
     def ranges(self) -> list[str]:
-        """The ranges that a tick asks for."""
+        """Tick, and return the requested ranges."""
         return [range_of(request) for request in self.tick()[0]]
 
     def carry_out(self, *requests: dg.RunRequest) -> None:
-        """Run them, as the daemon would."""
+        """Execute requested runs, as the daemon does."""
         for request in requests:
             first, last = request.tags[RANGE_START], request.tags[RANGE_END]
             import_range(self._instance, self._kmdb, int(first), int(last), tags=dict(request.tags))
@@ -81,16 +81,16 @@ class CountingBucket:
         self.requests = 0
 
     def objects(self) -> Iterator[StoredObject]:
-        """A listing, which may be many requests."""
+        """Count a listing, which may be many requests."""
         raise AssertionError("the whole bucket was listed")
 
     def find(self, key: str) -> StoredObject | None:
-        """A request."""
+        """Count a request."""
         self.requests += 1
         return self._bucket.find(key)
 
     def read(self, found: StoredObject) -> Iterator[bytes]:
-        """A request."""
+        """Count a request."""
         self.requests += 1
         return self._bucket.read(found)
 
@@ -103,7 +103,7 @@ class HugeBucket(CountingBucket):
         self._revisions = revisions
 
     def objects(self) -> Iterator[StoredObject]:
-        """In the order of S3, which is that of text."""
+        """List the objects in the order of S3, by text."""
         names = sorted(f"revisions/{number}.json" for number in range(1, self._revisions + 1))
         return (StoredObject(name, "etag", 1) for name in names)
 
@@ -122,7 +122,7 @@ class AlertTicks:
         return time.time() + self.later
 
     def tick(self, *urls: str) -> str:
-        """What it says. No alert is sent if no URLs are given."""
+        """Tick, and return the message. Without URLs no alert is sent."""
         self._patch.setenv("KMDB_ALERT_URLS", " ".join(urls))
         context = dg.build_sensor_context(
             instance=self.instance, cursor=self._cursor, resources={"kmdb": self._kmdb}, sensor_name="alerts"

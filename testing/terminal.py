@@ -1,4 +1,4 @@
-"""The command as a person uses it, in a folder."""
+"""The command `kmdb` at a terminal in a folder."""
 
 import os
 import traceback
@@ -14,7 +14,7 @@ from kmdb_dagster.settings import Settings
 
 
 class Ended(NamedTuple):
-    """How a command ended."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -27,7 +27,7 @@ class Terminal(NamedTuple):
     folder: Path
 
     def kmdb(self, *arguments: str, standard_input: str | bytes = b"", **settings: str) -> Ended:
-        """Run the command to its end. What it makes of the environment ends with it."""
+        """Run the command to its end, and restore the environment."""
         names = {str(field.alias) for field in Settings.model_fields.values()} | {"DAGSTER_HOME"}
         bare = {name: value for name, value in os.environ.items() if name not in names}
         with chdir(self.folder), patch.dict(os.environ, {**bare, **settings}, clear=True):

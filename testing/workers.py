@@ -1,4 +1,4 @@
-"""Processes that import at the same time, and die in the middle of it.
+"""Processes that import concurrently, or are killed during an import.
 
 They are forked from a server that has imported everything once: starting one costs milliseconds.
 """
@@ -34,7 +34,7 @@ PROCESSES.set_forkserver_preload([__name__])
 
 
 class Run(NamedTuple):
-    """A range of revisions with their Parquet in a lake, imported in groups of so many revisions, in turn."""
+    """An import of revisions whose Parquet is in a lake, in groups of these sizes in turn."""
 
     lake: Path
     revisions: Sequence[int]
@@ -42,7 +42,7 @@ class Run(NamedTuple):
     group_sizes: Sequence[int] = (1, 2, 8)
 
     def __call__(self, warehouse: Warehouse) -> None:
-        """Import them, as Dagster's run does."""
+        """Import the revisions, as Dagster's run does."""
         lake, bucket = Lake(self.lake), Mock(spec=Bucket)
         pipeline = Pipeline(
             bucket,
@@ -82,7 +82,7 @@ def parse(lake: Path, revision: int, lines: Sequence[bytes]) -> None:
 
 
 class Worker:
-    """A process that does the runs it is given."""
+    """A process that executes runs."""
 
     def __init__(self, database: str) -> None:
         self._pipe, theirs = PROCESSES.Pipe()
@@ -90,23 +90,23 @@ class Worker:
         self._process.start()
 
     def start(self, runs: Sequence[Run]) -> None:
-        """Begin."""
+        """Start the runs."""
         self._pipe.send(runs)
 
     def finish(self) -> None:
-        """Wait for the end, and for what went wrong."""
+        """Wait for the end of the runs, and fail with their error."""
         failure = self._pipe.recv()
         assert failure is None, failure
 
     def end(self) -> None:
-        """It is not needed any more."""
+        """End the process."""
         self._pipe.send(None)
         self._process.join()
 
 
 @contextmanager
 def workers(database: str, count: int) -> Iterator[list[Worker]]:
-    """Some, for as long as the block lasts."""
+    """Run worker processes for the duration of the block."""
     team = [Worker(database) for _ in range(count)]
     try:
         yield team
@@ -116,7 +116,7 @@ def workers(database: str, count: int) -> Iterator[list[Worker]]:
 
 
 def at_once(team: Sequence[Worker], shares: Sequence[Sequence[Run]]) -> None:
-    """Let each do its share, all at the same time."""
+    """Let each worker execute its share, concurrently."""
     for worker, runs in zip(team, shares, strict=True):
         worker.start(runs)
     for worker in team:
@@ -140,7 +140,7 @@ def _work(pipe: Connection, database: str) -> None:
 
 
 def killed_at(database: str, runs: Sequence[Run], moment: int) -> bool:
-    """Do the runs in a process that kills itself at its so-many-th moment. False: it had come to its end before."""
+    """Execute runs in a process that kills itself at a moment. Return whether it was killed before its end."""
     process = PROCESSES.Process(target=_work_until, args=(database, runs, moment))
     process.start()
     process.join()
@@ -161,7 +161,7 @@ def _work_until(database: str, runs: Sequence[Run], moment: int) -> None:
 
 
 def count_moments(engine: Engine, take: Callable[[int], object]) -> None:
-    """Have every moment told: before and after each statement, before each commit."""
+    """Call ``take`` with the number of every moment: before and after each statement, before each commit."""
     number = 0
 
     def count(*_: object) -> None:

@@ -20,7 +20,7 @@ TABLES = {
 
 
 def shares(last: int, many: int) -> list[tuple[int, int]]:
-    """The revisions as so many ranges."""
+    """Split the revisions into this number of ranges."""
     bounds = [last * part // many for part in range(many + 1)]
     return [(low + 1, high) for low, high in pairwise(bounds)]
 

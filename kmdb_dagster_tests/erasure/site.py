@@ -1,4 +1,4 @@
-"""A bucket, a lake and a warehouse from which tests erase people."""
+"""An installation whose people tests erase: a bucket, a lake and a warehouse."""
 
 import os
 from collections.abc import Sequence

@@ -22,7 +22,7 @@ UPSERT_FOLDER = (
 
 
 class KnownFolder(NamedTuple):
-    """A data folder of this database, with the place where it was used last."""
+    """A data folder of this database, and where it was used last."""
 
     id: bytes
     host: str
@@ -30,12 +30,12 @@ class KnownFolder(NamedTuple):
     used_at: datetime
 
     def __str__(self) -> str:
-        """The place."""
+        """Return ``host:path``."""
         return f"{self.host}:{self.path}"
 
 
 def database_id(engine: Engine) -> bytes:
-    """The id of this database. `kmdb migrate` makes it; a row that was deleted comes back with another one."""
+    """Return the id of this database, which `kmdb migrate` creates. A deleted row gets a new id."""
     with transaction(engine) as connection:
         connection.execute(
             text(
@@ -48,7 +48,7 @@ def database_id(engine: Engine) -> bytes:
 
 
 def bucket_of(connection: Connection) -> str | None:
-    """The bucket that this database belongs to. None: nothing was imported yet."""
+    """Return the bucket that this database belongs to, or None before the first import."""
     return connection.execute(text("SELECT bucket FROM bindings WHERE id = 1")).scalar()
 
 
@@ -73,7 +73,7 @@ def check_bucket(engine: Engine, bucket: str) -> None:
 
 
 def claim_bucket(engine: Engine, bucket: str) -> None:
-    """Bind this database to a bucket, unless it belongs to one.
+    """Bind this database to a bucket, unless it is bound already.
 
     Raises:
         PermanentError: the database belongs to another bucket.
@@ -91,7 +91,7 @@ def claim_bucket(engine: Engine, bucket: str) -> None:
 
 
 def confirm_bucket(engine: Engine, bucket: str) -> None:
-    """Bind this database to a bucket, whatever it belonged to."""
+    """Bind this database to a bucket, and replace an earlier binding."""
     release_bucket(engine)
     claim_bucket(engine, bucket)
 
@@ -103,18 +103,18 @@ def release_bucket(engine: Engine) -> None:
 
 
 def known_folders(connection: Connection) -> list[KnownFolder]:
-    """The data folders of this database, the one that was used last first."""
+    """Return the data folders of this database, the most recently used first."""
     return read_folders(connection, "SELECT id, host, path, used_at FROM data_folders ORDER BY used_at DESC, id")
 
 
 def read_folders(connection: Connection, statement: str, **parameters: object) -> list[KnownFolder]:
-    """The data folders that a statement selects."""
+    """Return the data folders that a statement selects."""
     found = connection.execute(text(statement), parameters)
     return [KnownFolder(bytes(row.id), row.host, row.path, row.used_at) for row in found]
 
 
 def add_folder(connection: Connection, folder: bytes, host: str, path: str) -> None:
-    """Add a data folder, or note where a known one was used now."""
+    """Upsert a data folder with the place and time of its use."""
     connection.execute(text(UPSERT_FOLDER), {"id": folder, "host": host, "path": path})
 
 
@@ -128,12 +128,12 @@ def remove_folder(connection: Connection, folder: bytes) -> None:
 
 
 def confirm_folders(connection: Connection) -> None:
-    """Note that a person has looked at which data folders this database has."""
+    """Record that an operator confirmed the data folders of this database."""
     connection.execute(text("UPDATE bindings SET folders_confirmed = TRUE WHERE id = 1"))
 
 
 def revisions_of_unknown_folders(connection: Connection) -> set[int]:
-    """The imported revisions whose Parquet may be in a folder that this database does not know.
+    """Return the imported revisions whose Parquet may be in a folder that this database does not know.
 
     They were imported before data folders were noted, and no person has confirmed the folders since then.
     """

@@ -50,7 +50,7 @@ def claim_folder(engine: Engine, lake: Lake) -> bytes:
 
 
 def confirm_folder(engine: Engine, lake: Lake) -> list[KnownFolder]:
-    """Use a data folder for this database, whatever it belonged to.
+    """Use a data folder for this database, even if it belonged to another one.
 
     Returns:
         All data folders of this database.
@@ -112,7 +112,7 @@ def _require_no_other(connection: Connection, lake: Lake) -> None:
 
 
 def places(folders: list[KnownFolder]) -> str:
-    """Where data folders are, for people."""
+    """Render where data folders are, for a message."""
     more = ", …" if len(folders) > MAX_FOLDERS_NAMED else ""
     return ", ".join(map(str, folders[:MAX_FOLDERS_NAMED])) + more
 

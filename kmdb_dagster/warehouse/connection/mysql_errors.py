@@ -118,7 +118,7 @@ UNKNOWN = "the server refused a statement. Nothing was changed by it. Look the n
 
 @contextmanager
 def translate_mysql_errors(engine: Engine) -> Iterator[None]:
-    """Raise the driver's errors as our own, without their text.
+    """Translate the driver's errors into transient and permanent ones, without their text.
 
     Raises:
         TransientError: trying again may help.
@@ -147,6 +147,6 @@ def _uses_socket(engine: Engine) -> bool:
 
 
 def error_number(error: Exception) -> int:
-    """MySQL's number of an error, the driver's or SQLAlchemy's; 0 if it has none."""
+    """Return MySQL's number of an error of the driver or SQLAlchemy; 0 if it has none."""
     arguments = getattr(getattr(error, "orig", error), "args", ())
     return arguments[0] if arguments and isinstance(arguments[0], int) else 0

@@ -1,4 +1,4 @@
-"""The connection to the server: how it is opened, and what kind of server it is."""
+"""Connections to the server: engine, session settings, transactions, DDL, named locks, kind and version."""
 
 import logging
 import os
@@ -72,7 +72,7 @@ class Server(NamedTuple):
         return "utf8mb4_nopad_bin" if self.maria else "utf8mb4_0900_bin"
 
     def __str__(self) -> str:
-        """For people."""
+        """Return the kind and version as text."""
         return f"{'MariaDB' if self.maria else 'MySQL'} {'.'.join(map(str, self.version))}"
 
 
@@ -130,20 +130,20 @@ def _keep_alive(connection: Any, _record: object) -> None:  # noqa: ANN401 - the
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """A transaction: committed at the end, rolled back at an error, errors translate_mysql_errors."""
+    """Open a transaction: commit at the end, roll back at an error. Translate errors (`translate_mysql_errors`)."""
     with translate_mysql_errors(engine), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def autocommit(engine: Engine) -> Iterator[Connection]:
-    """A connection on which each statement stands for itself: for DDL, which an open transaction would block."""
+    """Open a connection that commits each statement by itself: for DDL, which an open transaction would block."""
     with translate_mysql_errors(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         yield connection
 
 
 def _was_locked(error: BaseException) -> bool:
-    """Nothing was done, then. After a lost connection it may have been."""
+    """Whether a statement ended at a lock timeout, so nothing was done. After a lost connection it may have been."""
     return isinstance(error, TransientError) and f"({LOCK_WAIT_TIMEOUT})" in str(error)
 
 

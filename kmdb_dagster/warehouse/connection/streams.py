@@ -1,4 +1,4 @@
-"""Results too long to hold as rows: read as they come, by the driver's own cursor.
+"""Results too large for memory: streamed by the driver's unbuffered cursor.
 
 SQLAlchemy's rows would take four times as long.
 """
@@ -19,7 +19,7 @@ ROWS_PER_FETCH = 100_000
 
 
 def stream(connection: Connection, statement: str) -> Iterator[Sequence[Any]]:
-    """The rows of a statement, some at a time. No other statement may be sent before the last of them."""
+    """Stream the rows of a statement in batches. Send no other statement on the connection before the last batch."""
     cursor = connection.connection.cursor(SSCursor)
     try:
         cursor.execute(statement)
@@ -43,5 +43,5 @@ def _paused_garbage_collector() -> Iterator[None]:
 
 
 def numbers(rows: Sequence[Any]) -> IntColumn:
-    """Rows of whole numbers as an array."""
+    """Return rows of integers as an array."""
     return np.fromiter(chain.from_iterable(rows), dtype=np.int64).reshape(len(rows), -1)

@@ -1,4 +1,4 @@
-"""The warehouse as one object to hand around."""
+"""The `Warehouse`: an engine and the state that runs share, which rooms above the warehouse hold."""
 
 from sqlalchemy import text
 from sqlalchemy.engine import URL
@@ -24,12 +24,12 @@ class Warehouse:
 
     @property
     def database(self) -> str:
-        """The name of the database alone: what is typed to confirm a deletion."""
+        """The name of the database alone, which an operator types to confirm a deletion."""
         return str(self.engine.url.database)
 
     @property
     def name(self) -> str:
-        """The database for people, without user and password."""
+        """The database, host and port for messages, without user and password."""
         url = self.engine.url
         return f"{self.database} on {url.host or 'localhost'}:{url.port or 3306}"
 
@@ -52,5 +52,5 @@ class Warehouse:
             return read_erased_digests(connection)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.engine.dispose()

@@ -1,4 +1,4 @@
-"""Whether the tables agree with each other. What was edited by hand is found here, with the command that repairs it.
+"""Consistency checks: whether the tables agree with each other. Each finding names the command that repairs it.
 
 Each check is one statement, so imports may go on meanwhile. Counts of facts are in `warehouse.ledger.reconciliation`,
 whether facts carry their person in `warehouse.identity.checks`.
@@ -59,7 +59,7 @@ ALIASES = (
 
 
 class Finding(NamedTuple):
-    """What does not agree: how many rows or identities, in which revisions, and what repairs it."""
+    """An inconsistency: how many rows or identities, in which revisions, and the command that repairs it."""
 
     what: str
     rows: int
@@ -68,7 +68,7 @@ class Finding(NamedTuple):
 
 
 def find_inconsistencies(engine: Engine) -> list[Finding]:
-    """Look at everything. Repair what is found in this order. Takes as long as reading all tables several times."""
+    """Run every check. Repair the findings in their order. Takes as long as reading all tables several times."""
     with transaction(engine) as connection:
         lost = lost_rows(connection)
     if lost:
@@ -108,7 +108,7 @@ def _of_revisions(connection: Connection) -> Iterator[Finding]:
 
 
 def import_commands(revisions: Iterable[int]) -> str:
-    """The commands that import these revisions again; of very many ranges, the one that holds them all."""
+    """Render the commands that import these revisions again; one that covers all if there are very many ranges."""
     ranges = list(chunks(revisions, MAX_REVISION))
     if len(ranges) > MAX_COMMANDS:
         ranges = [(ranges[0][0], ranges[-1][1])]

@@ -1,4 +1,4 @@
-"""How it came to be as it is: the ledger as columns, and since when there are how many people."""
+"""The history of the warehouse: the ledger as columns, and new people per week."""
 
 from typing import NamedTuple, TypeAlias
 
@@ -23,7 +23,7 @@ FIRST_SEEN = (
 
 
 class History(NamedTuple):
-    """The ledger: one element for each revision that is in and that KissMetrics wrote, ascending. Times are UTC."""
+    """The ledger as columns: one element per imported revision that KissMetrics wrote, ascending. Times are UTC."""
 
     revision: IntColumn
     lines: IntColumn
@@ -35,14 +35,14 @@ class History(NamedTuple):
 
 
 class FirstSeen(NamedTuple):
-    """How many people had their first fact in which week; weeks begin on Thursdays, as 1970 did."""
+    """People by the week of their first fact. Weeks begin on Thursdays, as 1970 did."""
 
     week: Times
     people: IntColumn
 
 
 def read_history(engine: Engine) -> History:
-    """The ledger."""
+    """Read the ledger as columns."""
     with transaction(engine) as connection:
         found = connection.execute(text(REVISIONS)).all()
     revision, lines, rejected, rows, t_max, imported_at = zip(*found, strict=True) if found else ([],) * 6
@@ -51,7 +51,7 @@ def read_history(engine: Engine) -> History:
 
 
 def read_first_seen(engine: Engine) -> FirstSeen:
-    """Of all people that have facts."""
+    """Count the people by the week of their first fact."""
     with transaction(engine) as connection:
         found = connection.execute(text(FIRST_SEEN)).all()
     weeks = np.array([row[0] for row in found], np.int64)

@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
     @property
     def adds_up(self) -> bool:
-        """Whether every line ended in exactly one of the four ways."""
+        """Whether every line has exactly one outcome."""
         return self.lines == self.imported + self.ignored + self.blank + self.rejected
 
 
@@ -44,7 +44,7 @@ RECORD = (
 
 
 class Status(NamedTuple):
-    """One row of the ledger, as much as the sensor needs."""
+    """The part of a row of the ledger that the sensor needs."""
 
     revision: int
     etag: str | None
@@ -53,7 +53,7 @@ class Status(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """The ledger in one line."""
+    """Sums over the ledger."""
 
     revisions: int
     absent: int
@@ -71,7 +71,7 @@ class Totals(NamedTuple):
 
 
 class Span(NamedTuple):
-    """The times of the facts of a revision that is in; both None if it has none."""
+    """The first and last time of the facts of an imported revision; both None if it has none."""
 
     t_min: datetime | None
     t_max: datetime | None
@@ -157,7 +157,7 @@ def statuses(engine: Engine) -> dict[int, Status]:
 
 
 def in_the_future(engine: Engine) -> int:
-    """How many revisions came in or failed at a time in the future, by a server whose clock was ahead."""
+    """Count the revisions with a time in the future, from a server whose clock was ahead."""
     with transaction(engine) as connection:
         statement = text(
             "SELECT COUNT(*) FROM revisions WHERE GREATEST(COALESCE(imported_at, '1970-01-01'), "
@@ -167,7 +167,7 @@ def in_the_future(engine: Engine) -> int:
 
 
 def imports(engine: Engine) -> tuple[int, datetime | None]:
-    """How many revisions are in, and when the latest of them came in. Times in the future count as never."""
+    """Return the number of imported revisions and the time of the latest import. Times in the future are ignored."""
     statement = "SELECT COUNT(imported_at), MAX(IF(imported_at <= UTC_TIMESTAMP(), imported_at, NULL)) FROM revisions"
     with transaction(engine) as connection:
         row = connection.execute(text(statement)).one()
@@ -175,14 +175,14 @@ def imports(engine: Engine) -> tuple[int, datetime | None]:
 
 
 def imported_since(engine: Engine, at: datetime | None) -> list[int]:
-    """The revisions that came in at this time or later, or at any time."""
+    """Return the revisions imported at this time or later; all imported ones for None."""
     statement = text("SELECT revision FROM revisions WHERE imported_at >= COALESCE(:at, '1970-01-01')")
     with transaction(engine) as connection:
         return [int(row[0]) for row in connection.execute(statement, {"at": at})]
 
 
 def counts(engine: Engine, revisions: Collection[int]) -> Iterator[tuple[int, dict[str, int]]]:
-    """The counts of those revisions that are in, by name, ascending by revision."""
+    """Yield the counts of imported revisions by name, ascending by revision."""
     names = Entry._fields[:9]
     columns = ", ".join(f"`{name}`" for name in names)
     statement = f"SELECT revision, {columns} FROM revisions WHERE imported_at IS NOT NULL AND revision IN :ids"  # noqa: S608
@@ -193,14 +193,14 @@ def counts(engine: Engine, revisions: Collection[int]) -> Iterator[tuple[int, di
 
 
 def etag_of(engine: Engine, revision: int) -> str | None:
-    """The ETag of the file that is in; None if none is."""
+    """Return the ETag of the imported file, or None if the revision is not imported."""
     with transaction(engine) as connection:
         statement = text("SELECT etag FROM revisions WHERE revision = :revision AND imported_at IS NOT NULL")
         return connection.execute(statement, {"revision": revision}).scalar()
 
 
 def attempts(engine: Engine, revisions: Iterable[int]) -> dict[int, tuple[datetime | None, datetime | None]]:
-    """When each of these revisions last came in and last failed; those that were never tried are left out."""
+    """Return the last import and the last failure of each revision; revisions without an attempt are left out."""
     wanted = set(revisions)
     with transaction(engine) as connection:
         found = connection.execute(text("SELECT revision, imported_at, failed_at FROM revisions")).all()
@@ -208,7 +208,7 @@ def attempts(engine: Engine, revisions: Iterable[int]) -> dict[int, tuple[dateti
 
 
 def failures(engine: Engine, most: int = 20) -> list[tuple[int, str]]:
-    """The revisions whose last attempt failed, and why; the lowest first."""
+    """Return the revisions whose last attempt failed, with the reason, ascending."""
     with transaction(engine) as connection:
         found = connection.execute(
             text("SELECT revision, error FROM revisions WHERE error IS NOT NULL ORDER BY revision LIMIT :most"),
@@ -218,7 +218,7 @@ def failures(engine: Engine, most: int = 20) -> list[tuple[int, str]]:
 
 
 def newest_fact(engine: Engine, now: datetime) -> datetime | None:
-    """The newest time of any revision. Those that lie in the future, by a visitor's wrong clock, do not count."""
+    """Return the newest time of any fact. Times in the future, from a visitor's wrong clock, are ignored."""
     with transaction(engine) as connection:
         statement = text("SELECT MAX(t_max) FROM revisions WHERE t_max <= :now")
         found: datetime | None = connection.execute(statement, {"now": now}).scalar()
@@ -241,7 +241,7 @@ def unbalanced(engine: Engine, revisions: Iterable[int] | None = None) -> list[i
 
 
 def totals(engine: Engine) -> Totals:
-    """The sums over the whole ledger."""
+    """Read the sums over the whole ledger."""
     summed = ", ".join(f"CAST(COALESCE(SUM(`{name}`), 0) AS SIGNED)" for name in Totals._fields[3:11])
     with transaction(engine) as connection:
         row = connection.execute(

@@ -40,14 +40,14 @@ class Counts(NamedTuple):
 
 
 class RowSpan(NamedTuple):
-    """The rows of a revision in a table: how many, and the time of the first and the last."""
+    """The rows of a revision in a table: their number, and the first and last time."""
 
     rows: int
     first: datetime
     last: datetime
 
     def with_more(self, other: "RowSpan | None") -> "RowSpan":
-        """These rows and others."""
+        """Add the rows of another time partition."""
         if other is None:
             return self
         return RowSpan(self.rows + other.rows, min(self.first, other.first), max(self.last, other.last))
@@ -62,7 +62,7 @@ class Mismatch(NamedTuple):
 
 
 def reconcile(engine: Engine, revisions: Iterable[int]) -> list[Mismatch]:
-    """Look at these revisions, in the time partitions that the ledger names: about as fast as reading their rows."""
+    """Compare these revisions, within the time partitions that the ledger names. As fast as reading their rows."""
     return [wrong for revision in revisions if (wrong := _look(engine, revision, everywhere=False))]
 
 
@@ -84,7 +84,7 @@ def reconcile_all(engine: Engine) -> list[Mismatch]:
 
 
 def _agree(said: Row[Any] | None, *seen: "RowSpan | None") -> bool:
-    """Whether the rows of a revision are as many as the ledger says, and within its span."""
+    """Return whether the rows of a revision match the count and the span in the ledger."""
     if said is None:
         return not any(seen)
     counts = tuple(part.rows if part else 0 for part in seen)
@@ -94,7 +94,7 @@ def _agree(said: Row[Any] | None, *seen: "RowSpan | None") -> bool:
 
 
 def repair(wrong: Sequence[Mismatch]) -> str:
-    """The commands that repair these: imports, and a DELETE for rows of revisions that the bucket does not have."""
+    """Render the repair: imports, and a DELETE for rows of revisions that the bucket lacks."""
     stray = [found.revision for found in wrong if found.ledger == Counts(0, 0)]
     deletions = [DELETION.format(table=table, **id_range(revision)) for revision in stray for table in FACTS]
     commands = import_commands(found.revision for found in wrong if found.revision)
@@ -105,7 +105,7 @@ def repair(wrong: Sequence[Mismatch]) -> str:
 
 
 def count(connection: Connection, revision: int, t_min: datetime, t_max: datetime) -> Counts:
-    """The rows of a revision between two times."""
+    """Count the rows of a revision between two times."""
     where = {**id_range(revision), "t_min": t_min, "t_max": t_max}
     return Counts(*(connection.execute(text(OF_REVISION.format(table=table)), where).scalar_one() for table in FACTS))
 

@@ -1,1 +1,1 @@
-"""What changes the tables and not what stands in them: time partitions, indexes; and what empties them."""
+"""Maintenance of the tables: time partitions, retention, indexes, sizes, and flush."""

@@ -28,7 +28,7 @@ INDEXES_ARE_MISSING = (
 
 
 def missing(connection: Connection) -> dict[str, list[str]]:
-    """The indexes that each table lacks; tables that lack none are left out."""
+    """Return the missing indexes of each table; tables with all indexes are left out."""
     found = connection.execute(
         text(
             "SELECT DISTINCT TABLE_NAME, INDEX_NAME FROM INFORMATION_SCHEMA.STATISTICS "
@@ -41,13 +41,13 @@ def missing(connection: Connection) -> dict[str, list[str]]:
 
 
 def is_any_index_missing(engine: Engine) -> bool:
-    """Whether at least one index is missing."""
+    """Return whether at least one index is missing."""
     with autocommit(engine) as connection:
         return bool(missing(connection))
 
 
 def drop(engine: Engine) -> list[str]:
-    """Take all of them away, which takes no time. Returns the statements."""
+    """Drop all secondary indexes of the facts, which takes no time. Return the statements."""
     with autocommit(engine) as connection:
         lacking = missing(connection)
     return _alter(

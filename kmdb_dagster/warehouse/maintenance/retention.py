@@ -37,24 +37,24 @@ RECORD = (
 
 
 class Drop(NamedTuple):
-    """What is to be dropped: facts before ``day``, the partitions that hold them. No day: nothing."""
+    """A plan: drop the facts before ``day`` with these partitions. Without a day, drop nothing."""
 
     day: date | None
     partitions: tuple[Partition, ...]
 
     @property
     def bytes(self) -> int:
-        """How much that is, by the server's estimate."""
+        """The estimated size of these partitions."""
         return sum(partition.bytes for partition in self.partitions)
 
     def statements(self) -> list[str]:
-        """The DDL, none if there is nothing to do."""
+        """Render the DDL; none if there is nothing to do."""
         names = {table: [part.name for part in self.partitions if part.table == table] for table in FACTS}
         return [f"ALTER TABLE {table} DROP PARTITION {', '.join(names[table])}" for table in FACTS if names[table]]
 
 
 def plan_drop(existing: Sequence[Partition], before: date, in_force: date | None = None) -> Drop:
-    """The partitions that hold nothing of ``before`` and later.
+    """Plan to drop the partitions that hold only facts older than ``before``.
 
     The last bounded one of a table always stays: partitions that are added later go on from it.
 
@@ -76,20 +76,20 @@ def plan_drop(existing: Sequence[Partition], before: date, in_force: date | None
 
 
 def read_drop(engine: Engine, before: date) -> Drop:
-    """The plan, from what the server has now."""
+    """Plan a drop from the current partitions of the server."""
     with autocommit(engine) as connection:
         in_force = facts_from(connection)
         return plan_drop(read_partitions(connection), before, in_force.date() if in_force else None)
 
 
 def facts_from(connection: Connection) -> datetime | None:
-    """Since when facts are kept; None: all are."""
+    """Return the time from which facts are kept, or None if all are."""
     found: datetime | None = connection.execute(text("SELECT facts_from FROM warehouse_state WHERE id = 1")).scalar()
     return found
 
 
 def apply_drop(engine: Engine, drop: Drop) -> None:
-    """Carry it out. Safe while imports go on, and to be run again when it broke off."""
+    """Apply a plan. Safe during imports, and idempotent after an interruption."""
     if drop.day is None:
         return
     day = datetime.combine(drop.day, time())
@@ -101,7 +101,7 @@ def apply_drop(engine: Engine, drop: Drop) -> None:
 
 
 def _keep_out(engine: Engine, day: datetime) -> None:
-    """Let nothing older in any more. Waits for the loads that have begun: each holds this row."""
+    """Record the day, so that no load adds older facts. Waits for running loads, which hold this row."""
     with transaction(engine) as connection:
         row = connection.execute(text("SELECT id FROM warehouse_state WHERE id = 1 FOR UPDATE")).scalar()
         required("warehouse_state", row)
@@ -112,7 +112,7 @@ def _keep_out(engine: Engine, day: datetime) -> None:
 
 
 def _settle_ledger(engine: Engine, day: datetime) -> None:
-    """Let the ledger count only what is kept; each revision by itself, so that imports go on meanwhile."""
+    """Reduce the counts in the ledger to the facts that are kept, one transaction per revision, so imports continue."""
     with transaction(engine) as connection:
         connection.execute(text(WHOLLY_OLD), {"day": day})
         straddling: Sequence[int] = connection.execute(text(STRADDLING), {"day": day}).scalars().all()

@@ -29,7 +29,7 @@ HORIZON = timedelta(days=90)
 
 
 class Partition(NamedTuple):
-    """A partition as the server has it. ``before`` is its upper bound, exclusive; None for the overflow."""
+    """A partition on the server. ``before`` is its upper bound, exclusive; None for the overflow."""
 
     table: str
     name: str
@@ -39,14 +39,14 @@ class Partition(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """A partition to be made: it takes what comes before this day, and after the bound before it."""
+    """A partition to create: from the previous bound up to this day, exclusive."""
 
     name: str
     before: date
 
 
 class Plan(NamedTuple):
-    """What is to be done to one table."""
+    """The partitions to add to one table."""
 
     table: str
     existing: int
@@ -62,7 +62,7 @@ class Plan(NamedTuple):
 
 
 def plan_table(table: str, existing: Sequence[Partition], *, min_date: date | None, max_date: date, days: int) -> Plan:
-    """The partitions that a table lacks up to ``max_date``.
+    """Plan the missing partitions of a table up to ``max_date``.
 
     The first time, they start at ``min_date``, with one more for all that comes before. Later ``min_date`` is
     ignored, and they go on from the last one.
@@ -98,7 +98,7 @@ def _bounds(last: date | None, min_date: date | None, max_date: date, days: int)
 
 
 def covered_until(existing: Iterable[Partition]) -> date | None:
-    """The day up to which every one of the tables has partitions; None if one has none."""
+    """Return the day up to which all tables have partitions, or None if one has none."""
     last: dict[str, date] = {}
     for partition in existing:
         if partition.before:
@@ -107,7 +107,7 @@ def covered_until(existing: Iterable[Partition]) -> date | None:
 
 
 def overflowing(connection: Connection, before: date) -> list[str]:
-    """The tables that have rows later than their last bound, and earlier than a day.
+    """Return the tables with rows after their last bound and before a day.
 
     Later rows come from visitors whose clocks are wrong. No partition is made for them.
     """
@@ -117,7 +117,7 @@ def overflowing(connection: Connection, before: date) -> list[str]:
 
 
 def read_partitions(connection: Connection) -> list[Partition]:
-    """The partitions of the three tables, in order. Rows and bytes are the server's estimates."""
+    """Read the partitions of the three tables, in order. Rows and bytes are the server's estimates."""
     found = connection.execute(
         text(
             "SELECT TABLE_NAME, PARTITION_NAME, PARTITION_DESCRIPTION, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH "
@@ -132,7 +132,7 @@ def read_partitions(connection: Connection) -> list[Partition]:
 
 
 def plan_all(engine: Engine, *, min_date: date | None, max_date: date | None, days: int, today: date) -> list[Plan]:
-    """The plan for each table, from what the server has now."""
+    """Plan the missing partitions of each table from the current ones of the server."""
     with autocommit(engine) as connection:
         existing = read_partitions(connection)
     return [
@@ -148,7 +148,7 @@ def plan_all(engine: Engine, *, min_date: date | None, max_date: date | None, da
 
 
 def apply_plans(engine: Engine, plans: Iterable[Plan]) -> list[str]:
-    """Carry the plans out. Returns the statements that were run.
+    """Apply plans. Return the statements that were run.
 
     Safe while imports go on: the server lets running transactions finish first.
     """

@@ -1,4 +1,4 @@
-"""The rows of ``warehouse_state`` and ``map_state``: each table has one, and its lock keeps something in force."""
+"""The single rows of ``warehouse_state`` and ``map_state``, whose locks guard ids and the user map."""
 
 import uuid
 from typing import TypeVar
@@ -15,7 +15,7 @@ Found = TypeVar("Found")
 
 
 def required(table: str, found: Found | None) -> Found:
-    """What was read from the row of a state table.
+    """Return what was read from the row of a state table.
 
     Raises:
         PermanentError: the row is missing.
@@ -26,13 +26,13 @@ def required(table: str, found: Found | None) -> Found:
 
 
 def lost_rows(connection: Connection) -> list[str]:
-    """The state tables without their row, in the order in which they are to be restored."""
+    """Return the state tables without their row, in the order of their repair."""
     there = {table: connection.execute(text(f"SELECT id FROM {table} WHERE id = 1")).first() for table in REPAIRS}  # noqa: S608
     return [table for table, row in there.items() if row is None]
 
 
 def restore_warehouse_state(connection: Connection) -> None:
-    """Give ``warehouse_state`` its row, if it is lost: with a new generation, so no id from before is used."""
+    """Restore a lost row of ``warehouse_state`` with a new generation, so that no earlier id is used."""
     connection.execute(
         text("INSERT IGNORE INTO warehouse_state (id, generation) VALUES (1, :generation)"),
         {"generation": uuid.uuid4().hex},
@@ -40,7 +40,7 @@ def restore_warehouse_state(connection: Connection) -> None:
 
 
 def restore_map_state(engine: Engine) -> None:
-    """Give ``map_state`` its row, if it is lost. The rule in force is lost with it: rebuild the map.
+    """Restore a lost row of ``map_state``. The rule in force is lost with it: rebuild the map.
 
     The version begins with the time, so that it differs from any that a running load has read.
     """

@@ -1,4 +1,4 @@
-"""Whether the schema of a database is the one that this program knows. Looked at on each new connection.
+"""The version of the schema, compared with the one that this program needs on each new connection.
 
 Without Alembic, which takes longer to import than to ask.
 """
@@ -26,7 +26,7 @@ class Versions(NamedTuple):
 
 @cache
 def versions() -> Versions:
-    """What the migration files say."""
+    """Read the versions from the migration files."""
     folder = files("kmdb_dagster.warehouse.schema.migrations") / "versions"
     sources = [file.read_text() for file in folder.iterdir() if file.name.endswith(".py")]
     known = {found[1] for source in sources if (found := REVISION.search(source))}
@@ -36,7 +36,7 @@ def versions() -> Versions:
 
 
 def require_known(database: str | None, version: str | None) -> None:
-    """Refuse a schema that a newer program has made.
+    """Refuse a schema of a newer program.
 
     Raises:
         PermanentError: this program does not know the version.
@@ -64,7 +64,7 @@ def require_current(database: str | None, version: str | None) -> None:
 
 
 def check_connections(engine: Engine) -> None:
-    """Let every new connection look at the schema's version before it is used."""
+    """Check the version of the schema on every new connection."""
 
     def look(connection: DBAPIConnection, _record: object) -> None:
         cursor = connection.cursor()
