@@ -93,7 +93,7 @@ def end(process: Process, patience: float = 30.0, grace: float = 5.0) -> None:
         DevError: something is left all the same.
     """
     if alive(process):
-        # Alone at first: a server that has children knows best how to end them.
+        # First the process alone: a server ends its own children in order.
         _signal([process.pid], signal.SIGTERM)
         wait_until(lambda: not alive(process), patience)
     for sign, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
@@ -123,7 +123,7 @@ def tail(log: Path, lines: int = 20) -> str:
 def free_port(preferred: int = 0) -> int:
     """Return a free port of 127.0.0.1: the preferred one if it is free."""
     with socket.socket() as probe:
-        # As servers do: a connection that was closed a moment ago does not hold the port.
+        # As servers do: a recently closed connection does not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", preferred))
@@ -137,7 +137,7 @@ def _stat(pid: int) -> _Stat | None:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The second field is the program's name in brackets, which may hold anything.
+    # The second field is the program's name in parentheses, with any characters.
     fields = text.rpartition(")")[2].split()
     return _Stat(fields[0], int(fields[3]), int(fields[19]))
 

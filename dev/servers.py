@@ -114,7 +114,7 @@ def answering(server: Server) -> bool:
 
 def _comes_up(server: Server) -> bool:
     wait_until(lambda: not alive(server.process) or server.kind.answers(server.port), PATIENCE)
-    # In this order: on a port that another server took, that one answers while ours is gone.
+    # Check the process last: if another server took the port, that one answers while ours has ended.
     return answering(server)
 
 
@@ -137,7 +137,7 @@ def _prepare_mariadb(folder: Path) -> None:
             "--skip-test-db",
             *_as_root(),
         ],
-        # Servers that start at the same time clear what others have in a folder that they share.
+        # Servers that start concurrently delete each other's files in a shared folder.
         env={**os.environ, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
@@ -154,12 +154,12 @@ def _mariadb_command(folder: Path, port: int) -> list[str]:
         "--no-defaults",
         *_as_root(),
         f"--datadir={folder / 'data'}",
-        # Servers that share one remove each other's temporary files when they start.
+        # Servers that share a folder delete each other's temporary files at their start.
         f"--tmpdir={folder / 'data'}",
         f"--port={port}",
         f"--bind-address={HOST}",  # root has no password
         "--skip-name-resolve",
-        # None at all: a socket's path may not be longer than 107 bytes, and folders of tests are.
+        # No socket: its path may have at most 107 bytes, and folders of tests are longer.
         "--socket=",
         f"--pid-file={folder / 'pid'}",
         "--character-set-server=utf8mb4",
@@ -167,7 +167,7 @@ def _mariadb_command(folder: Path, port: int) -> list[str]:
         "--max-connections=500",
         "--innodb-buffer-pool-size=512M",
         "--innodb-log-file-size=256M",
-        # Nothing here needs to survive the machine, only the server.
+        # Data has to survive a crash of the server, not of the machine.
         "--innodb-flush-log-at-trx-commit=2",
         "--skip-log-bin",
     ]
@@ -201,7 +201,7 @@ def _mysql_command(folder: Path, port: int) -> list[str]:
         f"--datadir={folder / 'data'}",
         f"--port={port}",
         f"--bind-address={HOST}",  # root has no password
-        # A socket's path may not be longer than 107 bytes, and folders of tests are.
+        # The path of a socket may have at most 107 bytes, and folders of tests are longer.
         f"--socket={tempfile.gettempdir()}/kmdb-mysql-{port}.sock",
         "--secure-file-priv=",  # its default is a folder that only the installed package has
         f"--pid-file={folder / 'pid'}",

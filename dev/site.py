@@ -122,7 +122,7 @@ def engine(mariadb: Server, database: str = "kmdb") -> Engine:
 def migrate(settings: Mapping[str, str]) -> None:
     """Create the tables and their time partitions."""
     run(["kmdb", "migrate"], settings)
-    # The demo's S3 is another one, for all that is known, if its port was taken and it got another.
+    # If the port of the demo's S3 was taken, it has another one, and the database sees another bucket.
     run(["kmdb", "confirm", "bucket", "--yes"], settings)
     run(["kmdb", "partition"], settings)
 
@@ -178,7 +178,7 @@ def leave_the_user_out() -> None:
     os.environ |= {
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        # A proxy for the world outside has no way to 127.0.0.1.
+        # An HTTP proxy cannot reach 127.0.0.1.
         "NO_PROXY": HOST,
         "no_proxy": HOST,
     }

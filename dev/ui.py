@@ -21,7 +21,7 @@ PATIENCE = 120.0
 def main() -> int:
     """Run the UI."""
     console = Console(highlight=False)
-    # Asked to end in any way, it takes its webserver with it. Ctrl-C may arrive ignored, from a shell's background.
+    # End the webserver at any signal. A background job of a shell ignores SIGINT, so restore it.
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, _interrupted)
     try:

@@ -38,7 +38,7 @@ class Cutter:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        # Either end goes away: so does the other.
+        # Close one end when the other one is closed.
         with suppress(OSError), client, socket.create_connection(("127.0.0.1", self._target)) as server:
             threading.Thread(target=_hand_on, args=(server, client), daemon=True).start()
             self._hand_on_to_server(client, server)

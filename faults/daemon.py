@@ -32,7 +32,7 @@ class Dagster:
         if history_on_server:
             self._put_history_on_server(site)
         configure(self._home)
-        # All that is not as it is shipped: minutes are long here.
+        # The only differences from the shipped file: shorter intervals.
         self._change("poll_interval_seconds: 60", "poll_interval_seconds: 2")
         self._change("start_timeout_seconds: 180", "start_timeout_seconds: 90")
         if not retries:
@@ -42,7 +42,7 @@ class Dagster:
             "KMDB_REVISIONS_PER_RUN": str(PER_RUN),
             "KMDB_RUNS_AHEAD": "100",
             "DAGSTER_HOME": str(self._home),
-            # This checkout, whatever is installed.
+            # This checkout, not an installed package.
             "PYTHONPATH": str(ROOT),
         }
         self._started: list[Process] = []

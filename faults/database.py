@@ -44,7 +44,7 @@ class Database:
         self.admin.dispose()
         os.kill(pid, signal.SIGKILL)
         with suppress(ChildProcessError):  # a server that another process started
-            # MySQL does not start while a process of that number is there, a zombie included.
+            # MySQL does not start while a process with the pid of its pid file exists, even a zombie.
             os.waitpid(pid, 0)
         return wait_until(lambda: not self._answers(), PATIENCE)
 

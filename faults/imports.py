@@ -148,5 +148,5 @@ def _work(pipe: Connection, settings: Mapping[str, str], span: tuple[int, int], 
 def _words(result: dg.ExecuteInProcessResult) -> str:
     failures = [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE]
     errors = [event.step_failure_data.error for event in failures]
-    # Under the layer that Dagster wraps around it.
+    # Below the layer that Dagster adds.
     return "\n".join((error.cause or error).message for error in errors if error).strip()

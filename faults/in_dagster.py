@@ -137,7 +137,7 @@ def play(site: Site, name: str, times: int, chance: random.Random) -> tuple[list
     Returns:
         What the page of each run that met it says of its failure, empty for a run that ended well; and the difference.
     """
-    # Enough for as many runs as are killed, and some that are not.
+    # Enough revisions for all killed runs, and for some others.
     export = many(PER_RUN * (times + 2))
     site.empty()
     site.upload(export)

@@ -57,7 +57,7 @@ class LogLost(CommitsLost):
     """A killed server that had its redo log in memory only."""
 
     def arm(self) -> None:
-        # MySQL's log writer threads write the log whatever the setting says.
+        # MySQL's log writer threads ignore the setting.
         if not self.site.database.server().maria:
             self.site.database.set(innodb_log_writer_threads="OFF")
         self.site.database.set(**KEEP_LOG_IN_MEMORY)

@@ -39,7 +39,7 @@ class ReadOnly(Fault):
 
     def strike(self, run: Import) -> None:
         del run
-        # In a thread: the server waits for the transactions of the run before it becomes read-only.
+        # In a thread, because the server waits for the run's transactions before it becomes read-only.
         self.thread = threading.Thread(target=self._hold, args=(0.5 + 2 * self.chance.random(),))
         self.thread.start()
 

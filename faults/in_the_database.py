@@ -126,7 +126,7 @@ class Deadlock(Rival):
             connection.execute(text("CREATE TABLE IF NOT EXISTS rival (n INT) ENGINE = MyISAM"))
 
     def take_locks(self, connection: Any, began: Callable[[], None]) -> None:
-        # Of two, InnoDB ends the one that has written to no table without transactions.
+        # InnoDB rolls back the one of the two that has not written to a non-transactional table.
         connection.execute(text("INSERT INTO rival VALUES (1)"))
         connection.execute(text("SELECT * FROM map_state FOR UPDATE SKIP LOCKED"))
         threading.Timer(0.05, began).start()

@@ -115,7 +115,7 @@ class Changed(WhileRead):
 
     def arm(self) -> None:
         whole = SECOND[self.revision]
-        # The half that has the cut in it: other bytes, and no other names.
+        # A version with other bytes and no other names: the lines up to the cut.
         self.site.upload({self.revision: whole[: whole.index(b"\n", self.cut) + 1]})
         super().arm()
 
@@ -211,7 +211,7 @@ class BitFlipped(Fault):
             path = self.chance.choice(waiting)
             content = bytearray(path.read_bytes())
             content[self.chance.randrange(len(content))] ^= 1 << self.chance.randrange(8)
-            # In place: the run may have the file open.
+            # In place, because the run may have the file open.
             with path.open("r+b") as file:
                 file.write(content)
             self.flipped = True

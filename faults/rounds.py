@@ -91,7 +91,7 @@ def _start_again(site: Site, fault: Fault) -> str:
     """Import once more, as a user does. Return what is wrong with it."""
     spans = [REVISIONS]
     if fault.resumes:
-        # At least one: a run binds the database to its bucket and data folder, and that commit may be lost too.
+        # At least one run: it binds the database to its bucket and data folder, and that commit may be lost too.
         spans = [range(number, number + 1) for number in reversed(site.lacking() or REVISIONS[-1:])]
     outcomes = [Import(site.settings(), span).finish() for span in spans]
     return "".join(f" Started again, it failed: {outcome.words}" for outcome in outcomes if not outcome.success)

@@ -59,7 +59,7 @@ class Site:
             "AWS_ACCESS_KEY_ID": "faults",
             "AWS_SECRET_ACCESS_KEY": "faults",
             "KMDB_DATA_DIR": str(self.work / "lake"),
-            # Several pieces a revision.
+            # Several batches per revision.
             "KMDB_BATCH_SIZE": "25",
         }
 

@@ -142,7 +142,7 @@ def wait_until(condition: Callable[[], object]) -> None:
     """Wait until a condition of another thread or the server is true."""
     end = time.monotonic() + PATIENCE
     while True:
-        # First of all: asked within 0.1 seconds, InnoDB shows its locks as they were, even those of the test before.
+        # Wait first: InnoDB caches its list of locks for 0.1 seconds, even from the previous test.
         time.sleep(0.12)
         if condition():
             return

@@ -33,6 +33,6 @@ class Terminal(NamedTuple):
         with chdir(self.folder), patch.dict(os.environ, {**bare, **settings}, clear=True):
             result = CliRunner().invoke(main, arguments, input=standard_input, prog_name="kmdb")
         if result.exc_info and not isinstance(result.exception, SystemExit | None):
-            # What a person would see.
+            # What a user sees.
             return Ended(1, result.stdout, result.stderr + "".join(traceback.format_exception(result.exception)))
         return Ended(result.exit_code, result.stdout, result.stderr)

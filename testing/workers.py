@@ -125,7 +125,7 @@ def at_once(team: Sequence[Worker], shares: Sequence[Sequence[Run]]) -> None:
 
 def _work(pipe: Connection, database: str) -> None:
     warehouse = Warehouse(database_url(database))
-    # Now and then a pause, so that the others come in between any two statements.
+    # Pause at random, so that other processes interleave between any two statements.
     pauses = random.Random(database)
     count_moments(warehouse.engine, lambda _: time.sleep(LONGEST_PAUSE * pauses.random() ** 50))
     while runs := pipe.recv():

@@ -18,7 +18,7 @@ from kmdb_dagster.warehouse.connection.server import named_lock, transaction
 MAX_FOLDERS_NAMED = 5
 
 SEARCH_AGAIN = (
-    # Erasures that are complete but for this folder: the others count as searched.
+    # Reopen complete erasures for this folder only: the other folders count as searched.
     (
         "INSERT IGNORE INTO searched_folders (digest, folder_id) SELECT f.digest, d.id FROM forgotten_identities f "
         "CROSS JOIN data_folders d WHERE f.done_at IS NOT NULL AND d.id <> :folder"
@@ -89,7 +89,7 @@ def remove_folder(engine: Engine, folder: bytes) -> list[KnownFolder]:
 
 
 def _new_mark(lake: Lake, database: bytes) -> Mark:
-    # Before the database knows it: a process that is killed in between leaves a folder that names this database.
+    # Write the mark first: a process killed after it leaves a folder that names this database.
     mark = Mark(uuid.uuid4().bytes, database)
     write_mark(lake.root, mark)
     return mark

@@ -126,7 +126,7 @@ def translate_mysql_errors(engine: Engine) -> Iterator[None]:
     """
     try:
         yield
-    # The driver's own too: SQLAlchemy leaves them as they are when a connection is set up, or changes to autocommit.
+    # SQLAlchemy does not wrap the driver's errors while it opens a connection or changes it to autocommit.
     except (DBAPIError, MySQLdb.Error) as error:
         number = error_number(error)
         if number in NOT_PRIMARY:

@@ -32,7 +32,7 @@ INIT_COMMAND = (
     "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
     # A commit of facts may wait for `kmdb realias`, longer than the default of 50 seconds.
     "innodb_lock_wait_timeout = {lock_seconds}"
-    # A server may limit the time of statements. Each server takes its own comment for code, and skips the other's.
+    # Remove a time limit of the server for statements. Each server runs its own conditional comment only.
     "/*M!100100 , max_statement_time = 0 */ /*!80000 , max_execution_time = 0 */"
 )
 
@@ -84,7 +84,7 @@ def connect(url: URL, timeout_seconds: int = LONG_STATEMENT_TIMEOUT_SECONDS, poo
         timeout_seconds: how long a read or write waits for the server before the connection is dropped.
         pool: SQLAlchemy's class of the pool, in place of its own choice.
     """
-    # A lock that is waited for in vain is an answer: it must come before the connection is given up.
+    # The lock timeout must be shorter than the read timeout, or it ends the connection instead of the statement.
     session = INIT_COMMAND.format(lock_seconds=min(LOCK_TIMEOUT_SECONDS, max(1, timeout_seconds // 2)))
     engine = create_engine(
         url,
@@ -97,7 +97,7 @@ def connect(url: URL, timeout_seconds: int = LONG_STATEMENT_TIMEOUT_SECONDS, poo
         poolclass=pool,
         connect_args={
             "init_command": session,
-            # It holds for the server's greeting too. The others hold for each read and write from then on.
+            # This timeout includes the server's greeting. The others apply to each later read and write.
             "connect_timeout": int(str(url.query.get("connect_timeout", CONNECT_TIMEOUT_SECONDS))),
             "read_timeout": timeout_seconds,
             "write_timeout": timeout_seconds,
@@ -111,11 +111,11 @@ def connect(url: URL, timeout_seconds: int = LONG_STATEMENT_TIMEOUT_SECONDS, poo
 @contextmanager
 def long_statements(engine: Engine) -> Iterator[Engine]:
     """Open an engine to the same server for statements that may take hours: DDL, or reading all facts."""
-    patient = connect(engine.url, pool=NullPool)
+    dedicated = connect(engine.url, pool=NullPool)
     try:
-        yield patient
+        yield dedicated
     finally:
-        patient.dispose()
+        dedicated.dispose()
 
 
 def _keep_alive(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's, without types
@@ -163,7 +163,7 @@ def execute_ddl(engine: Engine, statement: str) -> None:
     Raises:
         TransientError: the table was in use all the time, for some minutes.
     """
-    with long_statements(engine) as patient, autocommit(patient) as connection:
+    with long_statements(engine) as dedicated, autocommit(dedicated) as connection:
         connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {DDL_LOCK_TIMEOUT_SECONDS}")
         try:
             connection.exec_driver_sql(statement)
@@ -177,7 +177,7 @@ def select_in_batches(connection: Connection, statement: str, ids: Collection[in
     rows: list[tuple[Any, ...]] = []
     numbers = list(ids)
     for start in range(0, len(numbers), IDS_PER_STATEMENT):
-        # Written into the statement: as parameters, each would cost ten times as much.
+        # Literals, because parameters take ten times as long.
         part = ",".join(map(str, map(int, numbers[start : start + IDS_PER_STATEMENT])))
         rows.extend(map(tuple, connection.exec_driver_sql(statement.replace(":ids", f"({part})")).all()))
     return rows
@@ -199,7 +199,7 @@ def insert(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...
     try:
         connection.exec_driver_sql(statement, rows)
     except DBAPIError as error:
-        # The server hangs up on a packet that is too large, with or without a word: as if the connection was lost.
+        # The server closes the connection at a packet that is too large, sometimes without an error.
         if error.connection_invalidated or error_number(error) == PACKET_TOO_LARGE:
             connection.invalidate()
             _refuse_too_large(connection.engine, rows)
@@ -230,7 +230,7 @@ def named_lock(engine: Engine, name: str, seconds: int) -> Iterator[Connection]:
         TransientError: another process held it for ``seconds``.
     """
     with autocommit(engine) as connection:
-        # Server-wide names of at most 64 characters, so the database's name goes in as a digest.
+        # Lock names are server-wide and at most 64 characters long, so the database's name is hashed.
         digest = sha256(str(engine.url.database).encode()).hexdigest()[:16]
         parameters = {"name": f"kmdb.{name}.{digest}", "seconds": seconds}
         if connection.execute(text("SELECT GET_LOCK(:name, :seconds)"), parameters).scalar() != 1:

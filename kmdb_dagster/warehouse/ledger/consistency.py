@@ -45,7 +45,7 @@ REJECTED = (
     "WHERE imported_at IS NOT NULL UNION ALL SELECT revision, -1 FROM rejected_lines) counted "
     "GROUP BY revision HAVING SUM(n) <> 0"
 )
-# A revision that is resolved and not loaded yet has another ETag in the ledger. Revisions from before have none.
+# A revision that is resolved and not loaded yet has another ETag in the ledger. Older rows have no ETag.
 ALIASES = (
     "SELECT a.revision, a.found FROM ("  # noqa: S608 - ours
     "SELECT revision, SUM(n) AS found, MIN(t) AS t_first, MAX(t) AS t_last FROM ("

@@ -133,7 +133,7 @@ def _by_revision(engine: Engine, table: str) -> dict[int, RowSpan]:
         names = [partition.name for partition in read_partitions(connection) if partition.table == table]
     found: dict[int, RowSpan] = {}
     for name in names:
-        # A transaction each: none is open for long.
+        # One short transaction each.
         with transaction(engine) as connection:
             for revision, *rows in connection.execute(text(OF_PARTITION.format(table=table, name=name))):
                 found[revision] = RowSpan(*rows).with_more(found.get(revision))

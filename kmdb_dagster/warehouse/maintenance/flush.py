@@ -12,7 +12,7 @@ EMPTIED = (
     "properties",
     "aliases",
     "resolved_revisions",
-    # In this order, before the map: a search of a span records moves, and a move reads the map.
+    # Order: a search of a span records moves, and a move reads the map.
     "pending_spans",
     "pending_moves",
     # Before users: concurrent interning may leave a row here without an identity, never the reverse.

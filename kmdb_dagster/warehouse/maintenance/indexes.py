@@ -73,7 +73,7 @@ def build(engine: Engine) -> list[str]:
 
 
 def _alter(engine: Engine, changes: Mapping[str, list[str]]) -> list[str]:
-    # Were writers let in, the server would keep what they write in a log that is soon full, and give up.
+    # LOCK=SHARED: with writers, the server's online log would soon be full, and the build would fail.
     statements = [
         f"ALTER TABLE {table} {', '.join(parts)}, ALGORITHM=INPLACE, LOCK=SHARED"
         for table, parts in changes.items()

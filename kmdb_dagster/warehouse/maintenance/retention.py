@@ -65,7 +65,7 @@ def plan_drop(existing: Sequence[Partition], before: date, in_force: date | None
     """
     bounded = {table: [part for part in existing if part.table == table and part.before][:-1] for table in FACTS}
     old = {table: [part for part in parts if part.before and part.before <= before] for table, parts in bounded.items()}
-    # A day that divides every table, so that nothing older than it is left anywhere.
+    # A bound that all tables share, so that no table keeps older facts.
     common = set.intersection(*({part.before for part in parts} for parts in old.values()))
     days = [day for day in (*common, in_force) if day]
     if not days:
@@ -118,7 +118,7 @@ def _settle_ledger(engine: Engine, day: datetime) -> None:
         straddling: Sequence[int] = connection.execute(text(STRADDLING), {"day": day}).scalars().all()
     for revision in straddling:
         with transaction(engine) as connection:
-            # The row is locked. If the revision was loaded since, it begins later and the statement changes nothing.
+            # The row is locked. If the revision was loaded meanwhile, its span starts later and nothing changes.
             t_max = connection.execute(text(CLAIM), {"revision": revision}).scalar_one()
             kept = connection.execute(text(KEPT), {**id_range(revision), "day": day, "t_max": t_max}).one()
             connection.execute(text(RECORD), {**kept._asdict(), "revision": revision, "day": day})

@@ -73,7 +73,7 @@ def check_connections(engine: Engine) -> None:
             found = cursor.fetchone()
         finally:
             cursor.close()
-        # The connection is handed out without an open transaction.
+        # Leave no open transaction on the connection.
         connection.rollback()
         require_current(engine.url.database, found[0] if found else None)
 

@@ -21,7 +21,7 @@ def migrate(engine: Engine) -> tuple[str | None, str | None]:
         PermanentError: the server is too old, this user may not change the schema, or a newer program has changed it.
         TransientError: another process holds the migration lock for a minute.
     """
-    # Connections of its own: those of a warehouse refuse a schema that is not the current one.
+    # A separate engine: connections of a warehouse refuse a schema that is not current.
     own = connect(engine.url)
     try:
         return _migrate(own)

@@ -4,7 +4,7 @@ from alembic import context
 
 context.configure(
     connection=context.config.attributes["connection"],
-    # MySQL commits at every DDL statement: each migration can be run again after it broke off half way.
+    # MySQL commits at every DDL statement, so each migration can be run again after an interruption.
     transactional_ddl=False,
 )
 context.run_migrations()
