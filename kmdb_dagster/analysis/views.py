@@ -14,6 +14,7 @@ from kmdb_dagster.analysis.columns import Column, event_columns, execute, key_id
 from kmdb_dagster.analysis.names import MAX_NAME_CHARACTERS, unique_names, with_digest
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse.connection.server import autocommit
+from kmdb_dagster.warehouse.interning.name_kinds import EVENT, PROPERTY, key_of
 
 MAX_PROPERTIES = 55
 """MySQL joins at most 61 tables: this leaves room to join the view with others."""
@@ -65,6 +66,7 @@ def create_event_view(engine: Engine, event: str, properties: Iterable[str] = ()
         PermanentError: No event has this name, or none has one of these properties.
     """
     with autocommit(engine) as connection:
+        key_of(connection, EVENT, event)
         name = view_name(event, [str(row[0]) for row in execute(connection, "SELECT string FROM `keys`")])
         found = _chosen(event_columns(connection, event), tuple(properties))
         columns = found[:MAX_PROPERTIES]
@@ -76,9 +78,18 @@ def create_event_view(engine: Engine, event: str, properties: Iterable[str] = ()
 
 
 def create_people_view(engine: Engine, properties: Iterable[str] = ()) -> CreatedView:
-    """Create or replace the view of people: one row for each person, and the latest value of these properties."""
+    """Create or replace the view of people: one row for each person, and the latest value of these properties.
+
+    Raises:
+        PermanentError: No property has one of these names, or there are more than `MAX_PROPERTIES`.
+    """
+    wanted = tuple(dict.fromkeys(properties))
+    if len(wanted) > MAX_PROPERTIES:
+        raise PermanentError(f"A view has up to {MAX_PROPERTIES} properties; these are {len(wanted)}. Name fewer.")
     with autocommit(engine) as connection:
-        columns = person_columns(connection, tuple(properties)[:MAX_PROPERTIES])
+        for name in wanted:
+            key_of(connection, PROPERTY, name)
+        columns = person_columns(connection, wanted)
     joins = [LATEST.format(p=f"p{n}", key=key_id(column.name)) for n, column in enumerate(columns, start=1)]
     own = ["m.user_id AS user_id", "u.name AS person", "m.identities AS identities"]
     own += ["COALESCE(e.events, 0) AS events", "e.first_seen AS first_seen", "e.last_seen AS last_seen"]

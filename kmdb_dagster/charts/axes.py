@@ -66,6 +66,7 @@ def add_grid(axes: "Axes", *, vertical: bool = False) -> None:
 def add_counts_axis(axes: "Axes", unit: str) -> None:
     """Name the unit above the y axis, and write its ticks as whole numbers with thousands separators."""
     add_note(axes, unit, (0, 1), (-6, 9))
+    axes.locator_params(axis="y", integer=True)
     axes.yaxis.set_major_formatter("{x:,.0f}")
 
 
@@ -132,6 +133,11 @@ def add_note(axes: "Axes", text: str, corner: tuple[float, float], offset: tuple
     """Write small grey text that ends at a corner of the axes, moved by ``offset`` in points."""
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
     axes.annotate(text, corner, xytext=offset, ha="right", size=SMALL, color=GREY, **place)
+
+
+def add_nothing_note(axes: "Axes", text: str) -> None:
+    """Write in the middle of empty axes why nothing is drawn."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", size=NORMAL, color=GREY)
 
 
 def _moved_apart(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:

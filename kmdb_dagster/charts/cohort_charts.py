@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kmdb_dagster.charts.axes import add_axes, add_left_label, add_note
+from kmdb_dagster.charts.axes import add_axes, add_left_label, add_note, add_nothing_note
 from kmdb_dagster.charts.palette import FAINT, amount_colour, ink_on
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def draw_retention(figure: "Figure", frame: "pl.DataFrame", period_text: str) ->
             axes.text(period + 0.5, y, text, ha="center", va="center", color=ink_on(shade), size=8.5)
         if period == 0:
             add_left_label(axes, y, f"{row['cohort']:{date_format}}   {row['people']:>6,}")
+    if frame.is_empty():
+        add_nothing_note(axes, "no cohort is observed long enough in this span")
     ticks = range(0, periods, max(1, periods // 12))
     axes.set(xlim=(0, max(periods, 6)), ylim=(max(len(cohorts), 1) - 0.5, -0.5), yticks=[])
     axes.set_xticks([x + 0.5 for x in ticks], [str(x) for x in ticks])

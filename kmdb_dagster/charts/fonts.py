@@ -5,6 +5,7 @@ Japanese or Korean characters and few emoji: Debian's packages `PACKAGES` have t
 same process keep their settings.
 """
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ def families() -> tuple[str, ...]:
     """Return the font families of this machine, in the order in which characters are looked up."""
     from matplotlib import font_manager
 
+    # It reports each time that a fallback font has no bold face.
+    logging.getLogger(font_manager.__name__).setLevel(logging.ERROR)
     installed = {Path(path).name: path for path in font_manager.findSystemFonts()}
     paths = [next((installed[name] for name in group if name in installed), None) for group in FALLBACKS]
     found = [DEFAULT]

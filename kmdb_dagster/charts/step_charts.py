@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kmdb_dagster.charts.axes import add_axes, add_left_label
+from kmdb_dagster.charts.axes import add_axes, add_left_label, add_nothing_note
 from kmdb_dagster.charts.labels import NORMAL, SMALL, fit_label, fit_lines
 from kmdb_dagster.charts.palette import FAINT, INK, group_colours, ink_on
 
@@ -26,7 +26,7 @@ def draw_funnel(figure: "Figure", frame: "pl.DataFrame") -> None:
     shades = group_colours(groups)
     step_height = len(groups) + 0.45
     steps = max(frame["step"], default=0)
-    axes = add_axes(figure, 0.34 * step_height * steps, left=2.0, right=2.7, bottom=0.05)
+    axes = add_axes(figure, 0.34 * step_height * max(steps, 1), left=2.0, right=2.7, bottom=0.05)
     for row in frame.iter_rows(named=True):
         place = groups.index(row["group"])
         top = (row["step"] - 1) * step_height
@@ -38,7 +38,9 @@ def draw_funnel(figure: "Figure", frame: "pl.DataFrame") -> None:
         if len(groups) > 1:
             text += f"  {fit_label(row['group'], 1.5)}"
         axes.text(row["of_first"] + 0.012, top + place, text, va="center", size=NORMAL, color=INK)
-    axes.set(xlim=(0, 1), ylim=(steps * step_height - 0.9, -0.6), xticks=[], yticks=[])
+    if frame.is_empty():
+        add_nothing_note(axes, "no person did the first step in this span")
+    axes.set(xlim=(0, 1), ylim=(max(steps, 1) * step_height - 0.9, -0.6), xticks=[], yticks=[])
 
 
 def draw_paths(figure: "Figure", frame: "pl.DataFrame", paths: Sequence[Sequence[str]]) -> None:
@@ -59,4 +61,6 @@ def draw_paths(figure: "Figure", frame: "pl.DataFrame", paths: Sequence[Sequence
             axes.barh(y, 0.96, 0.78, left=x, color=shade)
             text = "\n".join(fit_lines(name, 6.2 / max(longest, 4), 2, size=SMALL))
             axes.text(x + 0.48, y, text, ha="center", va="center", size=SMALL, color=ink_on(shade))
+    if not paths:
+        add_nothing_note(axes, "no paths in this span")
     axes.set(xlim=(0, max(longest, 4)), ylim=(max(len(paths), 1) - 0.5, -0.5), xticks=[], yticks=[])

@@ -1,38 +1,88 @@
 """Charts with time on the x axis: a trend, and the curve of a delay."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kmdb_dagster.charts.axes import add_axes, add_counts_axis, add_date_axis, add_grid, add_line_names
+from kmdb_dagster.charts.axes import (
+    add_axes,
+    add_counts_axis,
+    add_date_axis,
+    add_grid,
+    add_line_names,
+    add_nothing_note,
+)
 from kmdb_dagster.charts.labels import NORMAL, fit_label
 from kmdb_dagster.charts.number_text import round_duration
 from kmdb_dagster.charts.palette import GREY, group_colours
 
 if TYPE_CHECKING:
     import polars as pl
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SECONDS_PER_DAY = 86_400
+"""Of matplotlib's dates, which are days since 1970."""
 
-def draw_trend(figure: "Figure", frame: "pl.DataFrame", column: str) -> None:
-    """Draw a line for each group, with its name at the end.
+
+class TimeAxis(NamedTuple):
+    """The periods of a trend, in seconds since 1970."""
+
+    start: int
+    end: int
+    """The first second after the span; it may be in the middle of a period."""
+    every: int
+    """Seconds of a period."""
+    known_end: int
+    """Events from this second on may not be imported yet."""
+
+    def is_complete(self, t: int) -> bool:
+        """Return whether all events of the period that begins at ``t`` are counted."""
+        return t + self.every <= min(self.end, self.known_end)
+
+
+def draw_trend(figure: "Figure", frame: "pl.DataFrame", column: str, axis: TimeAxis) -> None:
+    """Draw a line for each group, with its name at the end. A period that is not complete is drawn dashed.
 
     Args:
         figure: Receives the chart.
         frame: ``time`` (UTC), ``group``, and the column to draw.
         column: The column on the y axis, ``events`` or ``people``. NULL is not drawn.
+        axis: The periods. Empty ones at the beginning are left out if they are the larger part.
     """
     axes = add_axes(figure, 3.2, left=0.75, right=1.7, bottom=0.45)
     ends: list[tuple[float, str, str]] = []
+    shown = _without_empty_periods(frame.filter(frame["time"].dt.epoch("s") < axis.known_end), column, axis)
     for group, shade in group_colours(frame["group"].unique(maintain_order=True).to_list()).items():
-        rows = frame.filter((frame["group"] == group) & frame[column].is_not_null())
+        rows = shown.filter((shown["group"] == group) & shown[column].is_not_null())
         if len(rows):
-            axes.plot(rows["time"].to_list(), rows[column].to_list(), color=shade, lw=1.8, solid_capstyle="round")
+            _draw_line(axes, rows, column, axis, shade)
             ends.append((rows[column][-1], group, shade))
-    axes.set_ylim(0, None)
-    axes.margins(x=0.01)
+    if not frame[column].sum():
+        add_nothing_note(axes, f"no {column} in this span")
+        axes.set_xlim(axis.start / SECONDS_PER_DAY, axis.end / SECONDS_PER_DAY)
+    axes.margins(x=0.01, y=0.05)
+    axes.set_ylim(0, None if frame[column].sum() else 1)
     add_line_names(axes, ends, 1.55)
     add_grid(axes)
     add_counts_axis(axes, column)
     add_date_axis(axes)
+
+
+def _draw_line(axes: "Axes", rows: "pl.DataFrame", column: str, axis: TimeAxis, shade: str) -> None:
+    times, values = rows["time"].to_list(), rows[column].to_list()
+    complete = sum(map(axis.is_complete, rows["time"].dt.epoch("s")))
+    before = max(complete - 1, 0)
+    look: dict[str, Any] = {"color": shade, "lw": 1.8}
+    axes.plot(times[:complete], values[:complete], solid_capstyle="round", **look)
+    axes.plot(times[before:], values[before:], dashes=(2, 1.2), **look)
+    if len(times) == 1:
+        axes.plot(times, values, "o", ms=6, **look)
+
+
+def _without_empty_periods(frame: "pl.DataFrame", column: str, axis: TimeAxis) -> "pl.DataFrame":
+    """Leave out the periods before the first event, except one, if they are more than half of the span."""
+    seconds = frame["time"].dt.epoch("s")
+    first = min(seconds.filter(frame[column] > 0), default=axis.start)
+    return frame.filter(seconds >= first - axis.every) if first - axis.start > (axis.end - axis.start) / 2 else frame
 
 
 def draw_delay(figure: "Figure", frame: "pl.DataFrame", curve: "pl.DataFrame") -> None:
@@ -56,7 +106,9 @@ def draw_delay(figure: "Figure", frame: "pl.DataFrame", curve: "pl.DataFrame") -
         axes.plot(row["median"] / seconds, 50 * row["share"], "o", color=shade, ms=6)
         name = f"{fit_label(row['group'], 1.2)}: " if len(frame) > 1 else ""
         ends.append((y[-1], f"{name}half in {round_duration(row['median'])}", shade))
-    axes.set_ylim(0, None)
+    if not ends:
+        add_nothing_note(axes, "no person reaches the goal")
+    axes.set_ylim(0, None if ends else 1)
     axes.set_xlim(0, None)
     add_line_names(axes, ends, 2.55)
     add_grid(axes)

@@ -1,34 +1,43 @@
 """The command ``ask``: the answer to a question as text, CSV or a picture."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kmdb_dagster.cli.database import warehouse
+from kmdb_dagster.cli.termination import exit_at_signals
+from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.output_escaping import for_terminal, for_terminal_line
-from kmdb_dagster.questions.grammar import QUESTIONS, Question
+from kmdb_dagster.questions.grammar import QUESTIONS
+from kmdb_dagster.questions.slice_folder import delete_open_folders
 from kmdb_dagster.settings import load_settings
 
 if TYPE_CHECKING:
     from kmdb_dagster.questions.answer import Answer
+    from kmdb_dagster.questions.question import Question
 
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 
 
-def picture_file(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
-    """Check that the file name ends like a picture's."""
-    if value is not None and value.suffix not in PICTURE_SUFFIXES:
-        raise click.BadParameter(f"the name must end with {', '.join(PICTURE_SUFFIXES)}")
-    return value
+def picture_files(_ctx: click.Context, _param: click.Parameter, values: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Check before the question is asked that each picture can be written."""
+    for value in values:
+        if value.suffix not in PICTURE_SUFFIXES:
+            raise click.BadParameter(f"the name must end with {', '.join(PICTURE_SUFFIXES)}")
+        if not value.parent.is_dir() or not os.access(value if value.exists() else value.parent, os.W_OK):
+            raise click.BadParameter(f"{value} cannot be written: the folder {value.parent} must exist and be writable")
+    return values
 
 
 @click.group(commands=QUESTIONS)
 @click.option(
     "--picture",
     type=click.Path(dir_okay=False, path_type=Path),
-    callback=picture_file,
-    help="Write a picture to this file.",
+    multiple=True,
+    callback=picture_files,
+    help="Write a picture to this file: .png, .svg or .pdf; repeatable.",
 )
 @click.option("--sql", is_flag=True, help="Show the SQL that the server ran.")
 @click.option("--csv", is_flag=True, help="Print only the numbers, as CSV.")
@@ -48,9 +57,9 @@ def ask(**_: object) -> None:
 
 
 @ask.result_callback()
-def show(question: Question, *, picture: Path | None, sql: bool, csv: bool) -> None:
+def show(question: "Question", *, picture: tuple[Path, ...], sql: bool, csv: bool) -> None:
     """Answer the question, and print or write what the options request."""
-    with warehouse(load_settings()) as opened:
+    with exit_at_signals(delete_open_folders), warehouse(load_settings()) as opened:
         answer = question.ask(opened.engine)
     if sql:
         click.echo(for_terminal("\n\n".join(answer.sql)) + "\n", err=csv)
@@ -58,9 +67,16 @@ def show(question: Question, *, picture: Path | None, sql: bool, csv: bool) -> N
         click.echo(answer.csv(), nl=False)
     else:
         _print(answer)
-    if picture is not None:
-        picture.write_bytes(answer.picture(picture.suffix[1:]))
-        click.echo(f"Wrote {picture}.", err=True)
+    for file in picture:
+        _write_picture(answer, file)
+
+
+def _write_picture(answer: "Answer", file: Path) -> None:
+    try:
+        file.write_bytes(answer.picture(file.suffix[1:]))
+    except OSError as error:
+        raise PermanentError(f"{file} cannot be written ({error.strerror}).") from None
+    click.echo(f"Wrote {file}.", err=True)
 
 
 def _print(answer: "Answer") -> None:

@@ -6,8 +6,8 @@ from typing import BinaryIO, NamedTuple
 import click
 
 from kmdb_dagster.cli.database import progress_reports, warehouse
-from kmdb_dagster.cli.identity_list import Named, parse_identities
 from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.identity_list import Named, parse_identities
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.settings import Settings, load_settings
 from kmdb_dagster.warehouse import Warehouse

@@ -5,12 +5,13 @@
 
 Each question is a module with two parts:
 
-* a class whose `ask` loads a slice of the events from the server (``slices``), bounded in time so that the server
-  prunes partitions, and returns an `Answer` (``answer``);
+* a `Question` (``question``) that loads a slice of the events from the server (``slices``), bounded in time so that the
+  server prunes partitions. Its `ask` returns an `Answer` (``answer``);
 * a function that computes the frame in DuckDB from the tables of the slice. It knows no server.
 
-``conversions`` and ``groups`` hold what several questions compute, ``logistic`` the regression of the drivers, ``span``
-the time that a question reads, and ``grammar`` how questions are written. The pictures are in `kmdb_dagster.charts`.
+``segment`` and ``restriction`` are the people that any question can be about, ``span`` the time that it reads.
+``conversions`` and ``groups`` hold what several questions compute, ``logistic`` the regression of the drivers, and
+``grammar`` how questions are written. The pictures are in `kmdb_dagster.charts`.
 
 Needs the extra ``analysis``. Nothing of it is imported before a question is asked.
 """

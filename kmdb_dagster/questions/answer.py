@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kmdb_dagster.charts import fonts
 from kmdb_dagster.charts.axes import add_title
 from kmdb_dagster.charts.images import embed_png, render
-from kmdb_dagster.charts.number_text import describe_duration, round_duration
+from kmdb_dagster.charts.number_text import round_duration
 from kmdb_dagster.output_escaping import for_csv_cell, for_markdown, for_markdown_table
 from kmdb_dagster.questions.span import Span
 
@@ -101,13 +101,3 @@ def format_cell(column: str, value: Any) -> str:  # noqa: ANN401 - whatever fram
 def int_sum(numbers: "pl.Series") -> int:
     """Sum a column as a Python int; 0 for an empty one."""
     return int(numbers.sum())
-
-
-def short_observation_caveat(span: Span, within: int) -> tuple[str, ...]:
-    """Return a caveat if people who started late in the span are not observed for all of ``within`` seconds."""
-    if span.end + within <= span.known_end():
-        return ()
-    length = describe_duration(within).removeprefix("1 ")
-    return (
-        f"People who started in the last {length} of the data may still convert: they are not observed long enough.",
-    )

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
-
 from kmdb_dagster.charts.number_text import describe_duration, percent, round_duration
 from kmdb_dagster.charts.time_charts import draw_delay
-from kmdb_dagster.questions.answer import Answer, int_sum, short_observation_caveat
+from kmdb_dagster.questions.answer import int_sum
 from kmdb_dagster.questions.conversions import Conversion, find_conversions
 from kmdb_dagster.questions.groups import NONE, fold_rare_values
-from kmdb_dagster.questions.slices import open_slice, query_frame, resolve_span
-from kmdb_dagster.questions.span import RECENTLY, When, shift
+from kmdb_dagster.questions.question import Question, Result, nobody_did
+from kmdb_dagster.questions.slices import Slice, query_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,40 +19,41 @@ POINTS_PER_CURVE = 200
 
 
 @dataclass(frozen=True)
-class Delay:
+class Delay(Question):
     """From a person's first ``start`` in the span to the first ``goal`` after it, at most ``within`` seconds later."""
 
     start: str
     goal: str
     within: int
     by: str | None = None
-    when: When = RECENTLY
 
-    def ask(self, engine: Engine) -> Answer:
-        """Load the slice, compute the frame, and return the answer."""
-        span = resolve_span(engine, self.when)
-        last = shift(span.until, self.within)
-        with open_slice(engine) as slice_:
-            start, goal = slice_.name_ids([self.start, self.goal])
-            slice_.take_events([start, goal], span.since, last)
-            slice_.take_labels(self.by, span.since, last)
-            fold_rare_values(slice_.duck)
-            measure_delays(slice_.duck, Conversion(start, goal, self.within, span.end))
-            frame, curve = summarize_delays(slice_.duck), conversion_curve(slice_.duck)
+    @property
+    def reach(self) -> int:
+        """Seconds that people are followed after the span."""
+        return self.within
+
+    def compute(self, slice_: Slice) -> Result:
+        """Load the slice, and compute the frame."""
+        start, goal = slice_.event_ids([self.start, self.goal])
+        slice_.take_events([start, goal])
+        slice_.take_labels(self.by)
+        fold_rare_values(slice_.duck)
+        measure_delays(slice_.duck, Conversion(start, goal, self.within, slice_.span.end))
+        frame, curve = summarize_delays(slice_.duck), conversion_curve(slice_.duck)
         people, converted = int_sum(frame["people"]), int_sum(frame["converted"])
-        middle = frame.select("median", "converted").drop_nulls().sort("converted").tail(1)["median"]
-        return Answer(
-            question=f"From {self.start} to {self.goal}" + (f", by {self.by}" if self.by else ""),
-            finding=f"{percent(converted, people)} of {people:,} people reach the goal "
-            f"within {describe_duration(self.within)}"
-            + (f", half of them within {round_duration(middle[0])}." if len(middle) and not self.by else "."),
+        return Result(
+            title=f"From {self.start} to {self.goal}" + (f", by {self.by}" if self.by else ""),
+            finding=self._finding(frame) if people else nobody_did(self.start),
             number=converted / people if people else None,
-            span=span,
             frame=frame if self.by else frame.drop("group"),
-            sql=tuple(slice_.statements),
-            caveats=short_observation_caveat(span, self.within),
             draw=lambda figure: draw_delay(figure, frame, curve),
         )
+
+    def _finding(self, frame: "pl.DataFrame") -> str:
+        people, converted = int_sum(frame["people"]), int_sum(frame["converted"])
+        reached = f"{percent(converted, people)} of {people:,} people reach the goal"
+        half = f", half of them within {round_duration(frame['median'][0])}" if converted and not self.by else ""
+        return f"{reached} within {describe_duration(self.within)}{half}."
 
 
 def measure_delays(duck: "DuckDBPyConnection", conversion: Conversion) -> None:

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
-
 from kmdb_dagster.charts.comparison_charts import draw_drivers
 from kmdb_dagster.charts.number_text import describe_duration
-from kmdb_dagster.questions.answer import Answer, short_observation_caveat
+from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.questions.answer import int_sum
 from kmdb_dagster.questions.conversions import Conversion, find_conversions
 from kmdb_dagster.questions.groups import NONE, band_numbers, fold_rare_values
 from kmdb_dagster.questions.logistic import CONFIDENCE, Fit, fit
-from kmdb_dagster.questions.slices import open_slice, query_frame, resolve_span
-from kmdb_dagster.questions.span import RECENTLY, When, shift
+from kmdb_dagster.questions.question import Question, Result, nobody_did
+from kmdb_dagster.questions.slices import Slice, query_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,38 +26,39 @@ MAX_CLEAR_VALUES = 40
 
 
 @dataclass(frozen=True)
-class Drivers:
+class Drivers(Question):
     """Which ``properties`` of people who did ``start`` go with ``goal`` within ``within`` seconds of it."""
 
     start: str
     goal: str
     properties: tuple[str, ...]
     within: int
-    when: When = RECENTLY
 
-    def ask(self, engine: Engine) -> Answer:
-        """Load the slice, compute the frame, and return the answer."""
-        span = resolve_span(engine, self.when)
-        last = shift(span.until, self.within)
-        with open_slice(engine) as slice_:
-            start, goal = slice_.name_ids([self.start, self.goal])
-            slice_.take_events([start, goal], span.since, last)
-            find_conversions(slice_.duck, Conversion(start, goal, self.within, span.end))
-            for place, name in enumerate(self.properties):
-                slice_.take_labels(name, span.since, last, f"labels{place}")
-                delete_late_values(slice_.duck, f"labels{place}", self.within)
-                band_numbers(slice_.duck, f"labels{place}")
-                fold_rare_values(slice_.duck, f"labels{place}", MAX_VALUES_PER_PROPERTY)
-            counts = count_patterns(slice_.duck, self.properties)
+    @property
+    def reach(self) -> int:
+        """Seconds that people are followed after the span."""
+        return self.within
+
+    def compute(self, slice_: Slice) -> Result:
+        """Load the slice, and compute the frame."""
+        start, goal = slice_.event_ids([self.start, self.goal])
+        slice_.take_events([start, goal])
+        find_conversions(slice_.duck, Conversion(start, goal, self.within, slice_.span.end))
+        for place, name in enumerate(self.properties):
+            slice_.take_labels(name, f"labels{place}")
+            delete_late_values(slice_.duck, f"labels{place}", self.within)
+            band_numbers(slice_.duck, f"labels{place}")
+            fold_rare_values(slice_.duck, f"labels{place}", MAX_VALUES_PER_PROPERTY)
+        counts = count_patterns(slice_.duck, self.properties)
+        if not int_sum(counts["people"]):
+            raise PermanentError(f"{nobody_did(self.start)} There is nothing to compare: ask about another span.")
         fitted = fit(counts, self.properties)
-        return Answer(
-            question=f"What goes with “{self.goal}” within {describe_duration(self.within)} of “{self.start}”?",
+        return Result(
+            title=f"What goes with “{self.goal}” within {describe_duration(self.within)} of “{self.start}”?",
             finding=_finding(fitted),
             number=None,
-            span=span,
             frame=fitted.frame,
-            sql=tuple(slice_.statements),
-            caveats=(*_caveats(fitted), *short_observation_caveat(span, self.within)),
+            caveats=_caveats(fitted),
             draw=lambda figure: draw_drivers(figure, fitted.frame),
         )
 

@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine
-
 from kmdb_dagster.charts.comparison_charts import draw_experiment
 from kmdb_dagster.charts.number_text import describe_duration, p_value_text
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.questions.answer import Answer, short_observation_caveat
 from kmdb_dagster.questions.conversions import IS_LATER
-from kmdb_dagster.questions.slices import open_slice, query_frame, resolve_span
-from kmdb_dagster.questions.span import RECENTLY, When, shift
+from kmdb_dagster.questions.question import Question, Result
+from kmdb_dagster.questions.slices import Slice, query_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,7 +23,7 @@ MAX_VARIANTS = 10
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(Question):
     """Who does ``goal`` within ``within`` seconds of the first value of ``variant`` in the span, by that value."""
 
     variant: str
@@ -34,26 +31,30 @@ class Experiment:
     within: int
     control: str | None = None
     """The value that the others are compared with. None: the value that most people have."""
-    when: When = RECENTLY
 
-    def ask(self, engine: Engine) -> Answer:
-        """Load the slice, compute the frame, and return the answer."""
-        span = resolve_span(engine, self.when)
-        with open_slice(engine) as slice_:
-            (goal,) = slice_.name_ids([self.goal])
-            slice_.take_labels(self.variant, span.since, span.until)
-            slice_.take_events([goal], span.since, shift(span.until, self.within))
-            counts = count_conversions(slice_.duck, goal, self.within)
-            switched = count_switched(slice_.duck)
+    @property
+    def reach(self) -> int:
+        """Seconds that people are followed after the span."""
+        return self.within
+
+    def compute(self, slice_: Slice) -> Result:
+        """Load the slice, and compute the frame."""
+        (goal,) = slice_.event_ids([self.goal])
+        slice_.take_labels(self.variant, until=slice_.span.until)
+        slice_.take_events([goal])
+        counts = count_conversions(slice_.duck, goal, self.within)
+        if counts.is_empty():
+            raise PermanentError(
+                f"No person has a “{self.variant}” in this span: there is nothing to compare. Ask about another span."
+            )
+        switched = count_switched(slice_.duck)
         frame = compare(counts, self.control)
-        return Answer(
-            question=f"Does “{self.variant}” change how many do “{self.goal}” within {describe_duration(self.within)}?",
+        return Result(
+            title=f"Does “{self.variant}” change how many do “{self.goal}” within {describe_duration(self.within)}?",
             finding=_finding(frame),
             number=frame["gain"][1],
-            span=span,
             frame=frame,
-            sql=tuple(slice_.statements),
-            caveats=(*_caveats(frame, switched), *short_observation_caveat(span, self.within)),
+            caveats=_caveats(frame, switched),
             draw=lambda figure: draw_experiment(figure, frame),
         )
 

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
-
 from kmdb_dagster.charts.number_text import describe_duration, percent
 from kmdb_dagster.charts.step_charts import draw_funnel
-from kmdb_dagster.questions.answer import Answer, int_sum, short_observation_caveat
+from kmdb_dagster.questions.answer import int_sum
 from kmdb_dagster.questions.groups import NONE, fold_rare_values
-from kmdb_dagster.questions.slices import open_slice, query_frame, resolve_span
-from kmdb_dagster.questions.span import RECENTLY, When, shift
+from kmdb_dagster.questions.question import Question, Result, join_steps, nobody_did
+from kmdb_dagster.questions.slices import Slice, query_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,34 +19,34 @@ EARLIER_ROWS = "OVER (PARTITION BY person ORDER BY t, id ROWS BETWEEN UNBOUNDED 
 
 
 @dataclass(frozen=True)
-class Funnel:
+class Funnel(Question):
     """Who did the first step in the span, then the others in this order, all within ``within`` seconds."""
 
     steps: tuple[str, ...]
     within: int
     by: str | None = None
-    when: When = RECENTLY
 
-    def ask(self, engine: Engine) -> Answer:
-        """Load the slice, compute the frame, and return the answer."""
-        span = resolve_span(engine, self.when)
-        last = shift(span.until, self.within)
-        with open_slice(engine) as slice_:
-            steps = slice_.name_ids(self.steps)
-            slice_.take_events(steps, span.since, last)
-            slice_.take_labels(self.by, span.since, last)
-            fold_rare_values(slice_.duck)
-            frame = add_shares(count_steps(slice_.duck, steps, self.within, span.end), self.steps)
+    @property
+    def reach(self) -> int:
+        """Seconds that people are followed after the span."""
+        return self.within
+
+    def compute(self, slice_: Slice) -> Result:
+        """Load the slice, and compute the frame."""
+        steps = slice_.event_ids(self.steps)
+        slice_.take_events(steps)
+        slice_.take_labels(self.by)
+        fold_rare_values(slice_.duck)
+        frame = add_shares(count_steps(slice_.duck, steps, self.within, slice_.span.end), self.steps)
         first, final = (int_sum(frame.filter(frame["step"] == step)["people"]) for step in (1, len(self.steps)))
-        return Answer(
-            question=f"{' → '.join(self.steps)} within {describe_duration(self.within)}"
+        return Result(
+            title=f"{join_steps(self.steps)} within {describe_duration(self.within)}"
             + (f", by {self.by}" if self.by else ""),
-            finding=f"{percent(final, first)} of {first:,} people reach the last step.",
+            finding=f"{percent(final, first)} of {first:,} people reach the last step."
+            if first
+            else nobody_did(self.steps[0]),
             number=final / first if first else None,
-            span=span,
             frame=frame if self.by else frame.drop("group"),
-            sql=tuple(slice_.statements),
-            caveats=short_observation_caveat(span, self.within),
             draw=lambda figure: draw_funnel(figure, frame),
         )
 

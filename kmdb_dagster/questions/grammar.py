@@ -8,27 +8,21 @@ because Polars and matplotlib take seconds to import.
 
 import shlex
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.questions.segment import Condition, Segment, parse_condition
 from kmdb_dagster.questions.span import RECENTLY, When, parse_duration, parse_moment
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from kmdb_dagster.questions.answer import Answer
+    from kmdb_dagster.questions.question import Question
 
 DEFAULT_WITHIN = "7d"
-
-
-class Question(Protocol):
-    """A question with its parameters."""
-
-    def ask(self, engine: "Engine") -> "Answer":
-        """Answer the question from the database."""
 
 
 class Duration(click.ParamType[int]):
@@ -57,21 +51,61 @@ class Moment(click.ParamType[datetime]):
             self.fail(f"{value!r} is not a date: expected 2014-01-31 or '2014-01-31 12:30' (UTC)", param, ctx)
 
 
-def when(command: Callable[..., Question]) -> Callable[..., Question]:
-    """Add the options ``--since``, ``--until`` and ``--last`` to a command, as its argument ``when``."""
+class ConditionType(click.ParamType[Condition]):
+    """A parameter that is a condition on the value of a property."""
 
-    def with_when(*, since: datetime | None, until: datetime | None, last: int | None, **others: Any) -> Question:  # noqa: ANN401 - the command's own
-        return command(**others, when=When(since, until, last or RECENTLY.last))
+    name = "condition"
 
-    with_when.__doc__ = command.__doc__
-    with_when.__name__ = command.__name__
-    for option in (
-        click.option("--last", type=Duration(), help="Length of the span, back to a midnight. [default: 30d]"),
-        click.option("--until", type=Moment(), help="End of the span, exclusive. [default: end of the data]"),
-        click.option("--since", type=Moment(), help="Start of the span, UTC."),
-    ):
-        with_when = option(with_when)
-    return with_when
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Condition:  # noqa: ANN401 - click's
+        """Parse a condition such as ``plan name=crew``."""
+        try:
+            return value if isinstance(value, Condition) else parse_condition(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+TIME_OPTIONS = (
+    click.option("--since", type=Moment(), help="Start of the span, UTC."),
+    click.option("--until", type=Moment(), help="End of the span, exclusive. [default: end of the data]"),
+    click.option("--last", type=Duration(), help="Length of the span, back to a midnight. [default: 30d]"),
+)
+SEGMENT_OPTIONS = (
+    click.option(
+        "--where",
+        type=ConditionType(),
+        multiple=True,
+        help="Only people whose latest value is such: 'plan name=crew'. Also !=, contains, >, <, is set; repeatable.",
+    ),
+    click.option(
+        "--where-event",
+        type=(str, ConditionType()),
+        multiple=True,
+        metavar="EVENT CONDITION",
+        help="Count an event only if its own value is such; repeatable.",
+    ),
+    click.option("--did", multiple=True, metavar="EVENT", help="Only people who did this in the span; repeatable."),
+    click.option("--did-not", multiple=True, metavar="EVENT", help="Only people who did not; repeatable."),
+    click.option(
+        "--in-cohort",
+        type=click.Path(dir_okay=False, path_type=Path),
+        multiple=True,
+        help="Only people of this file, which has an identity on each line; repeatable.",
+    ),
+)
+
+
+def about(command: "Callable[..., Question]") -> "Callable[..., Question]":
+    """Add the options on time and people to a command, as its arguments ``when`` and ``who``."""
+
+    def asked(*, since: datetime | None, until: datetime | None, last: int | None, **others: Any) -> "Question":  # noqa: ANN401 - the command's own
+        who = Segment(**{field.name: others.pop(field.name) for field in fields(Segment)})
+        return command(**others, when=When(since, until, last or RECENTLY.last), who=who)
+
+    asked.__doc__ = command.__doc__
+    asked.__name__ = command.__name__
+    for option in reversed((*TIME_OPTIONS, *SEGMENT_OPTIONS)):
+        asked = option(asked)
+    return asked
 
 
 within = click.option(
@@ -86,8 +120,8 @@ every = click.option("--every", type=Duration(), help="Length of a period: 1h, 1
 @click.option("--by", metavar="PROPERTY", help="Group events by their value of a property.")
 @every
 @click.option("--people", is_flag=True, help="Draw people, each once in a period, not events.")
-@when
-def trend(**options: Any) -> Question:  # noqa: ANN401 - the options' values
+@about
+def trend(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     """Count events over time, by name or by a property.
 
     Counts all EVENTS if you name none.
@@ -105,8 +139,8 @@ def trend(**options: Any) -> Question:  # noqa: ANN401 - the options' values
 @click.argument("steps", nargs=-1, required=True)
 @within
 @by
-@when
-def funnel(**options: Any) -> Question:  # noqa: ANN401 - the options' values
+@about
+def funnel(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     """Count people who do steps in order, and where they stop.
 
     A person must do all STEPS within --within of the first one.
@@ -124,8 +158,8 @@ def funnel(**options: Any) -> Question:  # noqa: ANN401 - the options' values
 @click.argument("start")
 @click.argument("back", required=False)
 @every
-@when
-def retention(**options: Any) -> Question:  # noqa: ANN401 - the options' values
+@about
+def retention(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     """Count people who come back after a first event, by cohort.
 
     Cohorts are by the first START in the span. Coming back is BACK, or any event if you do not name it.
@@ -145,8 +179,8 @@ def retention(**options: Any) -> Question:  # noqa: ANN401 - the options' values
 @click.option("--within", type=Duration(), default="1d", show_default=True, help="Time allowed after the first event.")
 @click.option("--without", multiple=True, metavar="EVENT", help="Skip these events.")
 @click.option("--longest", type=click.IntRange(2, 10), default=5, show_default=True, help="Maximum events in a path.")
-@when
-def paths(**options: Any) -> Question:  # noqa: ANN401 - the options' values
+@about
+def paths(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     """Show the most frequent paths after an event.
 
     With GOAL, only paths from START to GOAL are counted.
@@ -165,8 +199,8 @@ def paths(**options: Any) -> Question:  # noqa: ANN401 - the options' values
 @click.argument("goal")
 @within
 @by
-@when
-def delay(**options: Any) -> Question:  # noqa: ANN401 - the options' values
+@about
+def delay(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     """Measure how long people take from one event to another.
 
     From the first START in the span to the first GOAL after it.
@@ -185,8 +219,8 @@ def delay(**options: Any) -> Question:  # noqa: ANN401 - the options' values
 @click.argument("goal")
 @within
 @click.option("--control", metavar="VALUE", help="Value to compare with. [default: the most frequent]")
-@when
-def experiment(**options: Any) -> Question:  # noqa: ANN401 - the options' values
+@about
+def experiment(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     """Compare conversion between the values of a property (A/B test).
 
     The share of people who do GOAL after they got their first value of PROPERTY.
@@ -212,8 +246,8 @@ def experiment(**options: Any) -> Question:  # noqa: ANN401 - the options' value
     help="A property; repeatable.",
 )
 @within
-@when
-def drivers(**options: Any) -> Question:  # noqa: ANN401 - the options' values
+@about
+def drivers(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     """Find properties that go with conversion (logistic regression).
 
     Which values of the properties go with GOAL, among people who did START.
@@ -232,7 +266,7 @@ QUESTIONS = (trend, funnel, retention, paths, delay, experiment, drivers)
 _all = click.Group("question", commands=QUESTIONS, no_args_is_help=False)
 
 
-def parse(line: str) -> Question:
+def parse(line: str) -> "Question":
     """Parse a line into a question.
 
     Raises:

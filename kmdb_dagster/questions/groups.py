@@ -25,6 +25,11 @@ def quote_reserved(column: str) -> str:
     return f"if({column} IN ('{NONE}', '{OTHER}', '{EMPTY}'), '“' || {column} || '”', {column})"
 
 
+def group_name(column: str) -> str:
+    """Return an SQL expression for a value as the name of a group: `EMPTY` for the empty text, NULL for NULL."""
+    return f"if({column} = '', '{EMPTY}', {quote_reserved(column)})"
+
+
 def fold_rare_values(duck: "DuckDBPyConnection", table: str = "labels", max_groups: int = MAX_GROUPS) -> None:
     """Replace all labels by `OTHER` except those that most people have.
 

@@ -3,25 +3,21 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
-
 from kmdb_dagster.charts.number_text import percent
 from kmdb_dagster.charts.step_charts import ELLIPSIS, draw_paths
-from kmdb_dagster.questions.answer import Answer, short_observation_caveat
 from kmdb_dagster.questions.conversions import IS_LATER, Conversion
-from kmdb_dagster.questions.slices import open_slice, query_frame, resolve_span
-from kmdb_dagster.questions.span import RECENTLY, When, shift
+from kmdb_dagster.questions.question import Question, Result, join_steps, nobody_did
+from kmdb_dagster.questions.slices import Slice, query_frame
 
 if TYPE_CHECKING:
     import polars as pl
     from duckdb import DuckDBPyConnection
 
 MAX_PATHS = 12
-ARROW = " → "
 
 
 @dataclass(frozen=True)
-class Paths:
+class Paths(Question):
     """The events after a person's first ``start``, up to the first ``goal`` if there is one, for ``within`` seconds."""
 
     start: str
@@ -31,33 +27,33 @@ class Paths:
     """Events to skip."""
     longest: int = 5
     """Maximum number of events in a path, including start and goal."""
-    when: When = RECENTLY
 
-    def ask(self, engine: Engine) -> Answer:
-        """Load the slice, compute the frame, and return the answer."""
-        span = resolve_span(engine, self.when)
-        last = shift(span.until, self.within)
-        with open_slice(engine) as slice_:
-            start, *goal = slice_.name_ids([self.start, self.goal] if self.goal else [self.start])
-            without = slice_.name_ids(self.without)
-            slice_.take_events([], span.since, last, people_with=goal[0] if goal else start, without=without)
-            counts = count_paths(
-                slice_.duck, Conversion(start, goal[0] if goal else None, self.within, span.end), self.longest
-            )
-            slice_.look_up_names({name for path in counts["path"].to_list() for name in path if name is not None})
-            frame = _named(counts, slice_.names)
+    @property
+    def reach(self) -> int:
+        """Seconds that people are followed after the span."""
+        return self.within
+
+    def compute(self, slice_: Slice) -> Result:
+        """Load the slice, and compute the frame."""
+        start, *goal = slice_.event_ids([self.start, self.goal] if self.goal else [self.start])
+        without = slice_.event_ids(self.without)
+        slice_.take_events([], people_with=goal[0] if goal else start, without=without)
+        conversion = Conversion(start, goal[0] if goal else None, self.within, slice_.span.end)
+        counts = count_paths(slice_.duck, conversion, self.longest)
+        slice_.look_up_names({name for path in counts["path"].to_list() for name in path if name is not None})
+        frame, paths = _named(counts, slice_.names), _path_names(counts, slice_.names)
         top = frame.row(0, named=True) if len(frame) else None
-        return Answer(
-            question=f"From {self.start} to {self.goal}" if self.goal else f"After {self.start}",
+        return Result(
+            title=f"From {self.start} to {self.goal}" if self.goal else f"After {self.start}",
             finding=f"{percent(top['people'], top['of'])} of {top['of']:,} people take the most frequent path."
             if top
-            else "No person took any path.",
+            else f"No person came from “{self.start}” to “{self.goal}” in this span."
+            if self.goal
+            else nobody_did(self.start),
             number=top["of"] if top else 0,
-            span=span,
             frame=frame.drop("of"),
-            sql=tuple(slice_.statements),
-            caveats=("Consecutive events of the same name count once.", *short_observation_caveat(span, self.within)),
-            draw=lambda figure: draw_paths(figure, frame, _path_names(counts, slice_.names)),
+            caveats=("Consecutive events of the same name count once.",),
+            draw=lambda figure: draw_paths(figure, frame, paths),
         )
 
 
@@ -111,10 +107,5 @@ def _path_names(counts: "pl.DataFrame", names: dict[int, str]) -> list[list[str]
 def _named(counts: "pl.DataFrame", names: dict[int, str]) -> "pl.DataFrame":
     import polars as pl
 
-    texts = [ARROW.join(map(_quote_arrow, path)) for path in _path_names(counts, names)]
+    texts = [join_steps(path) for path in _path_names(counts, names)]
     return counts.with_columns(pl.Series("path", texts, pl.String))
-
-
-def _quote_arrow(name: str) -> str:
-    """Put a name in quotes if it contains an arrow, so that it does not read as two names."""
-    return f"“{name}”" if ARROW.strip() in name else name

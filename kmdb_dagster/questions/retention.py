@@ -3,51 +3,49 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine
-
 from kmdb_dagster.charts.cohort_charts import draw_retention
 from kmdb_dagster.charts.number_text import describe_duration, percent
-from kmdb_dagster.questions.answer import Answer, int_sum
+from kmdb_dagster.questions.answer import int_sum
 from kmdb_dagster.questions.conversions import IS_LATER, Conversion
-from kmdb_dagster.questions.slices import open_slice, query_frame, resolve_span
-from kmdb_dagster.questions.span import RECENTLY, Span, When
+from kmdb_dagster.questions.question import Question, Result, nobody_did
+from kmdb_dagster.questions.slices import Slice, query_frame
+from kmdb_dagster.questions.span import Span
 
 if TYPE_CHECKING:
     import polars as pl
     from duckdb import DuckDBPyConnection
 
+MAX_PERIODS = 1000
+"""Periods of a span. Each cohort has a row for each period, so there are up to half a million rows."""
+
 
 @dataclass(frozen=True)
-class Retention:
+class Retention(Question):
     """Cohorts by the first ``start`` in the span, and who did ``back`` (any event if None) in each period."""
 
     start: str
     back: str | None = None
     every: int | None = None
     """Seconds of a period, and of a cohort. None: chosen by the span."""
-    when: When = RECENTLY
 
-    def ask(self, engine: Engine) -> Answer:
-        """Load the slice, compute the frame, and return the answer."""
-        span = resolve_span(engine, self.when)
+    def compute(self, slice_: Slice) -> Result:
+        """Load the slice, and compute the frame."""
+        span = slice_.span
         every = self.every or span.default_period()
-        with open_slice(engine) as slice_:
-            start, *back = slice_.name_ids([self.start, self.back] if self.back else [self.start])
-            slice_.take_events(
-                [start, *back] if back else [], span.since, span.until, people_with=None if back else start
-            )
-            frame = count_returns(slice_.duck, start, back[0] if back else None, every, span)
+        span.require_few_periods(every, MAX_PERIODS)
+        start, *back = slice_.event_ids([self.start, self.back] if self.back else [self.start])
+        slice_.take_events([start, *back] if back else [], people_with=None if back else start)
+        frame = count_returns(slice_.duck, start, back[0] if back else None, every, span)
         first = frame.filter(frame["period"] == 1)
         people, came_back = int_sum(first["people"]), int_sum(first["back"])
         again = f"“{self.back}”" if self.back else "anything"
         length = describe_duration(every)
-        return Answer(
-            question=f"Who does {again} again after a first “{self.start}”, in periods of {length}",
-            finding=_finding(people, came_back, length),
+        started = count_started(slice_.duck, start, span.end)
+        return Result(
+            title=f"Who does {again} again after a first “{self.start}”, in periods of {length}",
+            finding=_finding(people, came_back, length) if started else nobody_did(self.start),
             number=came_back / people if people else None,
-            span=span,
             frame=frame,
-            sql=tuple(slice_.statements),
             caveats=(
                 "The first event is the first in the span: people who came before the span count as new.",
                 "A period is excluded until it is over for the whole cohort.",
@@ -95,6 +93,12 @@ def count_returns(duck: "DuckDBPyConnection", start: int, back: int | None, ever
         ORDER BY cohort, period
         """,
     )
+
+
+def count_started(duck: "DuckDBPyConnection", start: int, end: int) -> int:
+    """Count the people of all cohorts, also of those that are not observed long enough."""
+    ((people,),) = duck.sql(f"SELECT count(*) FROM ({Conversion(start, None, 0, end).starts_sql()})").fetchall()
+    return int(people)
 
 
 def _finding(people: int, back: int, length: str) -> str:

@@ -4,8 +4,6 @@ A slice holds only whole numbers for each event: 20 bytes, in blocks that DuckDB
 question needs more memory than `MEMORY`, however many events there are. People are numbers: no identity is read.
 """
 
-import difflib
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,15 +11,27 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Engine, Integer, Select, SQLColumnExpression, Text, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Engine,
+    Integer,
+    Select,
+    SQLColumnExpression,
+    Text,
+    exists,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects import mysql
 
-from kmdb_dagster.digest import digest
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.questions.groups import EMPTY, quote_reserved
+from kmdb_dagster.questions.groups import group_name
+from kmdb_dagster.questions.slice_folder import slice_folder
 from kmdb_dagster.questions.span import Span, When, includes_latest, shift
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.connection.streams import numbers, stream
+from kmdb_dagster.warehouse.interning.name_kinds import EVENT, PROPERTY, Kind, key_of, time_span
 from kmdb_dagster.warehouse.schema.tables import Event, Key, Property, Revision
 
 if TYPE_CHECKING:
@@ -34,13 +44,11 @@ MAX_LABEL_CHARACTERS = 200
 """Longer values of a property are cut: those that begin the same become one group."""
 MAX_PEOPLE_LOOKED_UP = 100_000
 """For more people than this, reading the events of all people is faster."""
-MAX_NAMES_COMPARED = 20_000
-"""Names that a misspelled one is compared with, for a suggestion."""
 
 FIRST_LABELS = f"""
     CREATE TABLE {{table}} AS
     SELECT person, min(t) AS t, min_by(id, (t, id)) AS id,
-        coalesce(nullif({quote_reserved("min_by(label, (t, id))")}, ''), '{EMPTY}') AS label
+        {group_name("min_by(label, (t, id))")} AS label
     FROM all_{{table}} GROUP BY person
 """
 
@@ -51,27 +59,55 @@ class Slice:
 
     engine: Engine
     duck: "DuckDBPyConnection"
+    span: Span
+    """The time that the question is about."""
+    until: datetime
+    """The end of what is loaded, exclusive: the end of the span, or later for a question that follows people."""
     statements: list[str] = field(default_factory=list)
     """The SQL that the server ran, in order."""
     names: dict[int, str] = field(default_factory=dict)
     """``keys.id`` to name, for every id that was looked up."""
+    notes: list[str] = field(default_factory=list)
+    """What the answer must say of the slice, one sentence each."""
+    person_conditions: list[str] = field(default_factory=list)
+    """DuckDB conditions on ``person``, for each table that is loaded (see ``restriction``)."""
+    event_conditions: list[str] = field(default_factory=list)
+    """The same, on ``id`` and ``name`` of events."""
 
-    def name_ids(self, names: Collection[str]) -> list[int]:
-        """Look up ``keys.id`` of event or property names, in their order.
+    def event_ids(self, names: Collection[str]) -> list[int]:
+        """Look up ``keys.id`` of events' names, in their order. A name without events in the slice becomes a note.
 
         Raises:
-            PermanentError: A name does not exist; the message suggests similar ones.
+            PermanentError: No event has one of the names; the message suggests similar ones.
         """
+        return [self._key_of(EVENT, name) for name in names]
+
+    def property_id(self, name: str, since: datetime | None = None) -> int:
+        """Look up ``keys.id`` of a property's name. A property without values in the slice becomes a note.
+
+        Args:
+            name: The name.
+            since: Where its values begin to count; None: at the beginning of the span.
+
+        Raises:
+            PermanentError: No property has this name; the message suggests similar ones.
+        """
+        return self._key_of(PROPERTY, name, since)
+
+    def _key_of(self, kind: Kind, name: str, since: datetime | None = None) -> int:
         with transaction(self.engine) as connection:
-            rows = connection.execute(select(Key.digest, Key.id).where(Key.digest.in_(set(map(digest, names)))))
-            found = {row.digest: row.id for row in rows}
-            missing = [name for name in names if digest(name) not in found]
-            if missing:
-                known = connection.execute(select(Key.string).limit(MAX_NAMES_COMPARED)).scalars().all()
-                raise PermanentError(_no_such_name(missing[0], known))
-        ids = [int(found[digest(name)]) for name in names]
-        self.names |= dict(zip(ids, names, strict=True))
-        return ids
+            key = key_of(connection, kind, name)
+            self.names[key] = name
+            inside = select(exists().where(kind.column == key, *in_span(kind.t, since or self.span.since, self.until)))
+            if not connection.execute(inside).scalar():
+                first, last = time_span(connection, kind, key)
+                self.note(f"There is no “{name}” in this span: its {kind.plural} are {_days(first, last)}.")
+        return key
+
+    def note(self, text: str) -> None:
+        """Add a sentence to `notes`, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def look_up_names(self, ids: Collection[int]) -> None:
         """Add the names of these ``keys.id`` to `names`."""
@@ -80,47 +116,56 @@ class Slice:
             self.names |= {row.id: row.string for row in rows}
 
     def take_events(
-        self,
-        ids: Collection[int],
-        start: datetime,
-        end: datetime,
-        *,
-        without: Collection[int] = (),
-        people_with: int | None = None,
+        self, ids: Collection[int], *, without: Collection[int] = (), people_with: int | None = None
     ) -> None:
         """Load events as the table ``facts (person, t, id, name)``; ``t`` is in seconds since 1970.
 
         Args:
             ids: Load events with these names (``keys.id``); all names if it is empty.
-            start: First moment, inclusive.
-            end: Last moment, exclusive.
             without: Exclude events with these names.
             people_with: The question needs only people with an event of this name. If there are more than
                 `MAX_PEOPLE_LOOKED_UP`, the events of all people are loaded.
         """
         events = select(Event.user_id.label("person"), seconds_of(Event.t).label("t"), Event.id, Event.n.label("name"))
-        narrowed = bound_to_span(events, Event, start, end, ids)
+        narrowed = self.bound(events, EVENT, ids)
         if without:
             narrowed = narrowed.where(Event.n.not_in(sorted(set(without))))
         if people_with is not None:
-            people = bound_to_span(select(Event.user_id), Event, start, end, [people_with])
+            people = self.bound(select(Event.user_id), EVENT, [people_with])
             if self._are_few(people):
                 narrowed = narrowed.where(Event.user_id.in_(people))
         self.take("facts", narrowed)
+
+    def bound(
+        self,
+        statement: Select[*tuple[Any, ...]],
+        kind: Kind,
+        names: Collection[int],
+        until: datetime | None = None,
+    ) -> Select[*tuple[Any, ...]]:
+        """Add the slice's bounds on time to a statement, and these names (``keys.id``) if there are any.
+
+        Args:
+            statement: Selects from the table of the kind.
+            kind: Events or properties.
+            names: All names if it is empty.
+            until: An earlier end than the slice's.
+        """
+        narrowed = statement.where(*in_span(kind.t, self.span.since, until or self.until))
+        return narrowed.where(kind.column.in_(sorted(set(names)))) if names else narrowed
 
     def _are_few(self, people: Select[tuple[int]]) -> bool:
         some = people.distinct().limit(MAX_PEOPLE_LOOKED_UP + 1).subquery()
         with transaction(self.engine) as connection:
             return connection.execute(select(func.count()).select_from(some)).scalar_one() <= MAX_PEOPLE_LOOKED_UP
 
-    def take_labels(self, name: str | None, start: datetime, end: datetime, table: str = "labels") -> None:
+    def take_labels(self, name: str | None, table: str = "labels", until: datetime | None = None) -> None:
         """Load each person's first value of a property as a table ``(person, t, id, label)``.
 
         Args:
             name: The property; None creates an empty table.
-            start: First moment, inclusive.
-            end: Last moment, exclusive.
             table: The table to create. All values, not only the first, are in ``all_`` + table.
+            until: Values from this moment on do not count; None: the end of the slice.
         """
         if name is None:
             self.duck.execute(f"CREATE TABLE {table} (person BIGINT, t BIGINT, id BIGINT, label TEXT)")
@@ -131,11 +176,11 @@ class Slice:
             Property.id,
             func.left(Property.value, MAX_LABEL_CHARACTERS, type_=Text).label("label"),
         ).where(Property.value.is_not(None))
-        self.take(f"all_{table}", bound_to_span(statement, Property, start, end, self.name_ids([name])))
+        self.take(f"all_{table}", self.bound(statement, PROPERTY, [self.property_id(name)], until))
         self.duck.execute(FIRST_LABELS.format(table=table))
 
     def take(self, table: str, statement: Select[*tuple[Any, ...]]) -> None:
-        """Stream the rows of a statement into a new table."""
+        """Stream the rows of a statement into a new table, and delete those outside of the segment."""
         columns = {column.name: column.type for column in statement.selected_columns}
         types = ", ".join(f"{name} {'TEXT' if isinstance(kind, Text) else 'BIGINT'}" for name, kind in columns.items())
         self.duck.execute(f"CREATE TABLE {table} ({types})")
@@ -144,6 +189,15 @@ class Slice:
         with transaction(self.engine) as connection:
             for rows in stream(connection, sql):
                 self._insert(table, columns, rows)
+        conditions = self.person_conditions if "person" in columns else []
+        for condition in [*conditions, *(self.event_conditions if {"id", "name"} <= columns.keys() else [])]:
+            self.duck.execute(f"DELETE FROM {table} WHERE NOT ({condition})")
+
+    def put(self, table: str, rows: pa.Table) -> None:
+        """Create a table with these rows."""
+        self.duck.register("batch", rows)
+        self.duck.execute(f"CREATE TABLE {table} AS SELECT * FROM batch")
+        self.duck.unregister("batch")
 
     def _insert(self, table: str, columns: dict[str, Any], rows: Sequence[Sequence[Any]]) -> None:
         all_integers = all(isinstance(kind, Integer) for kind in columns.values())
@@ -182,46 +236,31 @@ def in_span(t: SQLColumnExpression[datetime], start: datetime, end: datetime) ->
     return t >= naive_utc(start), t <= naive_utc(end) if includes_latest(end) else t < naive_utc(end)
 
 
-def bound_to_span(
-    statement: Select[*tuple[Any, ...]],
-    table: type[Event | Property],
-    start: datetime,
-    end: datetime,
-    names: Collection[int],
-) -> Select[*tuple[Any, ...]]:
-    """Add conditions on time and names to a statement.
-
-    Args:
-        statement: Selects from the table.
-        table: `Event` or `Property`.
-        start: First moment, inclusive.
-        end: Last moment, exclusive.
-        names: ``keys.id`` of the names; all if it is empty.
-    """
-    narrowed = statement.where(*in_span(table.t, start, end))
-    name = Event.n if table is Event else Property.key
-    return narrowed.where(name.in_(sorted(set(names)))) if names else narrowed
-
-
 @contextmanager
-def open_slice(engine: Engine) -> Iterator[Slice]:
+def open_slice(engine: Engine, when: When, reach: int = 0) -> Iterator[Slice]:
     """Open an empty slice, and delete its files at the end.
 
+    Args:
+        engine: The warehouse.
+        when: The time that the question is about, as the user writes it.
+        reach: Seconds after the span that are loaded too.
+
     Raises:
-        PermanentError: DuckDB is not installed.
+        PermanentError: DuckDB is not installed, nothing is imported, or the span is empty.
     """
     try:
         import duckdb
     except ImportError:
         raise PermanentError("Questions need DuckDB and Polars: pip install 'kmdb-dagster[analysis]'") from None
-    with tempfile.TemporaryDirectory(prefix="kmdb-") as folder:
+    span = resolve_span(engine, when)
+    with slice_folder() as folder:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": MEMORY,
-            "temp_directory": folder,
+            "temp_directory": str(folder),
             "preserve_insertion_order": False,
         }
-        with duckdb.connect(f"{folder}/slice", config=settings) as duck:
-            yield Slice(engine, duck)
+        with duckdb.connect(str(folder / "slice"), config=settings) as duck:
+            yield Slice(engine, duck, span, shift(span.until, reach))
 
 
 def resolve_span(engine: Engine, when: When) -> Span:
@@ -241,7 +280,7 @@ def resolve_span(engine: Engine, when: When) -> Span:
     return Span(since, until, known)
 
 
-def _no_such_name(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=3)
-    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return f"No event or property is called {name!r}.{hint}"
+def _days(first: datetime, last: datetime) -> str:
+    """Write the time between two moments by their days: ``from 2014-01-01 to 2014-02-03``."""
+    days = [f"{t:%Y-%m-%d}" for t in (first, last)]
+    return f"on {days[0]}" if days[0] == days[1] else f"from {days[0]} to {days[1]}"

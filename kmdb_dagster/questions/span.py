@@ -1,5 +1,6 @@
 """The span of time that a question reads, and how dates and durations are written. All times are UTC."""
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ class When:
 
 
 RECENTLY = When()
+MAX_DEFAULT_PERIODS = 500
+"""Periods of a span, where the user does not choose their length."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,30 @@ class Span:
         return self.end if self.known_until is None else epoch_seconds(self.known_until)
 
     def default_period(self) -> int:
-        """Return the seconds of a period that suits a picture of the span: an hour, a day or a week."""
-        length = self.until - self.since
-        return 3600 if length <= timedelta(days=3) else 86_400 if length <= timedelta(days=120) else 604_800
+        """Return the seconds of a period that suits a picture of the span: an hour, a day, a week or several weeks."""
+        length = self.end - self.start
+        if length <= 120 * SECONDS_PER_UNIT["d"]:
+            return SECONDS_PER_UNIT["h" if length <= 3 * SECONDS_PER_UNIT["d"] else "d"]
+        return SECONDS_PER_UNIT["w"] * math.ceil(length / (SECONDS_PER_UNIT["w"] * MAX_DEFAULT_PERIODS))
+
+    def require_few_periods(self, every: int, max_periods: int) -> None:
+        """Refuse periods that are so short that the span has too many of them.
+
+        Raises:
+            PermanentError: There are more than ``max_periods`` periods of ``every`` seconds.
+        """
+        periods = math.ceil((self.end - self.start) / every)
+        if periods > max_periods:
+            raise PermanentError(
+                f"--every is too short: the span has {periods:,} such periods, and at most {max_periods:,} are "
+                f"counted. Use --every {self._shortest(max_periods)} or longer, or a shorter span."
+            )
+
+    def _shortest(self, max_periods: int) -> str:
+        """Return the shortest period in whole minutes, hours or days that divides the span into few periods."""
+        needed = (self.end - self.start) / max_periods
+        unit = next(unit for unit in "dhms" if needed > SECONDS_PER_UNIT[unit] or unit == "s")
+        return f"{math.ceil(needed / SECONDS_PER_UNIT[unit])}{unit}"
 
     def __str__(self) -> str:
         """Write both ends, whole days as dates."""

@@ -4,24 +4,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import Engine, Integer, Select, SQLColumnExpression, Text, and_, distinct, func, select
+from sqlalchemy import Integer, Select, SQLColumnExpression, Text, and_, distinct, func, select
 
 from kmdb_dagster.charts.number_text import describe_duration
 from kmdb_dagster.charts.palette import OTHER
-from kmdb_dagster.charts.time_charts import draw_trend
-from kmdb_dagster.questions.answer import Answer, int_sum
-from kmdb_dagster.questions.groups import MAX_GROUPS, NONE, quote_reserved
+from kmdb_dagster.charts.time_charts import TimeAxis, draw_trend
+from kmdb_dagster.questions.answer import int_sum
+from kmdb_dagster.questions.groups import MAX_GROUPS, NONE, group_name, quote_reserved
+from kmdb_dagster.questions.question import Question, Result
+from kmdb_dagster.questions.segment import EVERYBODY
 from kmdb_dagster.questions.slices import (
     MAX_LABEL_CHARACTERS,
     Slice,
-    bound_to_span,
     in_span,
-    open_slice,
     query_frame,
-    resolve_span,
     seconds_of,
 )
-from kmdb_dagster.questions.span import RECENTLY, Span, When
+from kmdb_dagster.questions.span import Span
+from kmdb_dagster.warehouse.interning.name_kinds import EVENT
 from kmdb_dagster.warehouse.schema.tables import Event, Property
 
 if TYPE_CHECKING:
@@ -31,12 +31,15 @@ if TYPE_CHECKING:
 DIV_PRECEDENCE = 8
 """SQLAlchemy's precedence of multiplication, which MySQL's DIV has too."""
 SECONDS_PER_DAY = 86_400
+MAX_PERIODS = 20_000
+"""Periods of a span: an hour each for two years. Each group has a row for each."""
+PEOPLE = func.count(distinct(Event.user_id))
 DAYS_BEFORE_1970 = 719_528
 """TO_DAYS('1970-01-01')."""
 
 
 @dataclass(frozen=True)
-class Trend:
+class Trend(Question):
     """How often these events happen (all events if empty) in each period of ``every`` seconds."""
 
     events: tuple[str, ...] = ()
@@ -44,53 +47,59 @@ class Trend:
     every: int | None = None
     people: bool = False
     """Draw people, each once in a period, instead of events."""
-    when: When = RECENTLY
 
-    def ask(self, engine: Engine) -> Answer:
-        """Load the slice, compute the frame, and return the answer."""
-        span = resolve_span(engine, self.when)
+    def compute(self, slice_: Slice) -> Result:
+        """Load the slice, and compute the frame."""
+        span = slice_.span
         every = self.every or span.default_period()
-        with open_slice(engine) as slice_:
-            slice_.take("counts", self._counts(slice_, span, every))
-            _label_values(slice_.duck) if self.by else _label_names(slice_)
-            frame = count_over_time(slice_.duck, span, every)
+        span.require_few_periods(every, MAX_PERIODS)
+        self._take_counts(slice_, every)
+        _label_values(slice_.duck) if self.by else _label_names(slice_)
+        frame = count_over_time(slice_.duck, span, every)
         what = "people" if self.people else "events"
-        return Answer(
-            question=f"{self._subject()} per {describe_duration(every).removeprefix('1 ')}"
+        axis = TimeAxis(span.start, span.end, every, span.known_end())
+        return Result(
+            title=f"{self._subject()} per {describe_duration(every).removeprefix('1 ')}"
             + (f", by {self.by}" if self.by else ""),
             finding=f"{int_sum(frame['events']):,} events" + _busiest(frame),
             number=int_sum(frame["events"]),
-            span=span,
             frame=frame,
-            sql=tuple(slice_.statements),
             caveats=_partial_period_caveat(span, every),
-            draw=lambda figure: draw_trend(figure, frame, what),
+            draw=lambda figure: draw_trend(figure, frame, what, axis),
         )
 
     def _subject(self) -> str:
         counted = ", ".join(f"“{name}”" for name in self.events) or "Events"
         return f"People with {counted}" if self.people else counted
 
-    def _counts(self, slice_: Slice, span: Span, every: int) -> Select[Any]:
-        """Return the statement that counts on the server, so that few rows are loaded."""
-        period = _period_number(span, every)
+    def _take_counts(self, slice_: Slice, every: int) -> None:
+        """Create the table ``counts (period, label, events, people)``.
+
+        The server counts, so that few rows are loaded. For a segment the events are loaded, and counted here.
+        """
+        period = _period_number(slice_.span, every).label("period")
+        if self.who == EVERYBODY:
+            counted = self._counted(slice_, period, func.count().label("events"), PEOPLE.label("people"))
+            slice_.take("counts", counted.group_by("period", "label"))
+            return
+        events = (Event.user_id.label("person"), Event.id, Event.n.label("name"))
+        slice_.take("hits", self._counted(slice_, period, *events))
+        counts = "period, label, count(*) AS events, count(DISTINCT person) AS people"
+        slice_.duck.execute(f"CREATE TABLE counts AS SELECT {counts} FROM hits GROUP BY period, label")
+
+    def _counted(self, slice_: Slice, *columns: SQLColumnExpression[Any]) -> Select[Any]:
+        """Return the statement for these columns of the events, and their ``label``: the name or the value."""
         group: SQLColumnExpression[Any] = Event.n
         if self.by:
             group = func.left(Property.value, MAX_LABEL_CHARACTERS, type_=Text)
-        counted = select(
-            period.label("period"),
-            group.label("label"),
-            func.count().label("events"),
-            func.count(distinct(Event.user_id)).label("people"),
-        )
+        counted = select(*columns, group.label("label"))
         if self.by:
-            (key,) = slice_.name_ids([self.by])
+            key = slice_.property_id(self.by)
             its = and_(Property.event_id == Event.id, Property.t == Event.t, Property.key == key)
             # The properties need bounds of their own: the server does not prune partitions by those of the events.
-            its &= and_(*in_span(Property.t, span.since, span.until))
+            its &= and_(*in_span(Property.t, slice_.span.since, slice_.until))
             counted = counted.select_from(Event).outerjoin(Property, its)
-        narrowed = bound_to_span(counted, Event, span.since, span.until, slice_.name_ids(self.events))
-        return narrowed.group_by(period, group)
+        return slice_.bound(counted, EVENT, slice_.event_ids(self.events))
 
 
 def _period_number(span: Span, every: int) -> Any:  # noqa: ANN401 - SQLAlchemy types no operator of ours
@@ -141,7 +150,7 @@ def count_over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.D
 
 def _label_values(duck: "DuckDBPyConnection") -> None:
     """Turn values into group names that cannot be confused with `NONE` or `OTHER`."""
-    duck.execute(f"UPDATE counts SET label = coalesce({quote_reserved('label')}, '{NONE}')")
+    duck.execute(f"UPDATE counts SET label = coalesce({group_name('label')}, '{NONE}')")
 
 
 def _label_names(slice_: Slice) -> None:
@@ -160,7 +169,7 @@ def _label_names(slice_: Slice) -> None:
 
 
 def _busiest(frame: "pl.DataFrame") -> str:
-    if frame.is_empty():
+    if frame["group"].n_unique() < 2:
         return "."
     top = frame["group"][0]
     return f", most often {top} ({frame.filter(frame['group'] == top)['events'].sum():,})."

@@ -89,13 +89,30 @@ def test_a_value_that_came_later_and_does_not_fit_is_null(tool: Tool, revisions:
 
 
 def test_the_view_of_people_has_a_row_a_person(tool: Tool) -> None:
-    assert tool.kmdb("people", "--property", "plan", "--property", "zip", "--property", "never seen").code == 0
+    assert tool.kmdb("people", "--property", "plan", "--property", "zip").code == 0
     bob, eve = tool.rows("SELECT * FROM people ORDER BY person")
     assert (bob["person"], bob["identities"], bob["events"], bob["plan"], bob["zip"]) == ("42", 3, 3, "crew", "007")
     assert (eve["person"], eve["identities"], eve["events"], eve["plan"], eve["zip"]) == ("eve", 1, 2, "crew", None)
-    assert bob["never seen"] is None
     assert str(bob["first_seen"]) == "2014-04-15 15:57:33"
     assert str(bob["last_seen"]) == "2014-04-16 15:57:33"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["people", "--property", "nope"], "No property is called 'nope'."),
+        (["people", "--property", "Zip"], "No property is called 'Zip'. Did you mean 'zip'?"),
+        (["people", "--property", "signed up"], "'signed up' is the name of an event, not of a property."),
+        (["create", "plan"], "'plan' is the name of a property, not of an event."),
+        (["create", "sined up"], "No event is called 'sined up'. Did you mean 'signed up'?"),
+    ],
+    ids=" ".join,
+)
+def test_a_view_of_a_name_that_no_event_or_property_has_is_refused(tool: Tool, arguments: list[str], said: str) -> None:
+    ended = tool.kmdb(*arguments)
+    assert (ended.code, ended.out) == (1, "")
+    assert said in ended.err
+    assert not list_views(tool.engine)
 
 
 def test_views_are_listed_and_dropped(tool: Tool) -> None:

@@ -122,14 +122,27 @@ def test_each_user_can_do_its_work_and_not_that_of_another(
 def _look_as_analyst(rights: Rights) -> None:
     analyst = create_engine(database_url(rights.as_user("kmdb_analyst")))
     seen = rows(analyst, "SELECT TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = DATABASE()")
-    assert sorted(name for (name,) in seen) == ["aliases", "events", "keys", "properties", "user_map", "users"]
+    facts_and_names = ["aliases", "events", "keys", "properties", "user_map", "users"]
+    assert sorted(name for (name,) in seen) == sorted([*facts_and_names, "alembic_version", "revisions"])
     assert (
         one(analyst, "SELECT COUNT(*) FROM events e JOIN `keys` k ON k.id = e.n JOIN users u ON u.id = e.user_id") == 2
     )
-    for statement in ("SELECT 1 FROM rejected_lines", "SELECT 1 FROM revisions", "DELETE FROM events WHERE id = 1"):
+    for statement in ("SELECT 1 FROM rejected_lines", "SELECT error FROM revisions", "DELETE FROM events WHERE id = 1"):
         with pytest.raises(Exception, match="command denied"):
             rows(analyst, statement)
     analyst.dispose()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ask", "trend", "--last", "1d"], ["ask", "paths", "came"], ["view", "list"]], ids=" ".join
+)
+def test_an_analyst_asks_questions_and_lists_views(
+    kmdb: Kmdb, bucket: FolderOfRevisions, rights: Rights, tmp_path: Path, arguments: list[str]
+) -> None:
+    bucket.put(1, *LINES)
+    bring_in(kmdb, 1)
+    ended = Terminal(tmp_path).kmdb(*arguments, DATABASE_URL=rights.as_user("kmdb_analyst"))
+    assert (ended.code, ended.err) == (0, "")
 
 
 def test_a_tool_that_an_analyst_connects_sees_the_columns_of_views(rights: Rights, tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_an_answer_shows_itself_in_markdown_with_its_picture(sampled: Warehouse)
 
 
 def test_a_name_that_is_not_there_is_answered_with_one_that_is(sampled: Warehouse) -> None:
-    with pytest.raises(PermanentError, match=r"No event or property is called 'signd up'\. Did you mean 'signed up'"):
+    with pytest.raises(PermanentError, match=r"No event is called 'signd up'\. Did you mean 'signed up'"):
         ask(sampled, 'funnel "signd up"')
 
 

@@ -18,7 +18,7 @@ EARLIEST, LATEST = 1, 253402300799
 FIRST_DAYS = "--since 1970-01-01 --until 1970-01-03"
 LAST_DAYS = "--since 9999-12-30 --until '9999-12-31 23:59:59'"
 ALL_TIME = "--since 1970-01-01 --until '9999-12-31 23:59:59'"
-EVERY_YEAR = "--every 365d"
+TEN_YEARS = "--every 3650d"
 QUESTIONS = {
     "trend": "trend {every}",
     "trend by": "trend came --by side {every}",
@@ -51,7 +51,7 @@ def visits(second: int) -> Iterator[bytes]:
 
 
 def ask(warehouse: Warehouse, question: str, span: str) -> Answer:
-    every = EVERY_YEAR if span == ALL_TIME else ""
+    every = TEN_YEARS if span == ALL_TIME else ""
     return parse(f"{QUESTIONS[question].format(every=every)} {span}").ask(warehouse.engine)
 
 

@@ -12,9 +12,11 @@ from kmdb_dagster.questions.delay import Delay
 from kmdb_dagster.questions.drivers import Drivers
 from kmdb_dagster.questions.experiment import Experiment
 from kmdb_dagster.questions.funnel import Funnel
-from kmdb_dagster.questions.grammar import QUESTIONS, Question, parse
+from kmdb_dagster.questions.grammar import QUESTIONS, parse
 from kmdb_dagster.questions.paths import Paths
+from kmdb_dagster.questions.question import Question, join_steps
 from kmdb_dagster.questions.retention import Retention
+from kmdb_dagster.questions.segment import Condition, Segment
 from kmdb_dagster.questions.span import Span, When
 from kmdb_dagster.questions.trend import Trend
 
@@ -35,6 +37,20 @@ DAY = 86_400
         ("experiment x b --control old", Experiment("x", "b", 7 * DAY, "old")),
         ("drivers a b --with x --with y", Drivers("a", "b", ("x", "y"), 7 * DAY)),
         ("funnel a --last 1w", Funnel(("a",), 7 * DAY, when=When(last=7 * DAY))),
+        (
+            "funnel a --did b --did-not c --in-cohort d.txt --where 'plan name=crew' --where-event a 'n>2'",
+            Funnel(
+                ("a",),
+                7 * DAY,
+                who=Segment(
+                    (Condition("plan name", "=", "crew"),),
+                    (("a", Condition("n", ">", "2")),),
+                    ("b",),
+                    ("c",),
+                    (Path("d.txt"),),
+                ),
+            ),
+        ),
         (
             "funnel a --since 2014-01-31 --until '2014-02-01 12:30+02:00'",
             Funnel(
@@ -96,6 +112,10 @@ def test_durations_are_written_as_text() -> None:
         "1.5 hours",
         "1.5 days",
     ]
+
+
+def test_the_name_of_an_event_with_an_arrow_does_not_read_as_two() -> None:
+    assert join_steps(["a → b", "c"]) == "“a → b” → c"
 
 
 def test_docs_all_questions_of_the_page_can_be_asked() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmdb_dagster.cli.identity_list import parse_identities
+from kmdb_dagster.identity_list import parse_identities
 
 
 @pytest.mark.parametrize(

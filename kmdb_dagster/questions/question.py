@@ -1,0 +1,89 @@
+"""What all questions have in common: the time that they are about, and how a result becomes an answer."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import Engine
+
+from kmdb_dagster.charts.number_text import describe_duration
+from kmdb_dagster.questions.answer import Answer
+from kmdb_dagster.questions.restriction import restrict
+from kmdb_dagster.questions.segment import EVERYBODY, Segment
+from kmdb_dagster.questions.slices import Slice, open_slice
+from kmdb_dagster.questions.span import RECENTLY, Span, When
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.figure import Figure
+
+ARROW = " → "
+
+
+class Result(NamedTuple):
+    """What a question computes from its slice. `Answer` describes the fields."""
+
+    title: str
+    finding: str
+    number: float | None
+    frame: "pl.DataFrame"
+    draw: "Callable[[Figure], None]"
+    caveats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question(ABC):
+    """A question with its parameters."""
+
+    when: When = RECENTLY
+    who: Segment = EVERYBODY
+
+    @property
+    def reach(self) -> int:
+        """Seconds that people are followed after the span."""
+        return 0
+
+    def ask(self, engine: Engine) -> Answer:
+        """Load the slice, compute the frame, and return the answer.
+
+        Raises:
+            PermanentError: No event or property has a name of the question, or there is nothing to compare.
+        """
+        with open_slice(engine, self.when, self.reach) as slice_:
+            restrict(slice_, self.who)
+            result = self.compute(slice_)
+        return Answer(
+            question=f"{result.title}: {self.who}" if str(self.who) else result.title,
+            finding=result.finding,
+            number=result.number,
+            span=slice_.span,
+            frame=result.frame,
+            sql=tuple(slice_.statements),
+            caveats=(*slice_.notes, *result.caveats, *short_observation_caveat(slice_.span, self.reach)),
+            draw=result.draw,
+        )
+
+    @abstractmethod
+    def compute(self, slice_: Slice) -> Result:
+        """Load what the question needs into the slice, and compute the result."""
+
+
+def short_observation_caveat(span: Span, reach: int) -> tuple[str, ...]:
+    """Return a caveat if people who started late in the span are not observed for all of ``reach`` seconds."""
+    if not reach or span.end + reach <= span.known_end():
+        return ()
+    length = describe_duration(reach).removeprefix("1 ")
+    return (
+        f"People who started in the last {length} of the data may still convert: they are not observed long enough.",
+    )
+
+
+def nobody_did(start: str) -> str:
+    """Return the finding of a span in which no person started."""
+    return f"No person did “{start}” in this span."
+
+
+def join_steps(names: Sequence[str]) -> str:
+    """Join the names of events with arrows. A name that contains an arrow is quoted, so that it reads as one."""
+    return ARROW.join(f"“{name}”" if ARROW.strip() in name else name for name in names)

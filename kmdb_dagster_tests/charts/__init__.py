@@ -1,0 +1,1 @@
+"""Charts: what is drawn of a frame, without a server."""
