@@ -5,7 +5,7 @@ What LOCAL lets pass with a warning, a value that does not fit or a row whose id
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,9 @@ REFUSED = {
     4166,  # MariaDB: the server or the client has disabled it
 }
 
+MAX_ROWS_PER_PIECE = 25_000
+"""Rows that are text in memory at once."""
+
 ESCAPED = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\0", "\\0"))
 """What would end a field or a line, in this order: the backslash first."""
 
@@ -56,7 +59,7 @@ def bulk_insert(connection: Connection, table: str, rows: pa.Table) -> None:
 
 def _load_data(connection: Connection, table: str, rows: pa.Table) -> None:
     columns = ", ".join(f"`{name}`" for name in rows.column_names)
-    with _file_of(as_text(rows)) as path:
+    with _file_of(_pieces(rows)) as path:
         # Said in full: what a session has for a default does not matter.
         taken = connection.exec_driver_sql(
             f"LOAD DATA LOCAL INFILE '{path}' INTO TABLE `{table}` CHARACTER SET utf8mb4 "
@@ -73,6 +76,11 @@ def _load_data(connection: Connection, table: str, rows: pa.Table) -> None:
             f"The server took {taken} of {rows.num_rows} rows into {table!r}, with warnings {numbers}. Nothing of it "
             "is kept."
         )
+
+
+def _pieces(rows: pa.Table) -> Iterator[pa.Buffer]:
+    for start in range(0, rows.num_rows, MAX_ROWS_PER_PIECE):
+        yield as_text(rows.slice(start, MAX_ROWS_PER_PIECE))
 
 
 def as_text(rows: pa.Table) -> pa.Buffer:
@@ -99,11 +107,12 @@ def _bytes_of(strings: Any) -> pa.Buffer:  # noqa: ANN401 - as above
 
 
 @contextmanager
-def _file_of(text: pa.Buffer) -> Iterator[str]:
+def _file_of(pieces: Iterable[pa.Buffer]) -> Iterator[str]:
     """Text as a file, by a path for this process only: it has no name in any folder, and goes with the process."""
     # Outermost: what could not be written is tried again as the file is closed.
     with translate_os_errors(Path(tempfile.gettempdir()), "TMPDIR"), tempfile.TemporaryFile() as file:
-        file.write(text)
+        for piece in pieces:
+            file.write(piece)
         file.flush()
         file.seek(0)
         yield f"/dev/fd/{file.fileno()}"

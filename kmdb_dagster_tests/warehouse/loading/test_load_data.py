@@ -62,6 +62,16 @@ def test_text_has_a_line_for_each_row_and_a_tab_between_cells(values: list[str |
     assert [line.count(b"\t") for line in text[:-1].split(b"\n")] == [6] * len(values)
 
 
+@given(st.lists(st.text(alphabet=TROUBLE) | st.none(), min_size=1), st.integers(1, 4))
+def test_pieces_have_at_most_so_many_rows_and_are_the_whole_text(values: list[str | None], most: int) -> None:
+    table = properties(*values)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(load_data, "MAX_ROWS_PER_PIECE", most)
+        pieces = [piece.to_pybytes() for piece in load_data._pieces(table)]  # noqa: SLF001
+    assert b"".join(pieces) == load_data.as_text(table).to_pybytes()
+    assert all(piece.count(b"\n") <= most for piece in pieces)
+
+
 def test_times_numbers_and_nulls_arrive_as_they_were(engine: Engine) -> None:
     largest: dict[str, Any] = {"id": [2**63 - 1], "t": [datetime(9999, 12, 31, 23, 59, 59)], "key": [2**32 - 1]}  # noqa: DTZ001 - as the server has it
     with transaction(engine) as connection:
@@ -225,7 +235,10 @@ def test_a_full_disk_is_said_as_what_it_is_and_where_to_make_room() -> None:
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, limit[1]))
     try:
-        with pytest.raises(PermanentError, match="Make room there, or set TMPDIR"), _file_of(pa.py_buffer(b"x" * 100)):
+        with (
+            pytest.raises(PermanentError, match="Make room there, or set TMPDIR"),
+            _file_of([pa.py_buffer(b"x" * 100)]),
+        ):
             pass
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
