@@ -36,7 +36,7 @@ def put(warehouse: Warehouse, folder: Path, *order: int) -> None:
     revisions.warehouse.close()
 
 
-def test_lost_rows_and_rows_too_many_are_counted_in_every_table_and_ids_are_not(
+def test_missing_and_extra_rows_are_counted_in_every_table_regardless_of_ids(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     engine: Engine = warehouse.engine
@@ -52,9 +52,7 @@ def test_lost_rows_and_rows_too_many_are_counted_in_every_table_and_ids_are_not(
     assert set(found.tables) == {"events", "properties"}
 
 
-def test_the_page_gets_the_lines_of_a_run_in_place_of_older_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_replaces_the_older_lines_of_the_same_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- MySQL: written by python -m faults -->\n<!-- MySQL: end -->\nz\n")
     monkeypatch.setattr(report, "PAGE", page)
@@ -67,7 +65,7 @@ def test_the_page_gets_the_lines_of_a_run_in_place_of_older_ones(
     assert "| one | 10 | 9 | 1 | 0 | 0 | 0 |\n| other | 2 | 1 | 1 | 3 | 0 | 0 |\n| together | 12 |" in written
 
 
-def test_commits_count_as_lost_if_rows_are_gone_and_ids_as_reused_if_they_have_another_name(
+def test_missing_rows_are_lost_commits_and_ids_with_another_name_are_reused(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     put(warehouse, tmp_path, 1, 2)
@@ -82,7 +80,7 @@ def test_commits_count_as_lost_if_rows_are_gone_and_ids_as_reused_if_they_have_a
     assert fault.remark() == "3 rows lost, 1 ids reused"
 
 
-def test_a_damaged_answer_differs_in_one_byte_and_has_the_checksum_of_the_right_bytes() -> None:
+def test_a_damaged_answer_differs_in_one_byte_under_a_correct_checksum() -> None:
     whole = b'{"_n":"came"}\n'
     answer = damaged(Answer(200, {}, whole), whole, 3, with_checksum=True)
     assert sum(one != other for one, other in zip(answer.body, whole, strict=True)) == 1
@@ -91,7 +89,7 @@ def test_a_damaged_answer_differs_in_one_byte_and_has_the_checksum_of_the_right_
     assert damaged(rest, whole, 3, with_checksum=True) == rest
 
 
-def test_the_kinds_of_faults_are_listed_and_the_short_form_has_some_of_them(
+def test_the_short_form_plays_some_of_the_listed_faults(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def listed(*options: str) -> list[str]:

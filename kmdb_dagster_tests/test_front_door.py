@@ -35,12 +35,12 @@ def status(asked: Request, names: Names = ALONE) -> int | None:
     "host",
     ["127.0.0.1:3000", "localhost:3000", "LOCALHOST", "[::1]:8080", "127.1.2.3"],
 )
-def test_this_machines_own_names_are_known(host: str) -> None:
+def test_loopback_names_are_allowed_hosts(host: str) -> None:
     assert status(request(host=host)) is None
 
 
 @pytest.mark.parametrize("host", ["kmdb.example.com", "KMDB.example.com:443", "10.0.0.5", "kmdb.internal:8080"])
-def test_names_of_the_settings_are_known(host: str) -> None:
+def test_hosts_of_the_settings_are_allowed(host: str) -> None:
     assert status(request(host=host), PROXIED) is None
     assert status(request(host=host), ALONE) == HTTPStatus.MISDIRECTED_REQUEST
 
@@ -59,11 +59,11 @@ def test_names_of_the_settings_are_known(host: str) -> None:
         " ",
     ],
 )
-def test_a_foreign_name_is_refused_so_dns_rebinding_gains_nothing(host: str) -> None:
+def test_a_foreign_host_name_is_refused_against_dns_rebinding(host: str) -> None:
     assert status(request(host=host), PROXIED) == HTTPStatus.MISDIRECTED_REQUEST
 
 
-def test_no_host_and_two_hosts_are_refused() -> None:
+def test_a_request_without_one_host_header_is_refused() -> None:
     assert status(Request("GET", "/", "", [])) == HTTPStatus.MISDIRECTED_REQUEST
     assert status(request(("host", HERE))) == HTTPStatus.MISDIRECTED_REQUEST
 
@@ -79,7 +79,7 @@ def test_no_host_and_two_hosts_are_refused() -> None:
         (HERE, "http://10.0.0.5:3000"),
     ],
 )
-def test_the_uis_own_page_may_change_things(host: str, origin: str) -> None:
+def test_requests_of_the_ui_itself_may_change_data(host: str, origin: str) -> None:
     own = request(("origin", origin), ("sec-fetch-site", "same-origin"), JSON, method="POST", host=host)
     assert status(own, PROXIED) is None
 
@@ -106,12 +106,12 @@ def test_a_foreign_page_is_refused_by_its_origin(origin: str, method: str) -> No
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "unheard of"])
 @pytest.mark.parametrize("destination", ["image", "iframe", "embed", "empty", "script"])
-def test_a_foreign_page_is_refused_by_what_the_browser_says_of_it(site: str, destination: str) -> None:
+def test_a_foreign_page_is_refused_by_fetch_metadata(site: str, destination: str) -> None:
     fetched = (("sec-fetch-site", site), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", destination))
     assert status(request(*fetched, path="/runs")) == HTTPStatus.FORBIDDEN
 
 
-def test_a_link_in_an_alert_opens_the_ui_but_changes_nothing() -> None:
+def test_a_link_from_another_site_opens_the_ui_read_only() -> None:
     followed = (("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"))
     assert status(request(*followed, path="/runs/5ca1ab1e")) is None
     assert status(request(*followed, query=urlencode({"query": MUTATION}))) == HTTPStatus.FORBIDDEN
@@ -132,7 +132,7 @@ def test_a_link_in_an_alert_opens_the_ui_but_changes_nothing() -> None:
         "{" * 5000,
     ],
 )
-def test_what_changes_things_or_cannot_be_read_is_refused_by_get(words: str, path: str) -> None:
+def test_mutations_and_unreadable_queries_by_get_are_refused(words: str, path: str) -> None:
     for query in (
         urlencode({"query": words}),
         f"query=%7Bx%7D&query={quote(words)}",
@@ -142,7 +142,7 @@ def test_what_changes_things_or_cannot_be_read_is_refused_by_get(words: str, pat
 
 
 @pytest.mark.parametrize("words", ["{ version }", "query Q($a: Int) { x(a: $a) ...F } fragment F on T { y }"])
-def test_a_query_may_be_sent_by_get(words: str) -> None:
+def test_a_query_by_get_is_allowed(words: str) -> None:
     assert status(request(query=urlencode({"query": words}))) is None
 
 
@@ -159,14 +159,14 @@ def test_a_query_may_be_sent_by_get(words: str) -> None:
         "",
     ],
 )
-def test_a_change_that_a_form_could_send_is_refused(content_type: str) -> None:
+def test_a_content_type_that_a_form_can_send_is_refused(content_type: str) -> None:
     asked = request(("content-type", content_type), method="POST")
     assert status(asked) == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     assert status(request(method="POST")) == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     assert status(request(JSON, ("content-type", content_type), method="POST")) == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
-def test_a_script_that_is_no_browser_may_change_things() -> None:
+def test_a_client_that_is_not_a_browser_may_change_data() -> None:
     assert status(request(("content-type", "Application/JSON; charset=utf-8"), method="POST")) is None
 
 
@@ -175,19 +175,19 @@ KNOWN = {"localhost", "kmdb.example.com", "kmdb.internal", "10.0.0.5"}
 
 
 @given(HOST_TEXT.filter(lambda host: host.strip().lower().partition(":")[0] not in KNOWN and "127." not in host))
-def test_no_other_host_is_let_in(host: str) -> None:
+def test_every_other_host_is_refused(host: str) -> None:
     if "[" not in host:
         assert status(request(host=host), PROXIED) == HTTPStatus.MISDIRECTED_REQUEST
 
 
 @given(HOST_TEXT, st.sampled_from(["GET", "POST"]))
-def test_no_other_origin_is_let_in(origin: str, method: str) -> None:
+def test_every_other_origin_is_refused(origin: str, method: str) -> None:
     own = origin.strip().lower().removesuffix(":80") == "http://127.0.0.1:3000"
     assert own or status(request(("origin", origin), JSON, method=method)) == HTTPStatus.FORBIDDEN
 
 
 @given(st.text(max_size=30), st.sampled_from(["mutation", "subscription"]), st.text(max_size=30))
-def test_nothing_around_a_mutation_brings_it_in_by_get(before: str, operation: str, after: str) -> None:
+def test_no_wrapping_of_a_mutation_is_allowed_by_get(before: str, operation: str, after: str) -> None:
     query = urlencode({"query": f"{before}\n{operation} {{ x }}\n{after}"})
     assert status(request(query=query)) == HTTPStatus.FORBIDDEN or '"' in before
 
@@ -216,7 +216,7 @@ def scope(kind: str, *headers: tuple[bytes, bytes]) -> Message:
     return {"type": kind, **method, "path": "/graphql", "query_string": b"", "headers": every}
 
 
-def test_a_refusal_says_which_setting_to_change_and_cannot_write_to_a_terminal(
+def test_a_refusal_names_the_setting_and_has_no_control_characters(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     start, body = answered(scope("http", (b"Origin", b"http://evil\x1b[2J.example")))
@@ -227,7 +227,7 @@ def test_a_refusal_says_which_setting_to_change_and_cannot_write_to_a_terminal(
         assert "\x1b" not in said
 
 
-def test_what_passes_is_answered_and_cannot_be_framed_by_others() -> None:
+def test_an_allowed_response_forbids_framing() -> None:
     start, body = answered(scope("http", (b"content-type", b"application/json")))
     assert (start["status"], body["body"]) == (HTTPStatus.OK, b"hello")
     assert (b"x-frame-options", b"SAMEORIGIN") in start["headers"]
@@ -240,13 +240,13 @@ def test_a_websocket_of_a_foreign_page_is_closed_before_it_opens() -> None:
     assert len(answered(scope("websocket", (b"origin", b"http://127.0.0.1:3000")))) == 2
 
 
-def test_what_is_no_request_passes() -> None:
+def test_events_that_are_not_requests_pass() -> None:
     assert json.dumps(answered({"type": "lifespan"})[1]["body"].decode()) == '"hello"'
 
 
 @pytest.mark.usefixtures("bare_environment")
 @pytest.mark.parametrize("value", ["http://kmdb.internal", "a/b", "*", "a:b", "a:123456"])
-def test_a_host_that_cannot_be_is_refused_in_words(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_host_in_the_settings_is_an_error(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KMDB_UI_HOSTS", value)
     with pytest.raises(SettingsError, match=r"KMDB_UI_HOSTS is .*expected HOST or HOST:PORT"):
         load_settings()

@@ -41,7 +41,7 @@ HOSTILE = (
 TERMINAL_ORDERS = ("\x1b", "\x07", "\x9b", "\x7f", "\u202e", "\u2066")
 
 
-def test_hostile_text_comes_in_as_it_is_and_is_shown_nowhere(
+def test_hostile_text_is_imported_unchanged_and_never_shown(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse, database: str
 ) -> None:
     lines = [line({"_n": text, "_p": text, "_t": T, text: text}) for text in HOSTILE]
@@ -67,14 +67,14 @@ def test_hostile_text_comes_in_as_it_is_and_is_shown_nowhere(
         assert not any(order in shown for order in (*TERMINAL_ORDERS, "DROP TABLE", "[red]", "<script>"))
 
 
-def test_inspect_gives_a_terminal_no_orders_and_loses_nothing(tmp_path: Path) -> None:
+def test_inspect_escapes_control_sequences_and_loses_nothing(tmp_path: Path) -> None:
     content = b"".join(line({"_n": text, "_p": text, "_t": T, text: text}) for text in HOSTILE)
     ended = Terminal(tmp_path).kmdb("inspect", "--json", "-", standard_input=content)
     assert not any(order in ended.out for order in TERMINAL_ORDERS)
     assert [json.loads(shown)["name"] for shown in ended.out.split("\n") if shown] == list(HOSTILE)
 
 
-def test_a_message_gives_a_terminal_no_orders(tmp_path: Path) -> None:
+def test_messages_escape_control_sequences(tmp_path: Path) -> None:
     ended = Terminal(tmp_path).kmdb("import", "\x1b[2J", DATABASE_URL="mysql://u@127.0.0.1:1/\x1b[2J%9b")
     assert ended.code == 1
     assert ended.err.startswith("kmdb: ")
@@ -95,7 +95,7 @@ DEEP = 8_000_000
     ],
     ids=["arrays", "objects", "only brackets", "only quotes", "only braces"],
 )
-def test_nesting_of_any_depth_is_rejected(content: bytes, reason: Reason) -> None:
+def test_nesting_beyond_the_limit_is_rejected(content: bytes, reason: Reason) -> None:
     assert len(content) < MAX_LINE_BYTES
     (record,) = read_lines([content])
     assert isinstance(record, Rejected)
@@ -114,7 +114,7 @@ print([type(record).__name__ for record in found], len(found[0].raw), (peak() - 
 """
 
 
-def test_a_line_of_a_gigabyte_is_refused_in_little_memory() -> None:
+def test_a_line_of_a_gigabyte_is_rejected_in_bounded_memory() -> None:
     done = subprocess.run([sys.executable, "-c", GIGABYTE], capture_output=True, text=True, check=True)  # noqa: S603
     kinds, _, numbers = done.stdout.partition("] ")
     kept, grown = map(int, numbers.split())
@@ -125,7 +125,7 @@ def test_a_line_of_a_gigabyte_is_refused_in_little_memory() -> None:
 
 @pytest.mark.usefixtures("bare_environment")
 @pytest.mark.parametrize("password", ["'", '"', "%", "a\nb", "\\", "#x", " p ", "${HOME}", "{x}", "p@/:?&=", "\x1b[2J"])
-def test_a_password_may_hold_anything(password: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_password_may_contain_any_character(password: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     written = "".join(f"%{byte:02X}" for byte in password.encode())
     url = f"mysql://u:{written}@h/kmdb"
     (tmp_path / ".env").write_text(f"DATABASE_URL='{url}'\n")
@@ -136,7 +136,7 @@ def test_a_password_may_hold_anything(password: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("name", ["it's", '"', "a%sb", "{x}", "a\nb", "../etc", "x;y", "\x1b[2J"])
-def test_a_bucket_whose_name_cannot_be_is_refused_in_words(
+def test_an_invalid_bucket_name_is_an_error_with_the_setting(
     name: str, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch, s3_url: str
 ) -> None:
     settings = {"AWS_BUCKET": name, "AWS_ENDPOINT_URL": s3_url, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
@@ -148,7 +148,7 @@ def test_a_bucket_whose_name_cannot_be_is_refused_in_words(
 
 
 @pytest.mark.parametrize("key", ["", "x", "1e3", "-1", "1.0", "007", "1..5", "٣", "1\n", "'; DROP", "\x1b[2J"])
-def test_a_partition_that_is_no_number_is_refused_in_words(key: str) -> None:
+def test_a_partition_key_that_is_not_a_number_is_an_error(key: str) -> None:
     with pytest.raises(KmdbError, match="is not a revision number") as caught:
         revisions_of([key])
     assert not any(order in str(caught.value) for order in TERMINAL_ORDERS)

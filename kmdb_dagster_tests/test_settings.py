@@ -91,11 +91,11 @@ def value(name: str) -> Any:
     return getattr(load_settings(), FIELDS[name][0])
 
 
-def test_every_setting_is_tried_here() -> None:
+def test_every_setting_is_tested() -> None:
     assert GOOD.keys() == FIELDS.keys()
 
 
-def test_settings_load_when_nothing_is_set() -> None:
+def test_settings_load_from_an_empty_environment() -> None:
     loaded = load_settings()
     assert all(getattr(loaded, name) == field.default for name, field in FIELDS.values())
 
@@ -120,9 +120,7 @@ def test_the_environment_wins_over_dotenv(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("around", [" {} ", '"{}"', "'{}'", '" {} "', "\t{}\n"])
 @pytest.mark.parametrize("name", ["DATABASE_URL", "KMDB_BATCH_SIZE", "AWS_BUCKET", "KMDB_LOCAL_BUCKET"])
-def test_blanks_and_quotes_around_a_value_do_not_matter(
-    monkeypatch: pytest.MonkeyPatch, name: str, around: str
-) -> None:
+def test_blanks_and_quotes_around_a_value_are_removed(monkeypatch: pytest.MonkeyPatch, name: str, around: str) -> None:
     monkeypatch.setenv(name, around.format(GOOD[name][0]))
     assert value(name) == GOOD[name][1]
 
@@ -140,7 +138,9 @@ def test_an_empty_value_is_none(monkeypatch: pytest.MonkeyPatch, name: str, empt
 
 
 @pytest.mark.parametrize(("name", "wrong"), [(name, wrong) for name, values in BAD.items() for wrong in values])
-def test_a_wrong_value_is_named_with_what_is_expected(monkeypatch: pytest.MonkeyPatch, name: str, wrong: str) -> None:
+def test_a_wrong_value_is_an_error_with_the_expected_form(
+    monkeypatch: pytest.MonkeyPatch, name: str, wrong: str
+) -> None:
     monkeypatch.setenv(name, wrong)
     with pytest.raises(SettingsError) as caught:
         load_settings()
@@ -150,7 +150,7 @@ def test_a_wrong_value_is_named_with_what_is_expected(monkeypatch: pytest.Monkey
     assert "hid" not in words
 
 
-def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_wrong_values_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, values in BAD.items():
         monkeypatch.setenv(name, values[0])
     with pytest.raises(SettingsError) as caught:
@@ -169,21 +169,21 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("last", ["2013-12-31", "2014-01-01"])
-def test_dates_the_wrong_way_round_are_refused_with_both_named(monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+def test_dates_in_the_wrong_order_are_refused(monkeypatch: pytest.MonkeyPatch, last: str) -> None:
     monkeypatch.setenv("KMDB_MIN_DATE", "2014-01-01")
     monkeypatch.setenv("KMDB_MAX_DATE", last)
     with pytest.raises(SettingsError, match=rf"KMDB_MAX_DATE is '{last}': KMDB_MIN_DATE \(2014-01-01\) is not before"):
         load_settings()
 
 
-def test_a_dotenv_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_a_dotenv_that_is_not_text_is_an_error(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"KMDB_BATCH_SIZE=\xff\n")
     with pytest.raises(SettingsError, match=r"\.env cannot be read"):
         load_settings()
 
 
 @pytest.mark.parametrize("scheme", ["mysql", "mysql2", "mysql+mysqldb", "mysql+pymysql", "mariadb"])
-def test_a_database_may_be_named_as_in_kmdb_and_elsewhere(scheme: str) -> None:
+def test_database_urls_of_kmdb_and_other_tools_are_accepted(scheme: str) -> None:
     url = database_url(f"{scheme}://u:p%40%2Fss@db.example.com:3307/kmdb")
     assert url.drivername == "mysql+mysqldb"
     assert (url.username, url.password, url.host, url.port, url.database) == (
@@ -196,7 +196,7 @@ def test_a_database_may_be_named_as_in_kmdb_and_elsewhere(scheme: str) -> None:
     assert url.query == {"charset": "utf8mb4"}
 
 
-def test_options_of_rails_in_a_url_of_kmdb_do_not_reach_the_client() -> None:
+def test_rails_options_of_a_kmdb_url_are_dropped() -> None:
     url = database_url("mysql2://u@h/kmdb?encoding=utf8&pool=5&reconnect=true&ssl_ca=/ca.pem&charset=latin1")
     assert url.query == {"charset": "utf8mb4", "ssl_ca": "/ca.pem", "ssl_mode": "VERIFY_IDENTITY"}
 
@@ -226,7 +226,7 @@ VERIFIED = {"ssl_ca": CA, "ssl_mode": "VERIFY_IDENTITY"}
         ("connectTimeout=5000", {"connect_timeout": "5"}),
     ],
 )
-def test_options_as_providers_rails_and_jdbc_write_them_mean_the_same(options: str, meant: dict[str, str]) -> None:
+def test_options_of_providers_rails_and_jdbc_are_equivalent(options: str, meant: dict[str, str]) -> None:
     assert database_url(f"mysql://u:p@h/d?{options}").query == {"charset": "utf8mb4", **meant}
 
 
@@ -247,22 +247,22 @@ def test_options_as_providers_rails_and_jdbc_write_them_mean_the_same(options: s
         ("application_name=x", "its option application_name is not known. Remove it"),
     ],
 )
-def test_an_option_that_cannot_be_had_is_named_with_what_to_write(options: str, said: str) -> None:
+def test_an_unsupported_option_is_an_error_with_the_replacement(options: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         database_url(f"mysql://u:p@h/d?{options}")
 
 
-def test_localhost_with_a_port_means_that_port_and_not_a_socket() -> None:
+def test_localhost_with_a_port_uses_tcp() -> None:
     assert database_url("mysql://root@localhost:36831/kmdb").host == "127.0.0.1"
     assert database_url("mysql://root@localhost/kmdb").host == "localhost"
 
 
-def test_a_url_of_jdbc_is_understood() -> None:
+def test_a_jdbc_url_is_accepted() -> None:
     url = database_url("jdbc:mysql://u:p@db.example.com:3307/kmdb?useSSL=false")
     assert (url.host, url.port, url.database) == ("db.example.com", 3307, "kmdb")
 
 
-def test_a_setting_that_is_needed_and_missing_is_named_with_its_meaning() -> None:
+def test_a_missing_required_setting_is_an_error_with_its_description() -> None:
     with pytest.raises(
         MissingSettingError, match=r"DATABASE_URL is not set\. .* Set it in the environment or in \.env\."
     ):
@@ -289,12 +289,12 @@ def expected_example() -> str:
     return "\n".join(["# Copy this to .env and remove the # before what you set. The environment wins.\n", *entries])
 
 
-def test_docs_list_every_setting_as_it_is() -> None:
+def test_docs_list_every_setting() -> None:
     document = (ROOT / "docs" / "reference" / "settings.md").read_text("utf-8")
     assert expected_table() in document, f"The table in docs/reference/settings.md is to be:\n\n{expected_table()}"
 
 
-def test_docs_show_an_error_as_it_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docs_show_the_real_error_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://kmdb:secret@db.example.com/kmdb")
     monkeypatch.setenv("KMDB_BATCH_SIZE", "many")
     with pytest.raises(SettingsError) as caught:
@@ -307,7 +307,7 @@ def test_docs_example_of_dotenv_has_every_setting() -> None:
     assert example == expected_example(), f".env.example is to be:\n\n{expected_example()}"
 
 
-def test_docs_example_of_dotenv_sets_the_defaults_when_all_its_marks_are_taken_away(tmp_path: Path) -> None:
+def test_docs_example_of_dotenv_sets_the_defaults_when_uncommented(tmp_path: Path) -> None:
     example = (ROOT / ".env.example").read_text("utf-8")
     lines = [line.removeprefix("#") for line in example.splitlines() if not line.startswith("# ")]
     assert {line.partition("=")[0] for line in lines if line} == FIELDS.keys()

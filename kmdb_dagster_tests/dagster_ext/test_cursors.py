@@ -37,7 +37,7 @@ EDITED_CURSORS = [
 
 @pytest.mark.parametrize("text", EDITED_CURSORS)
 @pytest.mark.parametrize("kind", [ImportCursor, AlertCursor])
-def test_an_edited_cursor_is_none(kind: type[Cursor], text: str) -> None:
+def test_an_edited_cursor_counts_as_none(kind: type[Cursor], text: str) -> None:
     assert read_cursor(kind, text) == (kind(), True)
 
 
@@ -45,16 +45,16 @@ def test_an_edited_cursor_is_none(kind: type[Cursor], text: str) -> None:
     "wrong",
     [{"k": 57}, {"k": {}}, {"k": {**INCIDENT, "revisions": [[1]]}}, {"k": {**INCIDENT, "reported_at": "never"}}],
 )
-def test_a_cursor_with_an_invalid_incident_is_none(wrong: dict[str, Any]) -> None:
+def test_a_cursor_with_an_invalid_incident_counts_as_none(wrong: dict[str, Any]) -> None:
     assert read_cursor(AlertCursor, json.dumps({"seen_until": 1, "wrong": wrong})) == (AlertCursor(), True)
 
 
-def test_a_sensor_that_never_ticked_has_no_edited_cursor() -> None:
+def test_a_missing_cursor_is_not_reported_as_edited() -> None:
     assert read_cursor(ImportCursor, None) == (ImportCursor(), False)
 
 
 @pytest.mark.parametrize("text", EDITED_CURSORS[::3])
-def test_with_an_edited_cursor_the_bucket_is_listed_and_the_tick_says_so(
+def test_an_edited_cursor_makes_the_tick_list_the_bucket_and_report_it(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     watch = Watch(instance, kmdb, monkeypatch)
@@ -70,7 +70,7 @@ def test_with_an_edited_cursor_the_bucket_is_listed_and_the_tick_says_so(
     assert EDITED not in watch.tick()[1]
 
 
-def test_a_listing_in_the_future_counts_as_never(
+def test_a_listing_time_in_the_future_is_ignored(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch = Watch(instance, kmdb, monkeypatch)
@@ -120,7 +120,7 @@ def fail_a_run(instance: dg.DagsterInstance) -> None:
 
 
 @pytest.mark.parametrize("text", EDITED_CURSORS[::3])
-def test_with_an_edited_cursor_alerts_go_on_and_say_so(alert_sensor: AlertSensor, hook: Hook, text: str) -> None:
+def test_alerts_continue_with_an_edited_cursor_and_report_it(alert_sensor: AlertSensor, hook: Hook, text: str) -> None:
     alert_sensor.cursor = text
     with serving(hook):
         assert alert_sensor.tick(hook.url) == f"No open incidents. {EDITED}"
@@ -128,7 +128,7 @@ def test_with_an_edited_cursor_alerts_go_on_and_say_so(alert_sensor: AlertSensor
         assert alert_sensor.tick(hook.url) == "Reported: kmdb: the import of revisions 7..7 failed."
 
 
-def test_a_clock_that_was_ahead_silences_no_alert(alert_sensor: AlertSensor, hook: Hook) -> None:
+def test_a_clock_that_was_ahead_suppresses_no_alert(alert_sensor: AlertSensor, hook: Hook) -> None:
     with serving(hook):
         alert_sensor.ahead = YEARS
         alert_sensor.tick(hook.url)

@@ -44,7 +44,7 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_a_run_that_dies_while_its_code_server_hangs_fails_and_is_started_again(
+def test_a_run_killed_while_its_code_server_hangs_fails_and_is_retried(
     daemon: dg.DagsterInstance, bucket: FolderOfRevisions
 ) -> None:
     for revision in range(1, 30):

@@ -62,7 +62,7 @@ def set_ahead(instance: dg.DagsterInstance, state: Any) -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_a_sensor_that_ticked_years_ahead_ticks_again_with_its_cursor_and_the_status_names_it(tmp_path: Path) -> None:
+def test_a_sensor_with_a_tick_in_the_future_ticks_again_and_keeps_its_cursor(tmp_path: Path) -> None:
     with open_instance() as instance:
         with running_daemon(tmp_path / "log"):
             assert wait_until(lambda: bool(ticked_at(instance)), PATIENCE)
@@ -82,7 +82,7 @@ def test_a_sensor_that_ticked_years_ahead_ticks_again_with_its_cursor_and_the_st
 
 
 @pytest.mark.usefixtures("home")
-def test_a_schedule_that_ticked_years_ahead_goes_on_from_now(tmp_path: Path) -> None:
+def test_a_schedule_with_a_tick_in_the_future_continues_from_now(tmp_path: Path) -> None:
     with open_instance() as instance:
         with running_daemon(tmp_path / "log"):
             assert wait_until(lambda: bool(ticked_at(instance)), PATIENCE)
@@ -107,7 +107,7 @@ def test_a_schedule_that_ticked_years_ahead_goes_on_from_now(tmp_path: Path) -> 
         assert len(instance.get_ticks(*ids, after=time.time() + 60)) == 1
 
 
-def test_the_status_says_that_revisions_came_in_in_the_future(kmdb: Kmdb, warehouse: Warehouse) -> None:
+def test_the_status_reports_imports_in_the_future(kmdb: Kmdb, warehouse: Warehouse) -> None:
     del kmdb  # for its environment
     change(warehouse.engine, "INSERT INTO revisions (revision, imported_at) VALUES (1, '2014-01-01')")
     assert "a clock was ahead" not in CliRunner().invoke(main, ["status"]).output

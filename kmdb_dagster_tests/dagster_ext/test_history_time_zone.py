@@ -46,7 +46,7 @@ def kept(
             yield opened
 
 
-def test_an_event_in_the_hour_that_the_servers_clocks_skip_is_kept(kept: dg.DagsterInstance) -> None:
+def test_an_event_in_the_skipped_hour_of_the_server_time_zone_is_kept(kept: dg.DagsterInstance) -> None:
     at = CLOCKS_CHANGE.timestamp()
     entry = dg.EventLogEntry(None, "debug", "", "run", at)  # type: ignore[no-untyped-call]  # Dagster's
     kept.event_log_storage.store_event(entry)

@@ -77,7 +77,7 @@ def run(request: pytest.FixtureRequest, monitoring: Monitoring, process: subproc
     return made
 
 
-def test_a_run_whose_process_is_gone_is_dead_although_its_code_server_listens(
+def test_a_run_without_its_process_is_dead_although_its_code_server_listens(
     monitoring: Monitoring, run: dg.DagsterRun, process: subprocess.Popen[bytes]
 ) -> None:
     assert monitoring.says(run).startswith("RUNNING")
@@ -88,14 +88,14 @@ def test_a_run_whose_process_is_gone_is_dead_although_its_code_server_listens(
     assert "killed, or the machine went down" in monitoring.says(run)
 
 
-def test_a_run_whose_process_lives_is_alive_although_its_code_server_is_gone(
+def test_a_run_with_its_process_is_alive_although_its_code_server_is_gone(
     monitoring: Monitoring, run: dg.DagsterRun
 ) -> None:
     monitoring.path.unlink()
     assert monitoring.says(run).startswith("RUNNING")
 
 
-def test_another_process_with_the_same_number_is_not_the_run(
+def test_another_process_with_a_reused_pid_is_not_the_run(
     monitoring: Monitoring, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = monitoring.run()
@@ -105,7 +105,7 @@ def test_another_process_with_the_same_number_is_not_the_run(
     assert monitoring.says(late).startswith("NOT_FOUND")
 
 
-def test_a_clock_that_is_set_ahead_later_kills_no_run(
+def test_setting_the_clock_ahead_kills_no_run(
     monitoring: Monitoring, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = monitoring.run()
@@ -115,7 +115,7 @@ def test_a_clock_that_is_set_ahead_later_kills_no_run(
     assert monitoring.says(run).startswith("RUNNING")
 
 
-def test_after_a_reboot_no_run_of_before_is_alive(
+def test_no_earlier_run_is_alive_after_a_reboot(
     monitoring: Monitoring, run: dg.DagsterRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert monitoring.says(run).startswith("RUNNING")
@@ -124,7 +124,7 @@ def test_after_a_reboot_no_run_of_before_is_alive(
     assert monitoring.says(run).startswith("NOT_FOUND")
 
 
-def test_a_retry_is_not_mistaken_for_the_run_whose_tags_it_copied(monitoring: Monitoring, run: dg.DagsterRun) -> None:
+def test_a_retry_is_distinguished_from_the_run_whose_tags_it_copied(monitoring: Monitoring, run: dg.DagsterRun) -> None:
     monitoring.says(run)
     parent = monitoring.instance.get_run_by_id(run.run_id)
     assert parent
@@ -136,21 +136,21 @@ def test_a_retry_is_not_mistaken_for_the_run_whose_tags_it_copied(monitoring: Mo
 
 
 @pytest.mark.parametrize("tag", ["57", "{}", "null", "no JSON", '{"pid": "x"}'])
-def test_a_tag_that_was_edited_is_passed_over(monitoring: Monitoring, tag: str) -> None:
+def test_an_edited_process_tag_is_ignored(monitoring: Monitoring, tag: str) -> None:
     run = monitoring.run()
     monitoring.started(run, os.getpid())
     monitoring.instance.add_run_tags(run.run_id, {PROCESS_TAG: tag})
     assert monitoring.says(run).startswith("RUNNING")
 
 
-def test_a_run_without_a_known_process_lives_as_long_as_its_code_server_listens(monitoring: Monitoring) -> None:
+def test_a_run_without_a_known_process_is_alive_while_its_code_server_listens(monitoring: Monitoring) -> None:
     run = monitoring.run()
     assert monitoring.says(run).startswith("RUNNING")
     monitoring.path.unlink()
     assert monitoring.says(run).startswith("NOT_FOUND")
 
 
-def test_of_a_run_elsewhere_nothing_is_known(monitoring: Monitoring) -> None:
+def test_the_state_of_a_run_on_another_machine_is_unknown(monitoring: Monitoring) -> None:
     run = monitoring.run(tags={})
     monitoring.started(run, 2**22)
     assert monitoring.says(run).startswith("RUNNING")

@@ -18,7 +18,7 @@ def upto(first: int, last: int) -> list[str]:
     return [str(number) for number in range(first, last + 1)]
 
 
-def test_partitions_have_no_gaps_and_rise(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
+def test_partitions_are_contiguous_and_ascending(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
     assert register(instance, warehouse, 3, 12) == 10
     assert keys(instance) == upto(3, 12)
     assert register(instance, warehouse, 20, 20) == 8
@@ -27,9 +27,7 @@ def test_partitions_have_no_gaps_and_rise(instance: dg.DagsterInstance, warehous
     assert registered(instance) == list(range(3, 21))
 
 
-def test_more_than_one_call_of_dagster_takes_are_registered_in_order(
-    instance: dg.DagsterInstance, warehouse: Warehouse
-) -> None:
+def test_very_many_partitions_are_registered_in_order(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
     register(instance, warehouse, 1, 2500)
     assert keys(instance) == upto(1, 2500)
 
@@ -43,7 +41,7 @@ def test_lower_revisions_that_are_added_later_come_before_the_others(
 
 
 @pytest.mark.parametrize("by_hand", [["9"], ["abc"], ["7", "5"], ["4", "007"]])
-def test_what_a_user_added_by_hand_is_replaced(
+def test_a_partition_added_by_hand_is_replaced(
     by_hand: list[str], instance: dg.DagsterInstance, warehouse: Warehouse
 ) -> None:
     register(instance, warehouse, 1, 3)
@@ -53,19 +51,21 @@ def test_what_a_user_added_by_hand_is_replaced(
     assert keys(instance) == upto(1, highest)
 
 
-def test_a_key_that_is_no_number_is_passed_over_until_then(instance: dg.DagsterInstance) -> None:
+def test_a_partition_key_that_is_not_a_number_is_ignored(instance: dg.DagsterInstance) -> None:
     instance.add_dynamic_partitions(PARTITIONS_NAME, ["2", "abc", "1"])
     assert registered(instance) == [1, 2]
 
 
-def test_two_at_once_do_not_get_into_each_others_way(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
+def test_two_concurrent_registrations_add_each_partition_once(
+    instance: dg.DagsterInstance, warehouse: Warehouse
+) -> None:
     with ThreadPoolExecutor() as pool:
         added = list(pool.map(lambda last: register(instance, warehouse, 1, last), [300, 200, 300, 100]))
     assert keys(instance) == upto(1, 300)
     assert sum(added) == 300
 
 
-def test_a_run_takes_its_revisions_in_order_as_numbers() -> None:
+def test_a_run_orders_its_revisions_numerically() -> None:
     assert revisions_of(["10", "9", "11"]) == [9, 10, 11]
 
 
@@ -82,9 +82,7 @@ def test_a_run_without_revisions_is_refused(given: list[str], message: str) -> N
         revisions_of(given)
 
 
-def test_a_stray_file_with_a_huge_number_makes_no_partitions(
-    instance: dg.DagsterInstance, warehouse: Warehouse
-) -> None:
+def test_a_stray_file_with_a_huge_number_adds_no_partitions(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
     register(instance, warehouse, 1, 3)
     with pytest.raises(PermanentError, match=r"revisions 1 to 8000000, which would be 8,000,000 partitions"):
         register(instance, warehouse, 1, 8_000_000)

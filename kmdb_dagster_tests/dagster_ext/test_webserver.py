@@ -66,7 +66,7 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         end(process)
 
 
-def test_a_query_and_a_change_by_the_ui_itself_are_answered(port: int) -> None:
+def test_queries_and_changes_of_the_ui_itself_are_answered(port: int) -> None:
     own = {"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}
     assert ask(port, "GET", "/server_info", own) == HTTPStatus.OK
     assert ask(port, "GET", "/runs", {"Host": f"kmdb.internal:{port}"}) == HTTPStatus.OK
@@ -76,7 +76,7 @@ def test_a_query_and_a_change_by_the_ui_itself_are_answered(port: int) -> None:
     assert ask(port, "GET", "/graphql", {**own, **UPGRADE}) == HTTPStatus.SWITCHING_PROTOCOLS
 
 
-def test_what_another_site_makes_a_browser_send_is_refused(port: int) -> None:
+def test_requests_that_another_site_causes_are_refused(port: int) -> None:
     body = json.dumps({"query": MUTATION})
     foreign = {"Origin": "http://evil.example"}
     assert ask(port, "GET", f"/graphql?query={quote(MUTATION)}", {}) == HTTPStatus.FORBIDDEN
@@ -88,12 +88,12 @@ def test_what_another_site_makes_a_browser_send_is_refused(port: int) -> None:
     assert ask(port, "GET", "/graphql", {**foreign, **UPGRADE}) == HTTPStatus.FORBIDDEN
 
 
-def test_only_the_webserver_of_dagster_dev_is_replaced() -> None:
+def test_only_the_webserver_command_of_dagster_dev_is_replaced() -> None:
     daemon = ["python", "-m", "dagster._daemon", "run"]
     assert replace_webserver(daemon) == daemon
     assert replace_webserver(["python", "-m", "dagster_webserver", "--port", "3"]) == ["python", *OURS, "--port", "3"]
 
 
-def test_a_dagster_that_starts_its_webserver_in_another_way_is_refused() -> None:
+def test_another_way_of_dagster_to_start_its_webserver_is_refused() -> None:
     with pytest.raises(RuntimeError, match=r"Install dagster==1\.13"):
         replace_webserver(["dagster-webserver", "--port", "3"])

@@ -35,7 +35,7 @@ def count_folders(engine: Engine) -> int:
     return int(str(one(engine, "SELECT COUNT(*) FROM data_folders")))
 
 
-def test_the_first_data_folder_is_bound_and_known_again(engine: Engine, lake: Lake) -> None:
+def test_the_first_data_folder_is_bound_to_the_database(engine: Engine, lake: Lake) -> None:
     assert claim_folder(engine, lake) == claim_folder(engine, lake)
     assert count_folders(engine) == 1
     assert read_mark(lake.root) == Mark(claim_folder(engine, lake), database_id(engine))
@@ -53,7 +53,7 @@ def test_another_data_folder_is_refused_until_it_is_confirmed(engine: Engine, la
     assert claim_folder(engine, other) != claim_folder(engine, lake)
 
 
-def test_a_data_folder_that_is_not_mounted_is_refused(engine: Engine, lake: Lake) -> None:
+def test_a_missing_mount_of_the_data_folder_is_refused(engine: Engine, lake: Lake) -> None:
     claim_folder(engine, lake)
     lake.root.rename(lake.root.with_name("unmounted"))
     with pytest.raises(PermanentError, match="set KMDB_DATA_DIR to that folder, or mount it"):
@@ -71,7 +71,7 @@ def test_a_data_folder_of_another_database_is_refused_until_it_is_confirmed(engi
     assert claim_folder(engine, lake) == folder.id != theirs.folder
 
 
-def test_a_process_killed_after_it_marked_a_folder_keeps_no_other_from_it(engine: Engine, lake: Lake) -> None:
+def test_a_process_killed_after_marking_a_folder_does_not_block_it(engine: Engine, lake: Lake) -> None:
     lake.prepare()
     write_mark(lake.root, Mark(b"f" * 16, database_id(engine)))
     assert claim_folder(engine, lake) == b"f" * 16
@@ -79,7 +79,7 @@ def test_a_process_killed_after_it_marked_a_folder_keeps_no_other_from_it(engine
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"folder": "x", "database": "y"}', b"[]", b"\xff"])
-def test_a_damaged_mark_is_refused_with_what_to_do(engine: Engine, lake: Lake, content: bytes) -> None:
+def test_a_damaged_mark_is_an_error_with_the_remedy(engine: Engine, lake: Lake, content: bytes) -> None:
     lake.prepare()
     (lake.root / MARK).write_bytes(content)
     with pytest.raises(PermanentError, match=f"{MARK} is damaged.*`kmdb confirm data-dir`"):
@@ -93,7 +93,7 @@ def test_a_folder_that_no_longer_exists_is_removed_by_its_id(engine: Engine, lak
     assert remove_folder(engine, folder) == []
 
 
-def test_a_relative_data_folder_is_absolute_and_known_from_the_same_working_directory_only(
+def test_a_relative_data_folder_is_resolved_against_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine
 ) -> None:
     found = []

@@ -53,7 +53,7 @@ PROVOKED: dict[str, Callable[[Engine], KmdbError]] = {
 
 
 @pytest.mark.parametrize("how", PROVOKED)
-def test_an_error_that_quotes_a_person_is_told_without_it(engine: Engine, how: str) -> None:
+def test_an_error_that_quotes_a_value_is_reported_without_it(engine: Engine, how: str) -> None:
     change(engine, "CREATE TABLE marked (name VARCHAR(30) PRIMARY KEY)", f"INSERT INTO marked VALUES ('{MARKED}')")  # noqa: S608
     error = PROVOKED[how](engine)
     assert isinstance(error, PermanentError)
@@ -69,13 +69,13 @@ def test_an_error_that_quotes_a_person_is_told_without_it(engine: Engine, how: s
         ("SELECT 1 FROM nowhere.users", "a table is missing|a right|no such database"),
     ],
 )
-def test_an_error_that_a_person_can_mend_says_how(engine: Engine, statement: str, words: str) -> None:
+def test_an_error_that_an_operator_can_repair_has_the_remedy(engine: Engine, statement: str, words: str) -> None:
     with pytest.raises(PermanentError, match=words), transaction(engine) as connection:
         connection.execute(text(statement))
 
 
 @pytest.mark.parametrize("how", [transaction, autocommit])
-def test_a_server_that_is_not_there_may_come_back(how: Callable[[Engine], "object"]) -> None:
+def test_an_unreachable_server_is_transient(how: Callable[[Engine], "object"]) -> None:
     engine = connect(database_url(f"mysql://marked:secret@127.0.0.1:{free_port(0)}/kmdb"))
     with pytest.raises(TransientError, match="the server cannot be reached") as caught, how(engine):  # type: ignore[attr-defined]  # both are context managers
         pass
@@ -89,20 +89,20 @@ def test_localhost_without_a_socket_says_how_to_use_tcp() -> None:
     assert "For TCP write 127.0.0.1 in place of localhost" in str(caught.value)
 
 
-def test_an_error_of_the_driver_itself_is_told_like_all_others(engine: Engine) -> None:
+def test_an_error_of_the_driver_itself_is_translated(engine: Engine) -> None:
     with pytest.raises(TransientError, match=r"the connection was lost, .* \(2013\)") as caught, transaction(engine):
         raise MySQLdb.OperationalError(2013, MARKED)
     assert MARKED not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_wrong_password_does_not_pass_by_itself(server_url: str) -> None:
+def test_a_wrong_password_is_permanent(server_url: str) -> None:
     url = database_url(server_url.replace("root@", "nobody_known:secret@") + "/mysql")
     with pytest.raises(PermanentError, match="see DATABASE_URL") as caught, transaction(connect(url)):
         pass
     assert "secret" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_deadlock_may_go_well_another_time(engine: Engine) -> None:
+def test_a_deadlock_is_transient(engine: Engine) -> None:
     with pytest.raises(TransientError, match=r"deadlock \(1213\)"), transaction(engine) as connection:
         connection.execute(text("SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'x'"))
 
@@ -117,18 +117,18 @@ def signalled(engine: Engine, number: int) -> KmdbError:
 
 
 @pytest.mark.parametrize("number", sorted(SERVER_SENDS))
-def test_each_error_of_the_table_is_transient_or_permanent_with_its_words(engine: Engine, number: int) -> None:
+def test_each_listed_error_has_its_kind_and_text(engine: Engine, number: int) -> None:
     error = signalled(engine, number)
     assert isinstance(error, TransientError) == (number in TRANSIENT)
     assert (TRANSIENT.get(number) or PERMANENT[number]) in str(error)
     assert str(number) in str(error)
 
 
-def test_an_error_is_in_one_of_the_tables_only() -> None:
+def test_no_error_is_both_transient_and_permanent() -> None:
     assert not TRANSIENT.keys() & PERMANENT.keys()
 
 
-def test_an_unknown_error_is_permanent_with_its_number_and_says_that_nothing_was_changed(engine: Engine) -> None:
+def test_an_unknown_error_is_permanent_with_its_number(engine: Engine) -> None:
     error = signalled(engine, 1999)
     assert isinstance(error, PermanentError)
     assert "Nothing was changed by it" in str(error)
@@ -141,9 +141,7 @@ def connection_id(engine: Engine) -> int:
 
 
 @pytest.mark.parametrize("number", sorted(NOT_PRIMARY))
-def test_after_an_answer_of_a_server_that_takes_no_writes_the_next_attempt_connects_again(
-    engine: Engine, number: int
-) -> None:
+def test_a_read_only_server_is_left_for_a_new_connection(engine: Engine, number: int) -> None:
     before = connection_id(engine)
     signalled(engine, number)
     assert connection_id(engine) != before
@@ -173,7 +171,7 @@ def is_maria(engine: Engine) -> bool:
         return server_of(connection).maria
 
 
-def test_a_server_in_maintenance_is_waited_for(engine: Engine, limited: Engine) -> None:
+def test_a_read_only_server_is_waited_for(engine: Engine, limited: Engine) -> None:
     change(engine, "SET GLOBAL read_only = ON")
     try:
         error = told(limited, "INSERT INTO user_map VALUES (1, 1)")
@@ -184,9 +182,7 @@ def test_a_server_in_maintenance_is_waited_for(engine: Engine, limited: Engine) 
     change(limited, "INSERT INTO user_map VALUES (1, 1)")
 
 
-def test_a_limit_of_the_server_on_the_time_of_statements_does_not_hold_for_ours(
-    engine: Engine, limited: Engine
-) -> None:
+def test_a_time_limit_of_the_server_does_not_apply_to_our_sessions(engine: Engine, limited: Engine) -> None:
     variable = "max_statement_time" if is_maria(engine) else "max_execution_time"
     before = one(engine, f"SELECT @@GLOBAL.{variable}")
     change(engine, f"SET GLOBAL {variable} = 100000")
@@ -197,7 +193,7 @@ def test_a_limit_of_the_server_on_the_time_of_statements_does_not_hold_for_ours(
         change(engine, f"SET GLOBAL {variable} = {before}")
 
 
-def test_what_was_done_before_an_error_is_undone(engine: Engine) -> None:
+def test_an_error_rolls_back_the_transaction(engine: Engine) -> None:
     inserted = "INSERT INTO user_map VALUES (1, 1)"
     with pytest.raises(PermanentError), transaction(engine) as connection:
         assert [connection.execute(text(statement)) for statement in (inserted, "SELECT 1 FROM nowhere")]
@@ -206,12 +202,12 @@ def test_what_was_done_before_an_error_is_undone(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("value", ["2014-02-30 00:00:00", "0000-00-00 00:00:00", "10000-01-01", "words"])
-def test_a_value_that_does_not_fit_is_refused_and_never_cut(engine: Engine, value: str) -> None:
+def test_a_value_that_does_not_fit_is_refused_and_never_truncated(engine: Engine, value: str) -> None:
     with pytest.raises(PermanentError), transaction(engine) as connection:
         connection.execute(text("INSERT INTO events VALUES (1, :t, 1, 1, 1)"), {"t": value})
 
 
-def test_sessions_are_in_utc_and_see_what_others_commit(engine: Engine) -> None:
+def test_sessions_are_in_utc_and_read_committed(engine: Engine) -> None:
     for opened in (transaction, autocommit, transaction):
         with opened(engine) as connection:
             assert connection.exec_driver_sql("SELECT @@session.time_zone").scalar() == "+00:00"

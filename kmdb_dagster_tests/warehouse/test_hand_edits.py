@@ -129,7 +129,7 @@ def run(warehouse: Warehouse, revisions: Revisions, repair: str) -> Iterator[str
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_what_is_edited_by_hand_is_found_and_repaired_by_the_commands_that_the_check_names(
+def test_a_manual_edit_is_found_and_repaired_by_the_commands_that_the_check_names(
     warehouse: Warehouse, revisions: Revisions, name: str
 ) -> None:
     engine, edit = warehouse.engine, EDITS[name]
@@ -159,7 +159,7 @@ def test_what_is_edited_by_hand_is_found_and_repaired_by_the_commands_that_the_c
 
 
 @pytest.mark.parametrize(("table", "command"), [("warehouse_state", "kmdb migrate"), ("map_state", "kmdb realias")])
-def test_without_a_state_row_an_import_says_which_command_restores_it(
+def test_an_import_without_a_state_row_names_the_command_that_restores_it(
     warehouse: Warehouse, revisions: Revisions, table: str, command: str
 ) -> None:
     revisions.put(1, *LINES[1])
@@ -169,9 +169,7 @@ def test_without_a_state_row_an_import_says_which_command_restores_it(
             work(2, *LINES[2])
 
 
-def test_users_that_are_lost_end_an_import_in_words_until_realias_has_run(
-    warehouse: Warehouse, revisions: Revisions
-) -> None:
+def test_an_import_with_lost_users_names_realias(warehouse: Warehouse, revisions: Revisions) -> None:
     revisions.put(1, *LINES[1])
     change(warehouse.engine, "DELETE FROM users WHERE name = '7'")
     with pytest.raises(PermanentError, match="Run `kmdb realias`"):
@@ -180,7 +178,7 @@ def test_users_that_are_lost_end_an_import_in_words_until_realias_has_run(
     revisions.put(2, alias("bob", "12"))
 
 
-def test_spans_that_are_lost_leave_no_fact_behind_after_realias(warehouse: Warehouse, revisions: Revisions) -> None:
+def test_realias_moves_all_facts_although_spans_were_lost(warehouse: Warehouse, revisions: Revisions) -> None:
     revisions.put(1, *LINES[1])
     change(warehouse.engine, "DELETE FROM identity_spans")
     revisions.put(2, alias("bob", "3"))
@@ -190,9 +188,7 @@ def test_spans_that_are_lost_leave_no_fact_behind_after_realias(warehouse: Wareh
     assert not misplaced_facts(warehouse.engine).rows
 
 
-def test_a_revision_that_is_resolved_and_not_loaded_yet_is_no_finding(
-    warehouse: Warehouse, revisions: Revisions
-) -> None:
+def test_a_resolved_revision_that_is_not_loaded_is_consistent(warehouse: Warehouse, revisions: Revisions) -> None:
     revisions.put(1, *LINES[1])
     for again in (1, 2):
         revisions.tie(again, alias("7", "carl"), alias("7", "dora", T + 900 * DAY), event("came", "7"))
@@ -201,9 +197,7 @@ def test_a_revision_that_is_resolved_and_not_loaded_yet_is_no_finding(
         assert find_inconsistencies(warehouse.engine) == []
 
 
-def test_revisions_that_were_resolved_before_etags_were_kept_are_looked_at_too(
-    warehouse: Warehouse, revisions: Revisions
-) -> None:
+def test_revisions_resolved_without_an_etag_are_checked(warehouse: Warehouse, revisions: Revisions) -> None:
     for revision, lines in LINES.items():
         revisions.put(revision, *lines)
     change(
@@ -216,7 +210,7 @@ def test_revisions_that_were_resolved_before_etags_were_kept_are_looked_at_too(
     assert [finding.revisions for finding in find_inconsistencies(warehouse.engine)] == [(3,)]
 
 
-def test_rows_of_no_revision_are_named_with_the_statement_that_deletes_them(
+def test_rows_without_a_revision_are_reported_with_the_statement_that_deletes_them(
     warehouse: Warehouse, revisions: Revisions
 ) -> None:
     revisions.put(1, *LINES[1])
@@ -230,7 +224,7 @@ def test_rows_of_no_revision_are_named_with_the_statement_that_deletes_them(
     assert reconciliation.repair(wrong[1:]) == "`kmdb import 1`"
 
 
-def test_old_facts_are_not_dropped_while_the_day_from_which_on_they_are_kept_cannot_be_written(
+def test_no_fact_is_dropped_if_the_day_of_retention_cannot_be_recorded(
     warehouse: Warehouse, revisions: Revisions
 ) -> None:
     revisions.put(1, *LINES[1])
@@ -239,7 +233,7 @@ def test_old_facts_are_not_dropped_while_the_day_from_which_on_they_are_kept_can
         apply_drop(warehouse.engine, Drop(date(2030, 1, 1), ()))
 
 
-def test_very_many_ranges_are_one_command() -> None:
+def test_very_many_ranges_are_repaired_by_one_command() -> None:
     assert import_commands([3, 5, 6]) == "`kmdb import 3`, `kmdb import 5..6`"
     assert import_commands(range(1, 2 * MAX_COMMANDS + 3, 2)) == f"`kmdb import 1..{2 * MAX_COMMANDS + 1}`"
     assert import_commands([]) == ""

@@ -46,7 +46,7 @@ def migrate_at(url: str) -> tuple[str | None, str | None]:
     return migrate(Warehouse(database_url(url)).engine)
 
 
-def test_the_tables_are_what_the_models_say(engine: Engine) -> None:
+def test_the_tables_match_the_model_classes(engine: Engine) -> None:
     found = {(str(table), str(column), bool(nullable)) for table, column, nullable in rows(engine, COLUMNS)}
     assert found == {
         (table.name, column.name, bool(column.nullable))
@@ -56,12 +56,12 @@ def test_the_tables_are_what_the_models_say(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("table", sorted(Base.metadata.tables))
-def test_the_primary_keys_are_what_the_models_say(engine: Engine, table: str) -> None:
+def test_the_primary_keys_match_the_model_classes(engine: Engine, table: str) -> None:
     found = inspect(engine).get_pk_constraint(table)["constrained_columns"]
     assert set(found) == {column.name for column in Base.metadata.tables[table].primary_key}
 
 
-def test_every_text_is_compared_exactly(engine: Engine) -> None:
+def test_every_text_column_has_the_exact_collation(engine: Engine) -> None:
     collations = "SELECT DISTINCT COLLATION_NAME FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = DATABASE() "
     with engine.connect() as connection:
         exact = server_of(connection).exact_collation
@@ -78,14 +78,14 @@ def test_migrating_again_changes_nothing(empty_database: str) -> None:
     engine.dispose()
 
 
-def test_a_migration_that_broke_off_is_carried_to_its_end(engine: Engine) -> None:
+def test_an_interrupted_migration_completes_when_run_again(engine: Engine) -> None:
     change(engine, "DROP TABLE properties", "DROP TABLE warehouse_state", "DELETE FROM alembic_version")
     assert migrate(engine) == (None, HEAD)
     assert one(engine, "SELECT COUNT(*) FROM properties") == 0
     assert one(engine, "SELECT LENGTH(generation) FROM warehouse_state") == 32
 
 
-def test_a_schema_of_a_newer_program_is_refused_in_words_by_every_use_and_by_migrate(database: str) -> None:
+def test_a_schema_of_a_newer_program_is_refused_by_every_connection_and_by_migrate(database: str) -> None:
     opened = Warehouse(database_url(database))
     change(opened.engine, "UPDATE alembic_version SET version_num = '9999'")
     opened.close()
@@ -119,13 +119,13 @@ def test_an_older_schema_is_refused_once_there_is_a_newer_migration(
     opened.close()
 
 
-def test_a_connection_whose_schema_was_looked_at_has_no_open_transaction(warehouse: Warehouse) -> None:
+def test_the_schema_check_leaves_no_open_transaction(warehouse: Warehouse) -> None:
     with warehouse.engine.connect() as connection:
         mine = "SELECT COUNT(*) FROM INFORMATION_SCHEMA.INNODB_TRX WHERE trx_mysql_thread_id = CONNECTION_ID()"
         assert connection.exec_driver_sql(mine).scalar() == 0
 
 
-def test_the_version_that_is_needed_is_that_of_the_newest_migration() -> None:
+def test_the_needed_version_is_that_of_the_newest_migration() -> None:
     configuration = Config()
     configuration.set_main_option("script_location", "kmdb_dagster.warehouse.schema:migrations")
     scripts = ScriptDirectory.from_config(configuration)
@@ -133,13 +133,13 @@ def test_the_version_that_is_needed_is_that_of_the_newest_migration() -> None:
     assert versions().current == scripts.get_current_head() == HEAD
 
 
-def test_two_that_migrate_at_once_both_find_it_done(empty_database: str) -> None:
+def test_two_concurrent_migrations_both_succeed(empty_database: str) -> None:
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         found = sorted(pool.map(migrate_at, [empty_database] * 2), key=str)
     assert found == [(HEAD, HEAD), (None, HEAD)]
 
 
-def test_who_waits_too_long_for_another_that_migrates_gives_up_for_now(
+def test_a_migration_that_waits_too_long_for_the_lock_fails_as_transient(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrations, "LOCK_TIMEOUT_SECONDS", 0)

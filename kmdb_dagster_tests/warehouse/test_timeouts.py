@@ -64,13 +64,13 @@ def given_up_in_time() -> Iterator[None]:
     assert time.monotonic() - started < TIMEOUT_SECONDS + PATIENCE_SECONDS
 
 
-def test_a_statement_that_gets_no_answer_is_given_up_and_later_ones_go_on(own: Server, engine: Engine) -> None:
+def test_a_statement_without_an_answer_times_out_and_later_ones_succeed(own: Server, engine: Engine) -> None:
     with given_up_in_time(), transaction(engine) as connection, stopped(own):
         connection.exec_driver_sql("SELECT COUNT(*) FROM users")
     assert one(engine, "SELECT COUNT(*) FROM users") == 0
 
 
-def test_rows_on_their_way_to_a_server_that_takes_none_are_given_up(own: Server, engine: Engine) -> None:
+def test_a_load_into_a_stopped_server_times_out(own: Server, engine: Engine) -> None:
     many = 200_000
     at = [datetime.now(UTC).replace(tzinfo=None)] * many
     rows = pa.table({"id": range(many), "t": at, "n": [1] * many, "user_id": [1] * many, "identity_id": [1] * many})
@@ -81,24 +81,26 @@ def test_rows_on_their_way_to_a_server_that_takes_none_are_given_up(own: Server,
     assert one(engine, "SELECT COUNT(*) FROM events") == 0
 
 
-def test_a_server_that_does_not_greet_is_given_up(own: Server, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_without_a_greeting_times_out(
+    own: Server, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connections, "CONNECT_TIMEOUT_SECONDS", TIMEOUT_SECONDS)
     fresh = connect(engine.url, TIMEOUT_SECONDS)
     with given_up_in_time(), stopped(own), transaction(fresh):
         pass
 
 
-def test_a_lock_is_given_up_before_the_connection(engine: Engine) -> None:
+def test_the_lock_timeout_is_shorter_than_the_read_timeout(engine: Engine) -> None:
     assert one(engine, "SELECT @@innodb_lock_wait_timeout") == TIMEOUT_SECONDS // 2
 
 
-def test_statements_over_whole_tables_may_take_longer(engine: Engine) -> None:
+def test_statements_over_whole_tables_have_a_longer_timeout(engine: Engine) -> None:
     longer = f"DO SLEEP({TIMEOUT_SECONDS + 1})"
     execute_ddl(engine, longer)
     indexes._execute(engine, longer)  # noqa: SLF001 - the build of an index, without a table that takes seconds
 
 
-def test_a_host_that_is_gone_is_noticed_by_keepalives(engine: Engine) -> None:
+def test_keepalives_detect_a_host_that_is_gone(engine: Engine) -> None:
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert driver is not None
@@ -107,7 +109,7 @@ def test_a_host_that_is_gone_is_noticed_by_keepalives(engine: Engine) -> None:
             assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == connections.KEEPALIVE["TCP_KEEPIDLE"]
 
 
-def test_imports_have_the_timeout_of_the_setting_and_checks_a_day(kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imports_have_the_configured_timeout_and_checks_have_a_day(kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KMDB_DATABASE_TIMEOUT_SECONDS", "120")
     lock_seconds = "SELECT @@innodb_lock_wait_timeout"
     with kmdb.pipeline() as pipeline, kmdb.warehouse() as warehouse:

@@ -44,9 +44,7 @@ def schema(engine: Engine) -> list[tuple[object, ...]]:
     )
 
 
-def test_facts_wait_until_the_indexes_are_built_and_then_all_is_as_ever(
-    warehouse: Warehouse, revisions: Revisions
-) -> None:
+def test_pending_moves_are_applied_after_the_indexes_are_built(warehouse: Warehouse, revisions: Revisions) -> None:
     engine = warehouse.engine
     put(warehouse, revisions)
     expected, made = content(engine), schema(engine)
@@ -65,7 +63,7 @@ def test_facts_wait_until_the_indexes_are_built_and_then_all_is_as_ever(
     assert schema(engine) == made
 
 
-def test_what_was_broken_off_is_finished_by_another_time(database: str) -> None:
+def test_an_interrupted_build_of_indexes_completes_when_run_again(database: str) -> None:
     warehouse = Warehouse(database_url(database))
     engine, made = warehouse.engine, schema(warehouse.engine)
     assert indexes.build(engine) == []
@@ -79,7 +77,7 @@ def test_what_was_broken_off_is_finished_by_another_time(database: str) -> None:
     warehouse.close()
 
 
-def test_who_is_to_be_forgotten_meanwhile_is_forgotten_once_the_indexes_are_there(
+def test_an_erasure_without_indexes_completes_after_they_are_built(
     warehouse: Warehouse, revisions: Revisions, tmp_path: Path
 ) -> None:
     forget = partial(erase_people, warehouse, Lake(tmp_path / "lake"), numeric_apart=False, most_identities=None)
@@ -96,6 +94,6 @@ def test_who_is_to_be_forgotten_meanwhile_is_forgotten_once_the_indexes_are_ther
 
 
 @pytest.mark.parametrize("table", indexes.INDEXES)
-def test_each_index_that_the_migrations_make_is_known_here(engine: Engine, table: str) -> None:
+def test_every_secondary_index_of_the_migrations_is_listed(engine: Engine, table: str) -> None:
     made = {name for _, _, name, *_ in rows(engine, f"SHOW INDEX FROM {table}")}
     assert made == {"PRIMARY", *indexes.INDEXES[table]}

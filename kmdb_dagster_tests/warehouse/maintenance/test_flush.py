@@ -31,7 +31,7 @@ def counts(engine: Engine, *tables: str) -> set[int]:
     return {one(engine, f"SELECT COUNT(*) FROM `{table}`") for table in tables}  # noqa: S608 - ours
 
 
-def test_flush_empties_everything_but_the_filters(engine: Engine, revisions: Revisions) -> None:
+def test_flush_empties_all_tables_except_the_filters(engine: Engine, revisions: Revisions) -> None:
     revisions.tie(1, *LINES)
     revisions.load(1, *LINES)
     change(engine, *(f"INSERT INTO {table} ({name}) VALUES ('x')" for table, name in FILTERS.items()))  # noqa: S608 - ours
@@ -46,12 +46,12 @@ def test_flush_empties_everything_but_the_filters(engine: Engine, revisions: Rev
     assert counts(engine, *FILTERS) == {1}
 
 
-def test_flush_knows_every_table() -> None:
+def test_flush_lists_every_table() -> None:
     kept = {"warehouse_state", "map_state", "bindings", "data_folders", "searched_folders"}
     assert set(Base.metadata.tables) == {*EMPTIED, *FILTERS, *kept}
 
 
-def test_after_a_flush_all_comes_in_again(engine: Engine, revisions: Revisions) -> None:
+def test_revisions_are_imported_again_after_a_flush(engine: Engine, revisions: Revisions) -> None:
     revisions.put(1, *LINES)
     before = content(engine)
     flush(engine)
@@ -71,7 +71,7 @@ def test_a_revision_resolved_before_a_flush_is_not_loaded_until_it_is_resolved_a
     assert revisions.load(1, *LINES).events == 1
 
 
-def test_alias_lines_whose_names_a_flush_took_are_not_stored(warehouse: Warehouse, revisions: Revisions) -> None:
+def test_alias_lines_resolved_before_a_flush_are_not_stored(warehouse: Warehouse, revisions: Revisions) -> None:
     revisions.put(1, *LINES)
     flush(warehouse.engine)
     line = AliasLine(row_id(1, 1), datetime(2014, 4, 15), "bob", "anna")  # noqa: DTZ001 - as the server has it
@@ -80,7 +80,7 @@ def test_alias_lines_whose_names_a_flush_took_are_not_stored(warehouse: Warehous
     assert counts(warehouse.engine, "aliases", "resolved_revisions") == {0}
 
 
-def test_flush_waits_for_a_load_to_end(engine: Engine, revisions: Revisions) -> None:
+def test_flush_waits_for_running_loads(engine: Engine, revisions: Revisions) -> None:
     parsed = revisions.parsed(1, event("came"))
     revisions.tie_parsed(1, parsed)
     flushing = Thread(target=flush, args=(engine,))
@@ -97,7 +97,7 @@ def test_flush_waits_for_a_load_to_end(engine: Engine, revisions: Revisions) -> 
     assert counts(engine, *EMPTIED) == {0}
 
 
-def test_a_flush_that_broke_off_keeps_the_warehouse_closed_until_it_is_done(
+def test_an_interrupted_flush_closes_the_warehouse_until_it_is_run_again(
     warehouse: Warehouse, revisions: Revisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     revisions.put(1, *LINES)
@@ -114,7 +114,7 @@ def test_a_flush_that_broke_off_keeps_the_warehouse_closed_until_it_is_done(
     assert move_facts(warehouse.engine) == 0
 
 
-def test_flushes_at_once_come_one_after_another(engine: Engine, revisions: Revisions) -> None:
+def test_concurrent_flushes_run_one_after_another(engine: Engine, revisions: Revisions) -> None:
     revisions.put(1, *LINES)
     threads = [Thread(target=flush, args=(engine,)) for _ in range(3)]
     for thread in threads:

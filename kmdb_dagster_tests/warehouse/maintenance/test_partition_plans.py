@@ -34,7 +34,7 @@ def planned(
     return plan_table("events", before, min_date=min_date, max_date=max_date, days=days)
 
 
-def test_the_first_plan_starts_at_min_date_with_one_more_for_all_before() -> None:
+def test_the_first_plan_starts_at_min_date_with_one_partition_for_older_facts() -> None:
     plan = planned([FUTURE], date(2014, 1, 20))
     assert plan.bounds == (
         ("past", date(2014, 1, 20)),
@@ -50,13 +50,13 @@ def test_the_first_plan_starts_at_min_date_with_one_more_for_all_before() -> Non
     ]
 
 
-def test_a_table_that_is_covered_needs_nothing() -> None:
+def test_a_covered_table_needs_no_partition() -> None:
     covered = [Partition("events", "p20140101", date(2014, 2, 1), 5, 1), FUTURE]
     assert planned(covered, date(2014, 1, 1)).statements() == []
 
 
 @given(DAYS, st.integers(1, 4000), st.integers(1, 400))
-def test_bounds_are_contiguous_and_cover_max_date_with_none_too_many(start: date, span: int, days: int) -> None:
+def test_bounds_are_contiguous_and_end_at_max_date(start: date, span: int, days: int) -> None:
     end = start + timedelta(days=span)
     past, *bounds = planned([FUTURE], start, end, days).bounds
     assert past == ("past", start)
@@ -68,7 +68,7 @@ def test_bounds_are_contiguous_and_cover_max_date_with_none_too_many(start: date
 
 
 @given(DAYS, DAYS, SPANS, st.tuples(st.integers(1, 60), st.integers(1, 60)))
-def test_later_min_date_is_ignored_and_what_exists_is_left_alone(
+def test_a_later_min_date_is_ignored_and_existing_partitions_are_kept(
     start: date, other_start: date, spans: tuple[int, int], both_days: tuple[int, int]
 ) -> None:
     (span, more), (days, other_days) = spans, both_days
@@ -84,7 +84,7 @@ def test_later_min_date_is_ignored_and_what_exists_is_left_alone(
 
 
 @given(DAYS, st.integers(1, 1000), st.integers(1, 60))
-def test_planning_what_is_done_plans_nothing(start: date, span: int, days: int) -> None:
+def test_planning_again_plans_nothing(start: date, span: int, days: int) -> None:
     end = start + timedelta(days=span)
     done = existing(planned([FUTURE], start, end, days), [FUTURE])
     assert planned(done, start, end, days).bounds == ()
@@ -101,7 +101,7 @@ def test_min_date_must_be_before_max_date(min_date: date) -> None:
         planned([FUTURE], min_date)
 
 
-def test_as_many_partitions_as_are_allowed_may_be_made_and_not_one_more() -> None:
+def test_the_limit_of_partitions_is_allowed_and_one_more_is_refused() -> None:
     start = date(2000, 1, 1)
     # The first is for what comes before, the last for what comes after.
     most = start + timedelta(days=MAX_PARTITIONS - 2)
@@ -116,20 +116,20 @@ def test_partitions_may_reach_the_end_of_the_calendar(days: int) -> None:
     assert bounds[-1].before == date.max
 
 
-def test_what_exists_counts_against_the_limit() -> None:
+def test_existing_partitions_count_against_the_limit() -> None:
     start = date(2000, 1, 1)
     first = existing(planned([FUTURE], start, start + timedelta(days=7000), 1), [FUTURE])
     with pytest.raises(SettingsError, match="events would have 8002 partitions"):
         planned(first, None, start + timedelta(days=8000), 1)
 
 
-def test_covered_is_the_time_up_to_which_every_table_has_partitions() -> None:
+def test_coverage_ends_where_the_first_table_has_no_partition() -> None:
     days = dict(zip(PARTITIONED_TABLES, [date(2015, 1, 1), date(2014, 1, 1), date(2016, 1, 1)], strict=True))
     found = [Partition(table, "p", day, 0, 0) for table, day in days.items()]
     earlier = [Partition(table, "past", date(2010, 1, 1), 0, 0) for table in PARTITIONED_TABLES]
     assert covered_until([*found, *earlier, FUTURE]) == date(2014, 1, 1)
 
 
-def test_nothing_is_covered_while_a_table_has_no_partitions() -> None:
+def test_a_table_without_partitions_means_no_coverage() -> None:
     assert covered_until([]) is None
     assert covered_until([Partition("events", "past", date(2014, 1, 1), 0, 0), FUTURE]) is None

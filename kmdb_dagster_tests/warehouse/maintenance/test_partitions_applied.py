@@ -49,19 +49,19 @@ def covered(engine: Engine) -> date | None:
 
 
 @pytest.mark.parametrize("table", PARTITIONED_TABLES)
-def test_a_new_warehouse_has_the_overflow_only(engine: Engine, table: str) -> None:
+def test_a_new_table_has_only_the_overflow_partition(engine: Engine, table: str) -> None:
     assert names(engine, table) == ["future"]
     assert covered(engine) is None
 
 
 @pytest.mark.parametrize("table", PARTITIONED_TABLES)
-def test_the_partitions_of_a_table_are_read_back_as_they_were_planned(engine: Engine, table: str) -> None:
+def test_planned_partitions_round_trip_through_the_server(engine: Engine, table: str) -> None:
     assert partition(engine) == 3
     assert names(engine, table) == ["past", "p20140401", "p20140411", "p20140421", "future"]
     assert covered(engine) == date(2014, 5, 1)
 
 
-def test_run_again_nothing_is_done(engine: Engine) -> None:
+def test_applying_plans_again_does_nothing(engine: Engine) -> None:
     partition(engine)
     assert partition(engine, min_date=date(2012, 1, 1)) == 0
 
@@ -73,18 +73,18 @@ def test_later_partitions_are_added_up_to_the_new_max_date(engine: Engine) -> No
     assert covered(engine) == date(2014, 5, 21)
 
 
-def test_without_max_date_partitions_reach_ninety_days_ahead(engine: Engine) -> None:
+def test_the_default_max_date_is_ninety_days_ahead(engine: Engine) -> None:
     partition(engine, max_date=None)
     assert covered(engine) == date(2014, 5, 31)
 
 
-def test_a_plan_that_cannot_be_changes_no_table(engine: Engine) -> None:
+def test_an_invalid_plan_changes_no_table(engine: Engine) -> None:
     with pytest.raises(SettingsError):
         partition(engine, max_date=date(2014, 1, 1))
     assert names(engine, "events") == ["future"]
 
 
-def test_what_lies_in_the_overflow_goes_where_it_belongs(engine: Engine, revisions: Revisions) -> None:
+def test_rows_of_the_overflow_move_into_new_partitions(engine: Engine, revisions: Revisions) -> None:
     times = [APRIL_15 - 100 * DAY, APRIL_15 - 10 * DAY, APRIL_15, APRIL_15 + 5 * DAY, APRIL_15 + 100 * DAY]
     lines = [line for t in times for line in (event("came", t=t, plan="pro"), alias("a", "b", t=t))]
     revisions.put(1, *lines)
@@ -95,7 +95,7 @@ def test_what_lies_in_the_overflow_goes_where_it_belongs(engine: Engine, revisio
         assert rows_in(engine, table) == {"past": 1, "p20140401": 1, "p20140411": 2, "p20140421": 0, "future": 1}
 
 
-def test_a_revision_is_replaced_wherever_its_rows_lie(engine: Engine, revisions: Revisions) -> None:
+def test_a_revision_is_replaced_in_any_partition(engine: Engine, revisions: Revisions) -> None:
     lines = [event("came", t=APRIL_15 + days * DAY, plan="pro") for days in (-100, -10, 0, 100)]
     partition(engine)
     revisions.put(1, *lines)
@@ -106,7 +106,7 @@ def test_a_revision_is_replaced_wherever_its_rows_lie(engine: Engine, revisions:
     assert content(engine) == before
 
 
-def test_partitioning_waits_for_what_is_being_written(engine: Engine) -> None:
+def test_partitioning_waits_for_open_transactions(engine: Engine) -> None:
     with engine.begin() as writing:
         writing.exec_driver_sql("INSERT INTO events VALUES (1, '2014-04-15', 1, 1, 1)")
         thread = Thread(target=partition, args=(engine,))
@@ -129,7 +129,7 @@ def test_the_bounds_are_days_in_utc(engine: Engine) -> None:
     assert one(engine, "SELECT id FROM events PARTITION (p20140411)") == 2
 
 
-def test_who_needs_a_table_that_partitions_wait_for_does_not_wait_until_they_are_made(
+def test_statements_do_not_queue_behind_ddl_that_waits_for_a_table(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(server, "DDL_LOCK_TIMEOUT_SECONDS", 1)

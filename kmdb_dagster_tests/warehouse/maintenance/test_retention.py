@@ -39,23 +39,23 @@ def planned(before: date, in_force: date | None = None, *, properties: int = 0) 
     return drop.day, [f"{part.table} {part.before}" for part in drop.partitions]
 
 
-def test_what_goes_are_the_partitions_of_facts_that_hold_nothing_of_the_day_and_later() -> None:
+def test_a_drop_plans_the_partitions_that_hold_only_older_facts() -> None:
     gone = [f"{table} {day}" for table in TABLES for day in ("2014-04-01", "2014-04-11")]
     assert planned(date(2014, 4, 11)) == (date(2014, 4, 11), gone)
     assert planned(date(2014, 4, 20)) == (date(2014, 4, 11), gone)
 
 
-def test_nothing_goes_when_no_partition_is_old_enough() -> None:
+def test_a_drop_plans_nothing_when_no_partition_is_old_enough() -> None:
     assert planned(date(2014, 3, 31)) == (None, [])
 
 
-def test_the_last_partition_with_a_bound_always_stays() -> None:
+def test_a_drop_never_plans_the_last_bounded_partition() -> None:
     day, gone = planned(date(2099, 1, 1))
     assert day == date(2014, 4, 21)
     assert "events 2014-05-01" not in gone
 
 
-def test_a_drop_that_broke_off_between_two_tables_goes_on_where_it_was() -> None:
+def test_a_drop_interrupted_between_two_tables_is_planned_again() -> None:
     assert planned(date(2014, 4, 5), date(2014, 4, 11), properties=2) == (
         date(2014, 4, 11),
         ["events 2014-04-01", "events 2014-04-11"],
@@ -83,7 +83,7 @@ def days(engine: Engine, table: str) -> list[str]:
     return [str(day) for (day,) in rows(engine, f"SELECT DISTINCT DATE(t) FROM {table} ORDER BY 1")]  # noqa: S608 - ours
 
 
-def test_a_drop_takes_the_old_facts_and_the_ledger_counts_what_is_left(engine: Engine, kept: Drop) -> None:
+def test_a_drop_removes_old_facts_and_reduces_the_counts_of_the_ledger(engine: Engine, kept: Drop) -> None:
     assert kept.day == date(2014, 4, 11)
     before = people(engine), one(engine, "SELECT COUNT(*) FROM aliases")
     apply_drop(engine, kept)
@@ -98,9 +98,7 @@ def test_a_drop_takes_the_old_facts_and_the_ledger_counts_what_is_left(engine: E
     assert read_drop(engine, date(2014, 4, 15)) == Drop(None, ())
 
 
-def test_what_was_dropped_does_not_come_back_with_its_revision(
-    engine: Engine, kept: Drop, revisions: Revisions
-) -> None:
+def test_dropped_facts_are_not_imported_again(engine: Engine, kept: Drop, revisions: Revisions) -> None:
     apply_drop(engine, kept)
     entry = revisions.put(2, event("came", t=TIMES[1], plan="pro"), event("went", t=TIMES[2], a="1"), *sets(TIMES))
     assert entry.adds_up
@@ -112,7 +110,7 @@ def test_what_was_dropped_does_not_come_back_with_its_revision(
     assert revisions.put(1, event("came", t=TIMES[0])).events == 1
 
 
-def test_a_drop_that_broke_off_leaves_ledger_and_check_at_peace_and_can_be_run_again(
+def test_an_interrupted_drop_leaves_a_consistent_ledger_and_completes_when_run_again(
     engine: Engine, kept: Drop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -129,7 +127,7 @@ def test_a_drop_that_broke_off_leaves_ledger_and_check_at_peace_and_can_be_run_a
     assert rows(engine, LEDGER) == ledger
 
 
-def test_a_drop_waits_for_the_loads_that_have_begun(engine: Engine, kept: Drop) -> None:
+def test_a_drop_waits_for_running_loads(engine: Engine, kept: Drop) -> None:
     with engine.begin() as loading:
         loading.exec_driver_sql("SELECT generation FROM warehouse_state LOCK IN SHARE MODE")
         thread = Thread(target=apply_drop, args=(engine, kept))
@@ -140,7 +138,7 @@ def test_a_drop_waits_for_the_loads_that_have_begun(engine: Engine, kept: Drop) 
     assert days(engine, "events")[0] == "2014-04-15"
 
 
-def test_rows_that_the_ledger_does_not_know_of_are_found_and_so_are_lost_ones(engine: Engine, kept: Drop) -> None:
+def test_extra_and_missing_rows_are_found_by_reconciliation(engine: Engine, kept: Drop) -> None:
     del kept
     change(
         engine,
