@@ -262,6 +262,19 @@ class Settings(BaseSettings):
         """Return KMDB_DATA_DIR as an absolute path, relative to the working directory of this process."""
         return Path(os.path.abspath(self.data_dir.expanduser()))  # noqa: PTH100 - resolve() would follow links
 
+    def require_import(self) -> None:
+        """Check that all settings are set that an import needs.
+
+        Raises:
+            MissingSettingError: some are not. The message names all of them.
+        """
+        has_bucket = self.bucket is not None or self.local_bucket is not None
+        missing = [
+            name for name, is_set in (("DATABASE_URL", self.database_url), ("AWS_BUCKET", has_bucket)) if not is_set
+        ]
+        if missing:
+            raise missing_setting(*missing)
+
     def required_database(self) -> URL:
         """Return the URL of the database to import into.
 
@@ -295,9 +308,10 @@ def reveal(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret else None
 
 
-def missing_setting(name: str) -> MissingSettingError:
-    """Return the error for a required setting that is not set. The caller raises it."""
-    return MissingSettingError(f"{name} is not set. {description(name)} Set it in the environment or in .env.")
+def missing_setting(*names: str) -> MissingSettingError:
+    """Return the error for required settings that are not set. The caller raises it."""
+    missing = " ".join(f"{name} is not set. {description(name)}" for name in names)
+    return MissingSettingError(f"{missing} Set {'them' if len(names) > 1 else 'it'} in the environment or in .env.")
 
 
 def description(name: str) -> str:

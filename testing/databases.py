@@ -147,11 +147,12 @@ def _admin(url: str) -> Iterator[Connection]:
 
 
 def _schema(connection: Connection) -> list[str]:
-    """Read the definitions of all tables, views and triggers."""
+    """Read the definitions of all tables, views and triggers, and the schema version."""
     names = connection.exec_driver_sql("SHOW TABLES").scalars().all()
     shown = [connection.exec_driver_sql(f"SHOW CREATE TABLE `{name}`").one()[1] for name in names]
     triggers = connection.exec_driver_sql("SHOW TRIGGERS").all()
-    return [*(NEXT_ID.sub("", definition) for definition in shown), *map(str, triggers)]
+    versions = connection.exec_driver_sql("SELECT * FROM alembic_version").all() if "alembic_version" in names else []
+    return [*(NEXT_ID.sub("", definition) for definition in shown), *map(str, triggers), *map(str, versions)]
 
 
 def _is_small(connection: Connection) -> bool:

@@ -45,16 +45,27 @@ class Watch:
 
     def tick(self) -> tuple[list[dg.RunRequest], str]:
         """Tick, and return the requested runs or the reason for none."""
+        found = self._evaluate()
+        if isinstance(found, dg.SkipReason):
+            return [], str(found.skip_message)
+        words = found.skip_reason.skip_message if isinstance(found.skip_reason, dg.SkipReason) else ""
+        return list(found.run_requests or []), str(words)
+
+    def observe(self) -> list[dg.AssetObservation]:
+        """Tick, and return the observations that it makes."""
+        found = self._evaluate()
+        assert isinstance(found, dg.SensorResult)
+        return [event for event in found.asset_events or [] if isinstance(event, dg.AssetObservation)]
+
+    def _evaluate(self) -> dg.SensorResult | dg.SkipReason:
         context = dg.build_sensor_context(
             instance=self._instance, cursor=self._cursor, resources={"kmdb": self._kmdb}, sensor_name="new_revisions"
         )
         found = new_revisions(context)
-        if isinstance(found, dg.SkipReason):
-            return [], str(found.skip_message)
-        assert isinstance(found, dg.SensorResult)
-        self._cursor = found.cursor
-        words = found.skip_reason.skip_message if isinstance(found.skip_reason, dg.SkipReason) else ""
-        return list(found.run_requests or []), str(words)
+        assert isinstance(found, dg.SensorResult | dg.SkipReason)
+        if isinstance(found, dg.SensorResult):
+            self._cursor = found.cursor
+        return found
 
     def ranges(self) -> list[str]:
         """Tick, and return the requested ranges."""

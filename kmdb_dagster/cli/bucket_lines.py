@@ -29,7 +29,7 @@ def _words(scan: BucketScan, statuses: dict[int, ledger.Status]) -> str:
     parts = [
         f"{len(scan.etags):,} revisions",
         f"not in yet: {describe_ranges(waiting)}",
-        f"changed since they were imported: {describe_ranges(changed(scan, statuses))}",
+        f"changed since they were imported: {describe_ranges(changed(scan.etags, statuses))}",
         f"imported before and no longer there: {describe_ranges(missing_from_bucket(scan, statuses))}",
     ]
     return "; ".join(part for part in parts if not part.endswith(": none"))

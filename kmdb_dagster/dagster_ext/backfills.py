@@ -20,12 +20,16 @@ from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, registe
 from kmdb_dagster.dagster_ext.run_ranges import active_imports
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.layout import describe_ranges
-from kmdb_dagster.pipeline.bucket_scan import BucketScan, changed, list_bucket, never_attempted
+from kmdb_dagster.pipeline.bucket_scan import BucketScan, list_bucket
+from kmdb_dagster.pipeline.outstanding import bridged_ranges, find_outstanding
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import check_bucket
 from kmdb_dagster.warehouse.ledger import ledger
+
+MAX_RANGES_IN_TITLE = 3
+"""Dagster allows a title of 100 characters."""
 
 
 class Opener(Protocol):
@@ -46,6 +50,7 @@ class RequestedBackfill(NamedTuple):
 
     id: str
     revisions: list[int]
+    """Those that were asked for. It may repeat others between them."""
 
 
 def request_range(instance: dg.DagsterInstance, kmdb: Opener, first: int, last: int) -> RequestedBackfill:
@@ -67,18 +72,24 @@ def request_range(instance: dg.DagsterInstance, kmdb: Opener, first: int, last: 
 
 
 def request_outstanding(instance: dg.DagsterInstance, kmdb: Opener) -> RequestedBackfill:
-    """Request a backfill over outstanding revisions (new, changed or failed), except those of active runs."""
+    """Request a backfill over outstanding revisions (new, changed or failed), except those of active runs.
+
+    Small holes between them are imported again, so that few runs take many scattered revisions.
+    """
     scan = _scan_bucket(kmdb)
     with kmdb.warehouse(whole_tables=False) as warehouse:
         if scan.etags:
             register(instance, warehouse, min(scan.etags), max(scan.etags))
         statuses = ledger.statuses(warehouse.engine)
-    failed = [status.revision for status in statuses.values() if status.failed]
-    new = {*never_attempted(registered(instance), statuses, ()), *changed(scan, statuses), *failed}
-    new -= active_imports(instance).revisions
-    if not new:
+        outstanding = find_outstanding(warehouse.engine, scan, registered(instance), statuses)
+    under_way = active_imports(instance).under_way
+    wanted = sorted(outstanding.all() - under_way)
+    if not wanted:
         return RequestedBackfill("", [])
-    return _add_backfill(instance, sorted(new), f"outstanding revisions: {describe_ranges(new)}")
+    title = f"outstanding revisions: {describe_ranges(wanted, MAX_RANGES_IN_TITLE)}"
+    ranges = bridged_ranges(wanted, statuses, under_way | outstanding.missing, kmdb.settings().revisions_per_run)
+    targets = [number for first, last in ranges for number in range(first, last + 1)]
+    return _add_backfill(instance, targets, title)._replace(revisions=wanted)
 
 
 def backfill_outcome(instance: dg.DagsterInstance, backfill: str) -> str | None:

@@ -1,16 +1,17 @@
 """Plans the runs that the sensor `new_revisions` requests: what is to be imported, held back, or paused."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 import dagster as dg
 
-from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START, ActiveImports
+from kmdb_dagster.dagster_ext.run_ranges import NEW_REVISIONS_PRIORITY, PRIORITY, RANGE_END, RANGE_START, ActiveImports
 from kmdb_dagster.dagster_ext.run_retries import decide_retry
-from kmdb_dagster.km_export.layout import chunks, describe_ranges
+from kmdb_dagster.km_export.layout import describe_ranges
 from kmdb_dagster.km_export.unread_keys import describe_unread
-from kmdb_dagster.pipeline.bucket_scan import BucketScan, changed, missing_from_bucket, never_attempted
+from kmdb_dagster.pipeline.bucket_scan import BucketScan
+from kmdb_dagster.pipeline.outstanding import Outstanding, bridged_ranges
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.warehouse.ledger.ledger import Status
 
@@ -28,19 +29,12 @@ class ImportState(NamedTuple):
     """The revisions that are partitions, ascending."""
     statuses: Mapping[int, Status]
     """The ledger, by revision."""
+    outstanding: Outstanding
     active: ActiveImports
-
-    def wanted(self) -> list[int]:
-        """List the revisions to request: new ones and changed ones that no active run takes."""
-        if self.active.backfill:
-            # Which runs a requested backfill will start is not known here, so request nothing beside it.
-            return []
-        new = never_attempted(self.partitions, self.statuses, self.active.revisions)
-        return sorted({*new, *(set(changed(self.scan, self.statuses)) - self.active.revisions)})
 
     def left(self) -> int:
         """Count the revisions that are still to be imported, by active runs too. Failed ones wait for you."""
-        return len(never_attempted(self.partitions, self.statuses, ())) + len(changed(self.scan, self.statuses))
+        return len(self.outstanding.new) + len(self.outstanding.changed)
 
     def imported(self) -> int:
         """Count the imported revisions."""
@@ -53,18 +47,20 @@ class ImportState(NamedTuple):
         if listing and listing.gaps:
             missing = (number for first, last in listing.gaps for number in range(first, last + 1))
             yield f"Missing in it: {describe_ranges(missing)}."
-        if different := changed(self.scan, self.statuses):
-            yield f"Changed since they were imported: {describe_ranges(different)}."
-        if gone := missing_from_bucket(self.scan, self.statuses):
+        if changed := self.outstanding.changed:
+            yield f"Changed since they were imported: {describe_ranges(changed)}."
+        if gone := self.outstanding.missing:
             yield f"Imported before and now missing from the bucket: {describe_ranges(gone)}. Their facts are kept."
         if listing and (text := describe_unread(listing)):
             yield text
         if status and status.to_come:
             yield f"KissMetrics has {status.to_come} more to export."
-        failed = sum(status.failed for status in self.statuses.values())
-        yield f"{self.imported()} imported, {failed} failed, {self.active.runs} runs active."
-        if self.active.backfill:
-            yield "A backfill is active: waiting until it ends."
+        yield (
+            f"{self.imported()} imported, {self.left()} still to be imported, {len(self.outstanding.failed)} failed, "
+            f"{self.active.runs} runs active."
+        )
+        if self.active.backfilled:
+            yield f"A backfill over {len(self.active.backfilled)} revisions is active."
 
 
 class ImportRequests(NamedTuple):
@@ -90,6 +86,8 @@ def plan_requests(
 ) -> ImportRequests:
     """Plan as many runs as there is room for (KMDB_RUNS_AHEAD). Ranges that are held or paused take no room.
 
+    New revisions come first. Runs over changed revisions take no room from them, and start after them.
+
     Args:
         instance: Dagster's instance, whose earlier runs count.
         state: what the tick knows.
@@ -97,32 +95,52 @@ def plan_requests(
         settings: of the import.
         now: in seconds since 1970.
     """
-    room = max(0, settings.runs_ahead - state.active.runs)
-    planned = ImportRequests([], [], [])
-    for key, first, last in _ranges(state, generation, settings):
-        if len(planned.requests) == room:
-            break
-        earlier = instance.get_run_records(dg.RunsFilter(tags={REQUESTED_CONTENT: key}))
-        decision = decide_retry(earlier, now)
+    planner = _Planner(instance, state, generation, settings.revisions_per_run, now)
+    room = settings.runs_ahead - state.active.new_runs
+    planner.plan(state.outstanding.new, room, {PRIORITY: NEW_REVISIONS_PRIORITY})
+    planner.plan(state.outstanding.changed, room - state.active.repeat_runs - len(planner.planned.requests), {})
+    return planner.planned
+
+
+class _Planner:
+    """Plans the runs of one tick."""
+
+    def __init__(
+        self, instance: dg.DagsterInstance, state: ImportState, generation: str, max_size: int, now: float
+    ) -> None:
+        self._instance, self._state, self._now = instance, state, now
+        self._generation, self._max_size = generation, max_size
+        self._taken = {*state.active.under_way, *state.outstanding.missing}
+        self.planned = ImportRequests([], [], [])
+
+    def plan(self, revisions: Iterable[int], room: int, tags: Mapping[str, str]) -> None:
+        """Plan up to ``room`` runs over these revisions."""
+        wanted = set(revisions) - self._taken
+        end = len(self.planned.requests) + room
+        for first, last in bridged_ranges(wanted, self._state.statuses, self._taken, self._max_size):
+            if len(self.planned.requests) >= end:
+                break
+            self._plan_range(first, last, self._key(first, last), tags)
+            self._taken.update(range(first, last + 1))
+
+    def _plan_range(self, first: int, last: int, key: str, tags: Mapping[str, str]) -> None:
+        earlier = self._instance.get_run_records(dg.RunsFilter(tags={REQUESTED_CONTENT: key}))
+        decision = decide_retry(earlier, self._now)
         if decision.never:
-            planned.held.append(f"{first}..{last}")
-        elif now < decision.not_before:
-            planned.paused.append(f"{first}..{last}")
+            self.planned.held.append(f"{first}..{last}")
+        elif self._now < decision.not_before:
+            self.planned.paused.append(f"{first}..{last}")
         else:
-            tags = {RANGE_START: str(first), RANGE_END: str(last), REQUESTED_CONTENT: key}
+            tags = {**tags, RANGE_START: str(first), RANGE_END: str(last), REQUESTED_CONTENT: key}
             # If a tick is repeated, Dagster starts no second run of the same key.
-            planned.requests.append(dg.RunRequest(run_key=f"{key}/{len(earlier)}", tags=tags))
-    return planned
+            self.planned.requests.append(dg.RunRequest(run_key=f"{key}/{len(earlier)}", tags=tags))
 
-
-def _ranges(state: ImportState, generation: str, settings: Settings) -> Iterator[tuple[str, int, int]]:
-    """Yield the consecutive ranges to request: the key of the content, the first and the last revision."""
-    for first, last in chunks(state.wanted(), settings.revisions_per_run):
-        # Only revisions that were attempted can have changed, so only their ETags are part of the key.
-        attempted = (number for number in range(first, last + 1) if number in state.statuses)
-        content = "\n".join(state.scan.etags.get(number, "") for number in attempted)
+    def _key(self, first: int, last: int) -> str:
+        """Return the key of a range's content. Of the revisions in it, only the ETags of changed ones count."""
+        changed = self._state.outstanding.changed
+        content = "\n".join(changed[number] for number in range(first, last + 1) if number in changed)
         # The range comes first: Dagster's list of runs shows only the beginning of a tag.
-        yield f"{first}..{last}/{generation}/{sha256(content.encode()).hexdigest()[:16]}", first, last
+        return f"{first}..{last}/{self._generation}/{sha256(content.encode()).hexdigest()[:16]}"
 
 
 def _named(ranges: Sequence[str]) -> str:

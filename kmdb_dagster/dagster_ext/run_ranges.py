@@ -1,15 +1,24 @@
-"""Runs that import: which revisions a run takes, and which runs are active."""
+"""Runs that import: which revisions a run takes, and which runs and backfills are active.
+
+`PartitionBackfill` and its filters are not public in Dagster, and it has no other way to ask for active backfills.
+"""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PROPERTIES, REVISION_ASSETS
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
+BACKFILL = "dagster/backfill"
+
+PRIORITY = "dagster/priority"
+NEW_REVISIONS_PRIORITY = "1"
+"""Of the sensor's runs over new revisions: they start before repeats and backfills, whose priority is 0."""
 
 ACTIVE_STATUSES = [
     dg.DagsterRunStatus.QUEUED,
@@ -35,11 +44,23 @@ class LoadedRange(NamedTuple):
 
 
 class ActiveImports(NamedTuple):
-    """What Dagster does already: the number of import runs, their revisions, and whether a backfill is active."""
+    """What Dagster does already: its active import runs and backfills."""
 
     runs: int
+    """All active import runs."""
+    new_runs: int
+    """The sensor's runs over new revisions."""
+    repeat_runs: int
+    """The sensor's runs over changed revisions."""
     revisions: set[int]
-    backfill: bool
+    """The revisions of active runs."""
+    backfilled: set[int]
+    """The revisions of requested backfills, whose runs may not exist yet."""
+
+    @property
+    def under_way(self) -> set[int]:
+        """The revisions of active runs and backfills."""
+        return self.revisions | self.backfilled
 
 
 def range_of(run: dg.DagsterRun) -> tuple[int, int] | None:
@@ -49,6 +70,12 @@ def range_of(run: dg.DagsterRun) -> tuple[int, int] | None:
     return (int(first), int(last)) if first.isdecimal() and last.isdecimal() else None
 
 
+def is_import(run: dg.DagsterRun) -> bool:
+    """Return whether the run imports revisions."""
+    selection = run.asset_selection
+    return range_of(run) is not None and (not selection or not selection.isdisjoint(REVISION_ASSETS))
+
+
 def loads_facts(run: dg.DagsterRun) -> bool:
     """Return whether the run loads facts. No selection means all assets of its job."""
     return not run.asset_selection or EVENTS in run.asset_selection
@@ -56,12 +83,30 @@ def loads_facts(run: dg.DagsterRun) -> bool:
 
 def active_imports(instance: dg.DagsterInstance) -> ActiveImports:
     """Read the active import runs and backfills."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=ACTIVE_STATUSES))
-    ours = [run for run in runs if not run.asset_selection or not run.asset_selection.isdisjoint(REVISION_ASSETS)]
-    ranges = [found for run in ours if (found := range_of(run))]
+    runs = [run for run in instance.get_runs(dg.RunsFilter(statuses=ACTIVE_STATUSES)) if is_import(run)]
+    ranges = [found for run in runs if (found := range_of(run))]
+    of_sensor = [run.tags.get(PRIORITY) for run in runs if BACKFILL not in run.tags]
+    new = of_sensor.count(NEW_REVISIONS_PRIORITY)
     revisions = {number for first, last in ranges for number in range(first, last + 1)}
-    backfills = [backfill for backfill in instance.get_backfills(limit=20) if backfill.status.value == "REQUESTED"]
-    return ActiveImports(len(ranges), revisions, bool(backfills))
+    return ActiveImports(len(ranges), new, len(of_sensor) - new, revisions, _backfilled(instance))
+
+
+def _backfilled(instance: dg.DagsterInstance) -> set[int]:
+    filters = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED])
+    keys = {key for backfill in instance.get_backfills(filters=filters) for key in _keys_of(backfill)}
+    return {int(key) for key in keys if key.isdecimal()}
+
+
+def _keys_of(backfill: PartitionBackfill) -> Iterator[str]:
+    """Yield the partition keys that a backfill has for assets of a revision."""
+    targets = (
+        backfill.asset_backfill_data.target_subset.partitions_subsets_by_asset_key
+        if backfill.asset_backfill_data
+        else {}
+    )
+    for key, subset in targets.items():
+        if key in REVISION_ASSETS:
+            yield from subset.get_partition_keys()
 
 
 def recorded_revisions(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[int]:

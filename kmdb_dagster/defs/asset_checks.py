@@ -157,7 +157,7 @@ def no_failed_or_missing_revisions(context: dg.AssetCheckExecutionContext, kmdb:
     with as_dagster_failure(), kmdb.warehouse() as warehouse:
         statuses = ledger.statuses(warehouse.engine)
     failed = [status.revision for status in statuses.values() if status.failed]
-    missing = never_attempted(registered(context.instance), statuses, active_imports(context.instance).revisions)
+    missing = never_attempted(registered(context.instance), statuses, active_imports(context.instance).under_way)
     return dg.AssetCheckResult(
         passed=not failed and not missing,
         severity=ERROR if failed else WARN,

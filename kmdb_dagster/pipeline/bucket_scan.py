@@ -13,6 +13,11 @@ MAX_STATUS_BYTES = 64 * 1024
 MAX_PROBES = 1000
 """In one call of `probe_ahead`: a tick of the sensor must end within 60 seconds, Dagster's limit."""
 
+SMALL_REVISION_BYTES = 50_000
+MANY_RUNS = 10
+MAX_REVISIONS_PER_RUN = 1000
+"""Ten runs or more of revisions this small are better imported by fewer runs: each takes seconds to start."""
+
 
 class BucketScan(NamedTuple):
     """What a listing or a probe of the bucket found."""
@@ -24,6 +29,13 @@ class BucketScan(NamedTuple):
     status: ExportStatus | None
     lowest: int = 1
     """The first number that was looked for."""
+    bytes: int = 0
+    """The size of all revisions that a listing found."""
+
+    @property
+    def bytes_of_a_revision(self) -> int:
+        """The mean size of a revision. 0: not known."""
+        return self.bytes // len(self.etags) if self.etags else 0
 
 
 def list_bucket(bucket: Bucket, min_revision: int | None) -> BucketScan:
@@ -34,11 +46,12 @@ def list_bucket(bucket: Bucket, min_revision: int | None) -> BucketScan:
         min_revision: KMDB_MIN_REVISION; lower numbers are excluded. None: no number is.
     """
     lowest = min_revision or 1
-    found = {stored.key: stored.etag for stored in bucket.objects()}
+    found = {stored.key: stored for stored in bucket.objects()}
     listing = read_listing(found)
-    revisions = zip(listing.revisions, listing.keys, strict=True)
-    etags = {number: found[key] for number, key in revisions if number >= lowest}
-    return BucketScan(etags, listing, _status(bucket), lowest)
+    numbered = zip(listing.revisions, listing.keys, strict=True)
+    revisions = {number: found[key] for number, key in numbered if number >= lowest}
+    etags = {number: stored.etag for number, stored in revisions.items()}
+    return BucketScan(etags, listing, _status(bucket), lowest, sum(stored.size for stored in revisions.values()))
 
 
 def probe_ahead(bucket: Bucket, last: int, lookahead: int) -> BucketScan:
@@ -70,9 +83,9 @@ def _etag(bucket: Bucket, number: int) -> str | None:
     return found.etag if found else None
 
 
-def changed(scan: BucketScan, statuses: Mapping[int, Status]) -> list[int]:
+def changed(etags: Mapping[int, str], statuses: Mapping[int, Status]) -> list[int]:
     """Return imported revisions whose ETag in the bucket differs, and absent ones that arrived since."""
-    known = ((number, statuses[number], etag) for number, etag in scan.etags.items() if number in statuses)
+    known = ((number, statuses[number], etag) for number, etag in etags.items() if number in statuses)
     return sorted(number for number, status, etag in known if status.imported and not _same(status.etag, etag))
 
 
@@ -97,6 +110,25 @@ def never_attempted(registered: Iterable[int], statuses: Collection[int], under_
         under_way: the revisions of runs that are queued or running.
     """
     return sorted(number for number in registered if number not in statuses and number not in under_way)
+
+
+def advise_run_size(scan: BucketScan, left: int, revisions_per_run: int) -> str:
+    """Advise a larger KMDB_REVISIONS_PER_RUN if very many tiny revisions are to be imported. Empty: no advice.
+
+    Args:
+        scan: a listing of the whole bucket.
+        left: how many revisions are still to be imported.
+        revisions_per_run: KMDB_REVISIONS_PER_RUN.
+    """
+    size = scan.bytes_of_a_revision
+    if not 0 < size < SMALL_REVISION_BYTES or revisions_per_run >= MAX_REVISIONS_PER_RUN:
+        return ""
+    if left < MANY_RUNS * revisions_per_run:
+        return ""
+    return (
+        f"The revisions are small ({size / 1000:.0f} kB on average): KMDB_REVISIONS_PER_RUN={MAX_REVISIONS_PER_RUN} "
+        "would import them in fewer runs."
+    )
 
 
 def _status(bucket: Bucket) -> ExportStatus | None:

@@ -47,6 +47,7 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
         "partition_tables",
         "realias",
         "record_loaded",
+        "scan_bucket",
     ]
     assert sorted(sensor.name for sensor in repository.sensor_defs) == [
         "alerts",

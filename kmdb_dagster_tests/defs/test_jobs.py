@@ -15,6 +15,7 @@ from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.schedules import cover_the_future
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.ledger.changed_revisions import read_changes
 from kmdb_dagster.warehouse.maintenance.time_partitions import read_partitions
 from testing.buckets import FolderOfRevisions, T, alias, event
 from testing.runs import failure_of, import_range, leave_a_run, run_job
@@ -134,6 +135,51 @@ def test_nothing_is_requested_when_all_is_imported(
     import_range(instance, kmdb, 1, 3)
     assert request_outstanding(instance, kmdb).revisions == []
     assert not instance.get_backfills()
+
+
+def test_scattered_revisions_are_requested_with_what_is_between_them(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
+) -> None:
+    fill(bucket, *range(1, 10))
+    import_range(instance, kmdb, 1, 9)
+    fill(bucket, 10)
+    ledger.record_failure(warehouse.engine, 4, "raw_revisions: it is broken")
+    bucket.put(7, event("signed up"), event("visited site"))
+    assert request_outstanding(instance, kmdb).revisions == [4, 7, 10]
+    (backfill,) = instance.get_backfills()
+    assert backfill.title == "outstanding revisions: 4, 7, 10"
+    assert backfill.asset_backfill_data is not None
+    subset = backfill.asset_backfill_data.target_subset.get_partitions_subset(dg.AssetKey("events"))
+    assert sorted(subset.get_partition_keys(), key=int) == [str(number) for number in range(4, 11)]
+    assert request_outstanding(instance, kmdb).revisions == []
+
+
+def test_scan_bucket_registers_what_is_new_observes_the_bucket_and_remembers_what_changed(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
+) -> None:
+    fill(bucket, 1, 2)
+    import_range(instance, kmdb, 1, 2)
+    fill(bucket, 4)
+    bucket.put(2, event("signed up"), event("visited site"))
+    result = run_job(instance, "scan_bucket")
+    assert result.success
+    assert any(
+        "The sensor new_revisions requests what is new" in str(entry) for entry in instance.all_logs(result.run_id)
+    )
+    (event_of_run,) = (e for e in result.all_events if e.event_type == dg.DagsterEventType.ASSET_OBSERVATION)
+    observed = event_of_run.asset_observation_data.asset_observation
+    assert observed.asset_key == dg.AssetKey("kissmetrics_bucket")
+    assert {
+        name: observed.metadata[name].value for name in ("revisions", "newest", "gaps", "new", "changed_revisions")
+    } == {
+        "revisions": 3,
+        "newest": 4,
+        "gaps": "3",
+        "new": 2,
+        "changed_revisions": "2",
+    }
+    assert list(instance.get_dynamic_partitions(PARTITIONS_NAME)) == ["1", "2", "3", "4"]
+    assert list(read_changes(warehouse.engine)) == [2]
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_nothing_new_is_said_in_words(watch: Watch, bucket: FolderOfRevisions) -
         f"{bucket.folder}: Latest known revision: 9. Missing in it: 3, 5..8. "
         "1 objects were seen and are not read: revisions/007.json. Rename the files to import to "
         "`revisions/N.json`, and move the others to another bucket. KissMetrics has 3 more to export. "
-        "9 imported, 0 failed, 0 runs active. Requested 0 runs."
+        "9 imported, 0 still to be imported, 0 failed, 0 runs active. Requested 0 runs."
     )
 
 
@@ -138,6 +138,136 @@ def test_a_changed_file_is_requested_again(
     assert watch.ranges() == []
 
 
+def import_all(watch: Watch, bucket: FolderOfRevisions, *revisions: int) -> None:
+    fill(bucket, *revisions)
+    watch.carry_out(*watch.tick()[0])
+
+
+def change(bucket: FolderOfRevisions, *revisions: int) -> None:
+    for number in revisions:
+        bucket.put(number, event("signed up"), event("visited site"))
+
+
+def test_more_changes_than_there_is_room_for_are_remembered_and_requested_as_room_appears(
+    watch: Watch, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_all(watch, bucket, *range(1, 8))
+    monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "1")
+    monkeypatch.setenv("KMDB_RUNS_AHEAD", "2")
+    change(bucket, 1, 3, 4, 6, 7)
+    watch.pass_an_hour()
+    asked = []
+    for left in (5, 3, 1):
+        requests, _ = watch.tick()
+        assert watch.noted().left == left
+        asked += [range_of(request) for request in requests]
+        watch.carry_out(*requests)
+    assert asked == ["1..1", "3..3", "4..4", "6..6", "7..7"]
+    assert watch.ranges() == []
+    assert watch.noted().left == 0
+
+
+def test_late_files_in_a_large_gap_are_all_requested(
+    watch: Watch, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_all(watch, bucket, 1, 9)
+    monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "2")
+    monkeypatch.setenv("KMDB_RUNS_AHEAD", "1")
+    fill(bucket, *range(2, 9))
+    watch.pass_an_hour()
+    asked = []
+    while requests := watch.tick()[0]:
+        asked += [range_of(request) for request in requests]
+        watch.carry_out(*requests)
+    assert asked == ["2..3", "4..5", "6..7", "8..8"]
+
+
+def test_scattered_changes_are_requested_with_what_is_between_them_and_cost_few_runs(
+    watch: Watch, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_all(watch, bucket, *range(1, 101))
+    monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "40")
+    change(bucket, *range(1, 56, 3), 97)
+    watch.pass_an_hour()
+    requests, _ = watch.tick()
+    assert [range_of(request) for request in requests] == ["1..40", "43..55", "97..97"]
+    watch.carry_out(*requests)
+    assert watch.ranges() == []
+
+
+def test_a_hole_is_not_bridged_where_a_revision_failed_or_is_missing_from_the_bucket(
+    watch: Watch, bucket: FolderOfRevisions, warehouse: Warehouse
+) -> None:
+    import_all(watch, bucket, *range(1, 10))
+    ledger.record_failure(warehouse.engine, 3, "events and properties: it does not fit")
+    (bucket.folder / "revisions" / "7.json").unlink()
+    change(bucket, 1, 5, 9)
+    watch.pass_an_hour()
+    assert watch.ranges() == ["1..1", "5..5", "9..9"]
+    assert watch.ranges() == ["1..1", "5..5", "9..9"]
+
+
+def test_a_changed_file_that_fails_is_not_requested_again_until_it_changes_again(
+    watch: Watch, bucket: FolderOfRevisions, warehouse: Warehouse
+) -> None:
+    import_all(watch, bucket, 1, 2)
+    bucket.put(2, b"<html>\n" * 200)
+    watch.pass_an_hour()
+    requests, _ = watch.tick()
+    time.sleep(1)  # the server's clock has seconds
+    watch.carry_out(*requests)
+    assert [number for number, _ in ledger.failures(warehouse.engine)] == [2]
+    assert watch.ranges() == []
+    assert watch.noted().left == 0
+    watch.pass_an_hour()
+    assert watch.ranges() == []
+    change(bucket, 2)
+    watch.pass_an_hour()
+    watch.carry_out(*watch.tick()[0])
+    assert ledger.failures(warehouse.engine) == []
+
+
+def test_new_revisions_come_before_changed_ones_and_have_room_of_their_own(
+    watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_all(watch, bucket, *range(1, 8))
+    monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "1")
+    monkeypatch.setenv("KMDB_RUNS_AHEAD", "2")
+    change(bucket, 1, 3, 5, 7)
+    watch.pass_an_hour()
+    requests, _ = watch.tick()
+    assert [range_of(request) for request in requests] == ["1..1", "3..3"]
+    for request in requests:
+        leave_a_run(instance, dg.DagsterRunStatus.STARTED, dict(request.tags))
+    assert watch.ranges() == []
+    fill(bucket, 8)
+    (new,), _ = watch.tick()
+    assert (range_of(new), new.tags["dagster/priority"]) == ("8..8", "1")
+    assert "dagster/priority" not in requests[0].tags
+
+
+def test_a_listing_is_an_observation_of_the_bucket(watch: Watch, bucket: FolderOfRevisions) -> None:
+    import_all(watch, bucket, 1, 2, 4)
+    change(bucket, 2)
+    watch.pass_an_hour()
+    (observed,) = watch.observe()
+    assert {name: value.value for name, value in observed.metadata.items() if name != "bucket"} == {
+        "revisions": 3,
+        "bytes": sum(path.stat().st_size for path in (bucket.folder / "revisions").iterdir()),
+        "bytes_of_a_revision": sum(path.stat().st_size for path in (bucket.folder / "revisions").iterdir()) // 3,
+        "newest": 4,
+        "gaps": "3",
+        "new": 0,
+        "changed": 1,
+        "changed_revisions": "2",
+        "failed": 0,
+        "missing": 0,
+        "not_yet_exported": 0,
+        "not_read": "none",
+    }
+    assert watch.observe() == []
+
+
 def test_a_file_that_vanished_is_named_and_what_is_in_of_it_is_kept(
     watch: Watch, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
@@ -168,7 +298,7 @@ def test_what_failed_waits_for_a_person(watch: Watch, bucket: FolderOfRevisions,
     watch.pass_an_hour()
     requests, words = watch.tick()
     assert requests == []
-    assert "2 imported, 1 failed" in words
+    assert "2 imported, 0 still to be imported, 1 failed" in words
 
 
 def test_a_range_whose_run_was_killed_is_requested_again_but_not_for_ever(
@@ -267,22 +397,36 @@ def test_what_is_in_an_active_run_is_not_asked_for_twice(
     assert watch.ranges() == ["3..3", "5..5"]
 
 
-def test_it_waits_while_a_backfill_goes_on(
+def test_it_goes_on_with_numbers_beyond_an_active_backfill(
+    watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, kmdb: Kmdb
+) -> None:
+    fill(bucket, 1, 2, 3)
+    request_range(instance, kmdb, 1, 2)
+    requests, _ = watch.tick()
+    assert [range_of(request) for request in requests] == ["3..3"]
+    assert watch.noted().left == 3
+
+
+def test_what_an_active_backfill_takes_is_not_requested_and_said(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, kmdb: Kmdb
 ) -> None:
     fill(bucket, 1, 2)
-    request_range(instance, kmdb, 1, 1)
+    request_range(instance, kmdb, 1, 2)
     requests, words = watch.tick()
     assert requests == []
-    assert "A backfill is active: waiting until it ends." in words
+    assert "A backfill over 2 revisions is active." in words
 
 
-@pytest.mark.parametrize("name", ["DATABASE_URL", "KMDB_LOCAL_BUCKET"])
-def test_what_is_not_set_yet_is_said_and_no_failure(watch: Watch, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(name)
+def test_all_settings_that_are_missing_are_named_at_once_and_no_failure(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KMDB_LOCAL_BUCKET")
+    assert watch.tick()[1].startswith("AWS_BUCKET is not set.")
+    monkeypatch.delenv("DATABASE_URL")
     requests, words = watch.tick()
     assert requests == []
-    assert words.startswith(f"{name.replace('KMDB_LOCAL_BUCKET', 'AWS_BUCKET')} is not set.")
+    assert words.startswith("DATABASE_URL is not set.")
+    assert "AWS_BUCKET is not set." in words
 
 
 def test_revisions_below_the_first_wanted_one_are_left_out(

@@ -7,6 +7,7 @@ import re
 import shlex
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # its types are a package of their own, for one call here
 
 from kmdb_dagster.settings import Settings
 from testing.compose import COMPOSE, OURS, PROGRAMS, ROOT, SERVICES
@@ -65,7 +66,8 @@ def test_the_image_pins_the_tested_versions_and_does_not_run_as_root() -> None:
     assert DOCKERFILE.index("USER kmdb") > DOCKERFILE.rindex("RUN ")
 
 
-def test_the_number_of_workers_equals_the_limit_of_concurrent_runs() -> None:
+def test_the_number_of_workers_equals_the_limit_of_concurrent_imports() -> None:
     worker = OURS["worker"]
     together = worker["deploy"]["replicas"] * int(worker["command"][-1])
-    assert f"max_concurrent_runs: {together}\n" in (CELERY / "dagster.yaml").read_text()
+    limits = yaml.safe_load((CELERY / "dagster.yaml").read_text())["concurrency"]["runs"]["tag_concurrency_limits"]
+    assert {limit["key"]: limit["limit"] for limit in limits}["kmdb/import"] == together

@@ -10,6 +10,7 @@ from kmdb_dagster.pipeline import bucket_scan
 from kmdb_dagster.pipeline.bucket_scan import (
     MAX_STATUS_BYTES,
     STATUS_CSV,
+    advise_run_size,
     changed,
     list_bucket,
     never_attempted,
@@ -138,25 +139,25 @@ def test_ahead_ends_even_if_there_is_always_one_more(monkeypatch: pytest.MonkeyP
 
 def test_a_replaced_file_has_changed_and_others_have_not() -> None:
     statuses = dict([status(1, "a"), status(2, "b"), status(3, "c")])
-    assert changed(seen({3: "new", 2: "b", 1: "new"}), statuses) == [1, 3]
+    assert changed({3: "new", 2: "b", 1: "new"}, statuses) == [1, 3]
 
 
 def test_a_revision_that_came_late_into_a_gap_has_changed() -> None:
-    assert changed(seen({5: "a"}), dict([status(5, None)])) == [5]
+    assert changed({5: "a"}, dict([status(5, None)])) == [5]
 
 
 def test_a_failed_revision_waits_for_a_person_even_if_it_was_never_in() -> None:
     statuses = dict([status(5, None, imported=False, failed=True)])
-    assert changed(seen({5: "a"}), statuses) == []
+    assert changed({5: "a"}, statuses) == []
     assert never_attempted([5], statuses, set()) == []
 
 
 def test_a_revision_that_nobody_dealt_with_has_not_changed() -> None:
-    assert changed(seen({5: "a"}), {}) == []
+    assert changed({5: "a"}, {}) == []
 
 
 def test_a_revision_that_vanished_has_not_changed() -> None:
-    assert changed(seen({}), dict([status(5, "a")])) == []
+    assert changed({}, dict([status(5, "a")])) == []
 
 
 def test_untouched_are_those_that_are_neither_dealt_with_nor_under_way() -> None:
@@ -165,4 +166,15 @@ def test_untouched_are_those_that_are_neither_dealt_with_nor_under_way() -> None
 
 def test_an_etag_that_became_weak_or_strong_is_no_change() -> None:
     statuses = dict([status(1, 'W/"a"'), status(2, "b"), status(3, "W/c"), status(4, "d"), status(5, None)])
-    assert changed(seen({1: "a", 2: 'W/"b"', 3: '"c"', 4: "W/e", 5: "f"}), statuses) == [4, 5]
+    assert changed({1: "a", 2: 'W/"b"', 3: '"c"', 4: "W/e", 5: "f"}, statuses) == [4, 5]
+
+
+def test_a_larger_run_is_advised_for_very_many_tiny_revisions_only() -> None:
+    tiny = bucket_scan.BucketScan(dict.fromkeys(range(1, 4001), "etag"), None, None, bytes=4000 * 12_000)
+    assert advise_run_size(tiny, 4000, 200) == (
+        "The revisions are small (12 kB on average): KMDB_REVISIONS_PER_RUN=1000 would import them in fewer runs."
+    )
+    assert advise_run_size(tiny, 1000, 200) == ""
+    assert advise_run_size(tiny, 4000, 1000) == ""
+    assert advise_run_size(tiny._replace(bytes=4000 * 1_500_000), 4000, 200) == ""
+    assert advise_run_size(seen({1: "etag"}), 4000, 200) == ""

@@ -1,7 +1,13 @@
 """The jobs by subject: `imports`, `people`, `tables`, `checks`, `questions`."""
 
 from kmdb_dagster.defs.jobs.checks import check_everything
-from kmdb_dagster.defs.jobs.imports import import_outstanding, import_range, import_revisions, record_loaded
+from kmdb_dagster.defs.jobs.imports import (
+    import_outstanding,
+    import_range,
+    import_revisions,
+    record_loaded,
+    scan_bucket,
+)
 from kmdb_dagster.defs.jobs.people import forget, realias_job
 from kmdb_dagster.defs.jobs.questions import ask_job
 from kmdb_dagster.defs.jobs.tables import build_indexes, drop_indexes, drop_partitions, partition_tables
@@ -19,5 +25,6 @@ JOBS = (
     partition_tables,
     realias_job,
     record_loaded,
+    scan_bucket,
 )
 """All but `answer_questions`, which exists if KMDB_QUESTIONS is set."""

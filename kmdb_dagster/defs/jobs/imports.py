@@ -8,6 +8,7 @@ from kmdb_dagster.dagster_ext.backfills import RequestedBackfill, request_outsta
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.history_comparison import RECORDED_RANGES, compare, materializations
 from kmdb_dagster.dagster_ext.partition_registry import register
+from kmdb_dagster.defs.assets.revisions import BUCKET
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.km_export.layout import MAX_REVISION, chunks, describe_ranges
 
@@ -19,6 +20,14 @@ import_revisions = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*REVISION_ASSETS),
     description="Imports the revisions of a run. The sensor `new_revisions` starts it. To import a range that you "
     "choose, use `import_range`.",
+)
+
+
+scan_bucket = dg.define_asset_job(
+    "scan_bucket",
+    selection=dg.AssetSelection.assets(BUCKET.key),
+    description="Lists the whole bucket now, instead of within an hour, and observes it: revisions, bytes, gaps, what "
+    "changed and what is not read. The sensor `new_revisions` then requests what is new or changed.",
 )
 
 

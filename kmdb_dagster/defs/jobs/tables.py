@@ -13,7 +13,7 @@ from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.metadata import sql_statements, time_partitions_table
 from kmdb_dagster.dagster_ext.progress_log import ProgressLog
 from kmdb_dagster.defs.jobs.confirmation import Confirmation, require_confirmation
-from kmdb_dagster.defs.jobs.tags import DDL_TAGS
+from kmdb_dagster.defs.jobs.tags import DDL_TAGS, DDL_UNLESS_DRY_RUN_TAGS
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import Settings, missing_setting
@@ -78,7 +78,7 @@ def drop_old_partitions(context: dg.OpExecutionContext, config: DropOptions, kmd
 
 
 @dg.job(
-    tags=DDL_TAGS,
+    tags=DDL_UNLESS_DRY_RUN_TAGS,
     config=dg.RunConfig(ops={"add_partitions": PartitionOptions()}),
     description="Adds time partitions up to KMDB_MAX_DATE (or 90 days from today). A dry run shows the statements.",
 )
@@ -88,7 +88,7 @@ def partition_tables() -> None:
 
 
 @dg.job(
-    tags=DDL_TAGS,
+    tags=DDL_UNLESS_DRY_RUN_TAGS,
     config=dg.RunConfig(ops={"drop_old_partitions": DropOptions()}),
     description="Drops the facts before a day, by whole time partitions. A dry run shows which, with rows and bytes. "
     "The Parquet of the revisions stays, and so do people and their aliases. With `dry_run: false` it needs "

@@ -18,6 +18,7 @@ from kmdb_dagster.dagster_ext.run_outcomes import RunOutcome
 from kmdb_dagster.dagster_ext.run_ranges import ENDED
 from kmdb_dagster.dagster_ext.sensor_state import find_stalled_import, find_unread_objects
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.sensors.tick_log import skip
 from kmdb_dagster.errors import PermanentError
 
 OVERLAP_SECONDS = 120
@@ -55,7 +56,7 @@ def alerts(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorResult:
         unread = find_unread_objects(context.instance, now, settings.ui_url)
         incidents.open_once(state, NOT_READ, unread) if unread else incidents.resolve(state, NOT_READ)
     if not settings.alert_urls:
-        return _result({**cursor, "wrong": {}}, "KMDB_ALERT_URLS is not set.")
+        return _result(context, {**cursor, "wrong": {}}, "KMDB_ALERT_URLS is not set.")
     message = incidents.take_message(state, now)
     text = f"Open incidents: {incidents.describe(state)}." if state else "No open incidents."
     if message:
@@ -66,7 +67,7 @@ def alerts(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorResult:
         if refused:
             text += f" {refused} of {len(settings.alert_urls)} alert channels (KMDB_ALERT_URLS) accepted no message."
             context.log.error(text)
-    return _result(cursor, f"{text} {EDITED}" if edited else text)
+    return _result(context, cursor, f"{text} {EDITED}" if edited else text)
 
 
 def _cursor(text: str | None, now: float) -> tuple[dict[str, Any], bool]:
@@ -83,8 +84,8 @@ def _cursor(text: str | None, now: float) -> tuple[dict[str, Any], bool]:
     return cursor, edited
 
 
-def _result(cursor: dict[str, Any], text: str) -> dg.SensorResult:
-    return dg.SensorResult(cursor=json.dumps(cursor), skip_reason=dg.SkipReason(text))
+def _result(context: dg.SensorEvaluationContext, cursor: dict[str, Any], text: str) -> dg.SensorResult:
+    return dg.SensorResult(cursor=json.dumps(cursor), skip_reason=skip(context, text))
 
 
 def _ended_since(instance: dg.DagsterInstance, cursor: dict[str, Any], now: float) -> Iterator[dg.RunRecord]:

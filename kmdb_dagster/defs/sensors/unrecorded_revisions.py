@@ -9,6 +9,7 @@ from kmdb_dagster.dagster_ext.history_comparison import compare
 from kmdb_dagster.dagster_ext.run_ranges import ACTIVE_STATUSES
 from kmdb_dagster.defs.jobs.imports import record_loaded
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.sensors.tick_log import skip
 from kmdb_dagster.errors import MissingSettingError
 from kmdb_dagster.km_export.layout import MAX_REVISION, chunks, describe_ranges
 from kmdb_dagster.warehouse.ledger import ledger
@@ -30,7 +31,7 @@ def unrecorded_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.
     A history that is restored from a backup has an old cursor, and a new one has none.
     """
     if context.instance.get_runs(dg.RunsFilter(job_name=record_loaded.name, statuses=ACTIVE_STATUSES), limit=1):
-        return dg.SkipReason(f"A run of {record_loaded.name} is active.")
+        return skip(context, f"A run of {record_loaded.name} is active.")
     cursor, edited = read_cursor(LedgerCursor, context.cursor)
     now = time.time()
     is_full = now - past(cursor.compared_at, now) >= SECONDS_BETWEEN_FULL_COMPARISONS
@@ -40,7 +41,7 @@ def unrecorded_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.
             min_revision = kmdb.settings().min_revision
             found = compare(context.instance, warehouse, min_revision, None if is_full else cursor)
     except MissingSettingError as error:
-        return dg.SkipReason(str(error))
+        return skip(context, str(error))
     if found.unrecorded:
         context.log.info("Imported, and not in Dagster's history: %s.", describe_ranges(found.unrecorded))
         # Keep the cursor, so that the next tick finds what the run does not record.
@@ -52,4 +53,4 @@ def unrecorded_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.
         under_way=list(chunks(found.under_way, MAX_REVISION)),
     )
     text = f"Dagster's history has all {imported} imported revisions." + (f" {EDITED}" if edited else "")
-    return dg.SensorResult(skip_reason=dg.SkipReason(text), cursor=seen.model_dump_json())
+    return dg.SensorResult(skip_reason=skip(context, text), cursor=seen.model_dump_json())

@@ -50,6 +50,8 @@ class Status(NamedTuple):
     etag: str | None
     imported: bool
     failed: bool
+    bytes: int = 0
+    """The size of the imported file."""
 
 
 class Totals(NamedTuple):
@@ -150,7 +152,7 @@ def statuses(engine: Engine) -> dict[int, Status]:
     with transaction(engine) as connection:
         # 100,000 rows in every tick of the sensor: keep the server's 1 and 0 instead of converting to bool.
         for rows in stream(
-            connection, "SELECT revision, etag, imported_at IS NOT NULL, error IS NOT NULL FROM revisions"
+            connection, "SELECT revision, etag, imported_at IS NOT NULL, error IS NOT NULL, bytes FROM revisions"
         ):
             found.update(zip((row[0] for row in rows), map(Status._make, rows), strict=True))
     return found

@@ -21,6 +21,7 @@ EMPTIED = (
     "identity_spans",
     "keys",
     "rejected_lines",
+    "changed_revisions",
     "revisions",
 )
 FLUSHING = ""

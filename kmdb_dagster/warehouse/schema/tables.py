@@ -193,6 +193,18 @@ class Revision(Base):
     failed_at: Mapped[datetime | None]
 
 
+class ChangedRevision(Base):
+    """A revision whose imported file was replaced in the bucket, or is missing there, at the last bucket scan."""
+
+    __tablename__ = "changed_revisions"
+
+    revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    etag: Mapped[str | None] = mapped_column(Text)
+    """Of the file in the bucket; None: it is missing."""
+    seen_at: Mapped[datetime]
+    """When a bucket scan first saw that."""
+
+
 class RejectedLine(Base):
     """A line that could not be imported, as it was, and why."""
 

@@ -1,0 +1,46 @@
+"""The run queue that dagster.yaml names: Dagster's own, which also tags runs for its limits.
+
+Imports have places of their own, so that other jobs do not wait for them. A dry run changes no table, so it does not
+wait for a job that does.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from kmdb_dagster.dagster_ext.run_ranges import is_import
+
+IMPORT_TAG = "kmdb/import"
+"""Every run that imports revisions, whoever started it."""
+
+DDL_TAG = "kmdb/ddl"
+"""Runs that change tables: one at a time."""
+UNLESS_DRY_RUN = "unless_dry_run"
+"""The value of `DDL_TAG` of a job that is a dry run by default."""
+TRUE = "true"
+
+
+class RunQueue(dg.QueuedRunCoordinator):
+    """Dagster's run queue, with tags from what a run does."""
+
+    def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:
+        """Tag a run, and put it into the queue."""
+        tags = limit_tags(context.dagster_run)
+        if tags:
+            self._instance.add_run_tags(context.dagster_run.run_id, tags)
+        return super().submit_run(context)
+
+
+def limit_tags(run: dg.DagsterRun) -> dict[str, str]:
+    """Return the tags of a run by which dagster.yaml limits concurrency, beyond those of its job."""
+    if is_import(run):
+        return {IMPORT_TAG: TRUE}
+    if run.tags.get(DDL_TAG) == UNLESS_DRY_RUN and not _is_dry_run(run.run_config):
+        return {DDL_TAG: TRUE}
+    return {}
+
+
+def _is_dry_run(run_config: Mapping[str, Any]) -> bool:
+    """Return whether no op's configuration turns the dry run off."""
+    return all(op.get("config", {}).get("dry_run", True) for op in run_config.get("ops", {}).values())
