@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 
+from kmdb_dagster.km_export.layout import describe_ranges
 from kmdb_dagster.warehouse.identity.rules import RULE_IS_PENDING
 from kmdb_dagster.warehouse.ledger.status import Overview
+from kmdb_dagster.warehouse.maintenance.filter_changes import FiltersInForce
 from kmdb_dagster.warehouse.maintenance.indexes import INDEXES_ARE_MISSING
+from kmdb_dagster.wording import named_ranges
 
 
 def status_lines(status: Overview) -> Iterator[tuple[str, str]]:
@@ -28,8 +31,7 @@ def status_lines(status: Overview) -> Iterator[tuple[str, str]]:
         yield "facts are kept from", f"{status.facts_from:%Y-%m-%d} on; older ones were dropped"
     if status.waiting_indexes:
         yield "indexes", INDEXES_ARE_MISSING
-    if status.waiting_rule:
-        yield "another rule", RULE_IS_PENDING
+    yield from filter_lines(status.filters)
     if status.waiting_spans:
         yield (
             "facts to be looked at",
@@ -47,3 +49,15 @@ def status_lines(status: Overview) -> Iterator[tuple[str, str]]:
         )
     if status.being_forgotten:
         yield "to be forgotten", f"{status.being_forgotten:,} identities: run `kmdb forget --finish`"
+
+
+def filter_lines(found: FiltersInForce) -> Iterator[tuple[str, str]]:
+    """Yield (label, value): how many names each filter has, and what was loaded with other ones."""
+    yield "filters", ", ".join(f"{count:,} {str(names).replace('_', ' ')}" for names, count in found.counts.items())
+    if found.other:
+        yield (
+            "other filters",
+            f"{named_ranges(describe_ranges(found.other))}: loaded with other filters, run `kmdb filter apply`",
+        )
+    if found.is_rule_pending:
+        yield "another rule", RULE_IS_PENDING

@@ -1,4 +1,4 @@
-"""Keys of the assets: five of a revision, in the order of the import, and one of all. `defs/assets` describes them."""
+"""Keys of the assets: five of a revision, in the order of the import, and those of all. `defs/assets` has the rest."""
 
 import dagster as dg
 
@@ -13,3 +13,5 @@ REVISION_ASSETS = (RAW_REVISIONS, PARSED_EVENTS, USER_MAP, EVENTS, PROPERTIES)
 
 WAREHOUSE = dg.AssetKey("warehouse")
 """All tables as a whole. Imports never materialize it."""
+FILTERS = dg.AssetKey("filters")
+"""Unpartitioned: what the filters exclude, and what was loaded with other ones."""

@@ -1,4 +1,4 @@
-"""Requests backfills: over a range of revisions, or over everything outstanding.
+"""Requests backfills: over a range of revisions, everything outstanding, or what was loaded with other filters.
 
 Dagster 1.13 has no public call that starts a backfill: its GraphQL mutation needs the address of a webserver
 (docs/decisions/0003-typed-ranges.md).
@@ -15,7 +15,7 @@ from dagster._core.definitions.assets.graph.asset_graph_subset import (
 )
 from dagster._core.execution.backfill import PartitionBackfill
 
-from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
+from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PROPERTIES, REVISION_ASSETS
 from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register, registered
 from kmdb_dagster.dagster_ext.run_ranges import active_imports
 from kmdb_dagster.errors import PermanentError
@@ -26,7 +26,9 @@ from kmdb_dagster.settings import Settings
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import check_bucket
+from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.loading.filters import read_filters
 
 MAX_RANGES_IN_TITLE = 3
 """Dagster allows a title of 100 characters."""
@@ -92,6 +94,18 @@ def request_outstanding(instance: dg.DagsterInstance, kmdb: Opener) -> Requested
     return _add_backfill(instance, targets, title)._replace(revisions=wanted)
 
 
+def request_reload(instance: dg.DagsterInstance, kmdb: Opener) -> RequestedBackfill:
+    """Request a backfill that loads the revisions again that were loaded with other filters, from their Parquet."""
+    with kmdb.warehouse(whole_tables=False) as warehouse:
+        with transaction(warehouse.engine) as connection:
+            current = read_filters(connection).digest()
+        other = set(ledger.loaded_with(warehouse.engine, current).other) - active_imports(instance).revisions
+        if not other:
+            return RequestedBackfill("", [])
+        register(instance, warehouse, min(other), max(other))
+    return _add_backfill(instance, sorted(other), "filters", (EVENTS, PROPERTIES))
+
+
 def backfill_outcome(instance: dg.DagsterInstance, backfill: str) -> str | None:
     """Return Dagster's name of a backfill's outcome (``COMPLETED_SUCCESS`` …); None while it is active."""
     found = instance.get_backfill(backfill)
@@ -106,7 +120,12 @@ def _scan_bucket(kmdb: Opener) -> BucketScan:
     return list_bucket(bucket, kmdb.settings().min_revision)
 
 
-def _add_backfill(instance: dg.DagsterInstance, revisions: list[int], title: str) -> RequestedBackfill:
+def _add_backfill(
+    instance: dg.DagsterInstance,
+    revisions: list[int],
+    title: str,
+    assets: tuple[dg.AssetKey, ...] = REVISION_ASSETS,
+) -> RequestedBackfill:
     partitions = dg.DynamicPartitionsDefinition(name=PARTITIONS_NAME)
     subset = partitions.empty_subset().with_partition_keys([str(revision) for revision in revisions])
     backfill = PartitionBackfill.from_asset_graph_subset(
@@ -115,7 +134,7 @@ def _add_backfill(instance: dg.DagsterInstance, revisions: list[int], title: str
         tags={"kmdb/asked": title.partition(":")[0].replace(" ", "_")},
         dynamic_partitions_store=instance,
         asset_graph_subset=AssetGraphSubset(  # type: ignore[call-arg]  # its decorator hides the defaults from mypy
-            partitions_subsets_by_asset_key=dict.fromkeys(REVISION_ASSETS, subset)
+            partitions_subsets_by_asset_key=dict.fromkeys(assets, subset)
         ),
         title=title,
         description=None,

@@ -8,10 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from kmdb_dagster.dagster_ext.asset_keys import WAREHOUSE
+from kmdb_dagster.dagster_ext.asset_keys import FILTERS, WAREHOUSE
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.partition_registry import registered
 from kmdb_dagster.dagster_ext.run_ranges import active_imports
+from kmdb_dagster.defs.assets.filters import filters_metadata
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.defs.revision_checks import check_accounted, check_agreement
 from kmdb_dagster.km_export.layout import describe_ranges
@@ -20,10 +21,10 @@ from kmdb_dagster.pipeline.bucket_scan import never_attempted
 from kmdb_dagster.pipeline.parquet_comparison import compare_with_parquet
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.identity import checks
-from kmdb_dagster.warehouse.identity.rules import RULE_IS_PENDING, is_rule_pending
 from kmdb_dagster.warehouse.interning.checks import wrong_ids
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.ledger.consistency import REALIAS, find_inconsistencies, import_commands
+from kmdb_dagster.warehouse.maintenance.filter_changes import read_filters_in_force
 from kmdb_dagster.warehouse.maintenance.indexes import is_any_index_missing
 from kmdb_dagster.warehouse.maintenance.time_partitions import covered_until, overflowing, read_partitions
 
@@ -125,16 +126,15 @@ def facts_agree_with_parquet(kmdb: Kmdb) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=WAREHOUSE,
     description="People of two or more numeric identities, or of more than KMDB_MOST_IDENTITIES identities: strangers "
-    "may be merged by an alias line with a placeholder. Also checks that the user map follows the configured rule.",
+    "may be merged by an alias line with a placeholder.",
 )
 def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
     """Count the identities of every person."""
     settings = kmdb.settings()
     with as_dagster_failure(), kmdb.warehouse() as warehouse:
         found = checks.over_merged_people(warehouse.engine, settings.most_identities)
-        waits = is_rule_pending(warehouse.engine, numeric_apart=settings.numeric_apart)
     return dg.AssetCheckResult(
-        passed=not found and not waits,
+        passed=not found,
         severity=WARN,
         metadata={
             "people": len(found),
@@ -142,7 +142,6 @@ def squished_people(kmdb: Kmdb) -> dg.AssetCheckResult:
                 records=[dg.TableRecord(person._asdict()) for person in found[:MAX_SHOWN]],
                 schema=dg.TableSchema([dg.TableColumn(name, "int") for name in checks.OverMergedPerson._fields]),
             ),
-            "rule": RULE_IS_PENDING if waits else "in force",
         },
     )
 
@@ -251,10 +250,31 @@ def bookkeeping_agrees(kmdb: Kmdb) -> dg.AssetCheckResult:
     )
 
 
+@dg.asset_check(
+    asset=FILTERS,
+    description="Every imported revision was loaded with the filters as they are now, and the user map follows the "
+    "current placeholders, ignored identities and KMDB_NUMERIC_APART. If not, run the job `apply_filters`. The asset "
+    "`filters` shows how many rows it would add or remove.",
+)
+def filters_in_force(kmdb: Kmdb) -> dg.AssetCheckResult:
+    """Compare what is loaded with the filters."""
+    with as_dagster_failure(), kmdb.warehouse() as warehouse:
+        found = read_filters_in_force(warehouse.engine, numeric_apart=kmdb.settings().numeric_apart)
+    return dg.AssetCheckResult(
+        passed=found.is_current,
+        severity=WARN,
+        metadata={
+            **filters_metadata(found),
+            **({} if found.is_current else {"repair": "Run the job apply_filters, or `kmdb filter apply`."}),
+        },
+    )
+
+
 CHECKS = [
     lines_accounted_for,
     facts_agree_with_ledger,
     bookkeeping_agrees,
+    filters_in_force,
     facts_under_their_person,
     ids_belong_to_names,
     facts_agree_with_parquet,

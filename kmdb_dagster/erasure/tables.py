@@ -23,6 +23,7 @@ from kmdb_dagster.warehouse.identity.map_lock import lock_generation, lock_gener
 from kmdb_dagster.warehouse.identity.user_map import Progress
 from kmdb_dagster.warehouse.interning.interning import LOCK_TIMEOUT_SECONDS, USERS
 from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.loading.filters import read_filters
 from kmdb_dagster.warehouse.schema.tables import FACTS, LINE_BITS, MAX_ORDINAL, ORDINAL_BITS, id_range
 
 MEMBERS = (
@@ -282,14 +283,17 @@ def _remove_lines(connection: Connection, revision: int, lines: Collection[int])
 
 
 def remove_from_filters(engine: Engine, erased: ErasedIdentities) -> None:
-    """Remove erased identities from `ignored_users`. The digest in the erasure list excludes them from now on."""
+    """Remove erased identities from `ignored_users`. The digest in the erasure list excludes them from now on.
+
+    So the filters exclude the same as before: revisions that were loaded with them count as loaded with the new ones.
+    """
     with transaction(engine) as connection:
         found = connection.execute(text("SELECT id, name FROM ignored_users")).all()
-        _execute_in_batches(
-            connection,
-            "DELETE FROM ignored_users WHERE id IN :ids",
-            [row.id for row in found if row.name in erased],
-        )
+        ids = [row.id for row in found if row.name in erased]
+        if ids:
+            before = read_filters(connection).digest()
+            _execute_in_batches(connection, "DELETE FROM ignored_users WHERE id IN :ids", ids)
+            ledger.replace_filters(connection, before, read_filters(connection).digest())
 
 
 def _execute_in_batches(connection: Connection, statement: str, ids: Collection[int]) -> None:

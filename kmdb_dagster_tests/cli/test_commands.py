@@ -17,6 +17,7 @@ from testing.terminal import Terminal
 COMMANDS = [
     "ask",
     "confirm",
+    "filter",
     "flush",
     "forget",
     "import",

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS, WAREHOUSE
+from kmdb_dagster.dagster_ext.asset_keys import FILTERS, REVISION_ASSETS, WAREHOUSE
 from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME
 from kmdb_dagster.definitions import definitions
 
@@ -33,7 +33,7 @@ class Evaluations:
             evaluation_time=datetime(2026, 11, day, hour, minute, tzinfo=UTC),
         )
         self._cursor = found.cursor
-        return {key for key in (REPORT, WAREHOUSE, SIGNUPS, *REVISION_ASSETS) if found.get_num_requested(key)}
+        return {key for key in (REPORT, WAREHOUSE, FILTERS, SIGNUPS, *REVISION_ASSETS) if found.get_num_requested(key)}
 
 
 @pytest.fixture
@@ -51,9 +51,11 @@ def materialized(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str 
     instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))
 
 
-def test_the_night_makes_the_warehouse_with_the_report_and_the_morning_the_questions(evaluations: Evaluations) -> None:
+def test_the_night_makes_the_warehouse_with_filters_and_report_and_the_morning_the_questions(
+    evaluations: Evaluations,
+) -> None:
     assert evaluations.requested_at(1, 4, 46) == set()
-    assert evaluations.requested_at(1, 4, 48) == {WAREHOUSE, REPORT}
+    assert evaluations.requested_at(1, 4, 48) == {WAREHOUSE, FILTERS, REPORT}
     assert evaluations.requested_at(1, 4, 50) == set()
     assert evaluations.requested_at(1, 6, 18) == {SIGNUPS}
 
@@ -73,5 +75,5 @@ def test_an_import_requests_nothing(evaluations: Evaluations, instance: dg.Dagst
 
 
 def test_a_night_without_the_daemon_is_made_up_for_once(evaluations: Evaluations) -> None:
-    assert evaluations.requested_at(3, 5, 0) == {WAREHOUSE, REPORT, SIGNUPS}
+    assert evaluations.requested_at(3, 5, 0) == {WAREHOUSE, FILTERS, REPORT, SIGNUPS}
     assert evaluations.requested_at(3, 5, 1) == set()

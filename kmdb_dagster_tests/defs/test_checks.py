@@ -21,6 +21,7 @@ ALL = (
     "ids_belong_to_names",
     "facts_agree_with_parquet",
     "squished_people",
+    "filters_in_force",
     "no_failed_or_missing_revisions",
     "newest_event_is_recent",
     "future_is_covered",
@@ -44,8 +45,9 @@ def imported(
 
 
 def checked(instance: dg.DagsterInstance, name: str) -> dg.AssetCheckEvaluation:
-    """What a check of the whole warehouse says."""
-    return evaluations(run_job(instance, "check_everything", only=f"warehouse_{name}"))[name]
+    """What a check of the whole warehouse, or of the filters, says."""
+    asset = "filters" if name == "filters_in_force" else "warehouse"
+    return evaluations(run_job(instance, "check_everything", only=f"{asset}_{name}"))[name]
 
 
 def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
@@ -107,10 +109,10 @@ def test_another_rule_than_the_one_in_force_is_reported_until_realias_has_run(im
     change(warehouse.engine, "INSERT INTO placeholder_identities (name) VALUES ('anonymous')")
     run = import_range(instance, kmdb, 1, 1)
     assert "run `kmdb realias`" in str([entry.user_message for entry in instance.all_logs(run.run_id)])
-    assert not checked(instance, "squished_people").passed
+    assert not checked(instance, "filters_in_force").passed
     assert one(warehouse.engine, "SELECT COUNT(DISTINCT user_id) FROM user_map") == 2
     run_job(instance, "realias")
-    assert checked(instance, "squished_people").passed
+    assert checked(instance, "filters_in_force").passed
     assert one(warehouse.engine, "SELECT COUNT(DISTINCT user_id) FROM user_map") == 3
     run = import_range(instance, kmdb, 1, 1)
     assert "run `kmdb realias`" not in str([entry.user_message for entry in instance.all_logs(run.run_id)])
@@ -145,6 +147,7 @@ def test_the_night_finds_what_is_wrong_with_all_that_is_in_and_reports_how_it_we
     found = evaluations(run_job(instance, "check_everything"))
     assert {name for name, check in found.items() if check.passed} == {
         "squished_people",
+        "filters_in_force",
         "indexes_are_there",
         "ids_belong_to_names",
         "facts_agree_with_parquet",

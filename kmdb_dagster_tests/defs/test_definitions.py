@@ -32,11 +32,13 @@ def repository() -> dg.RepositoryDefinition:
 def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     graph = repository.asset_graph
     assert sorted(key.to_user_string() for key in graph.get_all_asset_keys()) == sorted(
-        [*FIVE, "import_report", "kissmetrics_bucket", "warehouse"]
+        [*FIVE, "filters", "import_report", "kissmetrics_bucket", "warehouse"]
     )
     assert sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")) == [
+        "apply_filters",
         "ask",
         "build_indexes",
+        "change_filters",
         "check_everything",
         "drop_indexes",
         "drop_partitions",
@@ -59,6 +61,7 @@ def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     assert sorted(key.to_user_string() for key in graph.asset_check_keys) == [
         "events:facts_agree_with_ledger",
         "events:lines_accounted_for",
+        "filters:filters_in_force",
         "warehouse:bookkeeping_agrees",
         "warehouse:facts_agree_with_ledger",
         "warehouse:facts_agree_with_parquet",

@@ -134,6 +134,10 @@ def test_no_mark_of_a_person_or_secret_is_found_outside_of_database_lake_and_red
             assert wait_until(lambda: not alive(daemon) or ended(instance, 1), PATIENCE), tail(log)
             assert wait_until(lambda: len(hook.taken) == 1, PATIENCE), tail(log)
             assert kmdb(seen, "status") == 0
+            assert kmdb(seen, "filter", "ignore", "add", told=f"{ANNA}\n") == 0
+            for shown in (("list",), ("ignore", "list"), ("preview",)):
+                assert kmdb(seen, "filter", *shown) == 0
+            assert kmdb(seen, "filter", "ignore", "remove", "-", told=f"{ANNA}\n") == 0
             assert kmdb(seen, "forget", "--later", "--yes", told=f"{BOB}\n") == 0
         finally:
             end(daemon)

@@ -20,6 +20,7 @@ from kmdb_dagster.lake import Lake
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.interning.interning import intern_identities
 from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.maintenance.filter_changes import read_filters_in_force
 from kmdb_dagster_tests.erasure.site import REVISIONS, Erase, Site, bytes_below
 from testing.buckets import T, alias, event, line, property_set
 from testing.databases import empty_tables, new_warehouse
@@ -244,3 +245,14 @@ def test_an_erased_identity_is_removed_from_ignored_users(warehouse: Warehouse, 
         connection.execute(text("INSERT INTO ignored_users (name) VALUES ('bob'), ('anna')"))
     Site(warehouse, tmp_path, []).erase("bob")
     assert rows(warehouse.engine, "SELECT name FROM ignored_users") == [("anna",)]
+
+
+def test_an_erased_identity_leaves_the_filters_without_marking_what_was_loaded_with_them(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    change(warehouse.engine, "INSERT INTO ignored_users (name) VALUES ('bob')")
+    site = Site(warehouse, tmp_path, REVISIONS)
+    site.import_revisions(1, 2, 3)
+    change(warehouse.engine, "UPDATE revisions SET filters = REPEAT('x', 32) WHERE revision = 3")
+    site.erase("bob")
+    assert read_filters_in_force(warehouse.engine, numeric_apart=False).other == [3]

@@ -85,6 +85,22 @@ def test_an_interrupted_migration_completes_when_run_again(engine: Engine) -> No
     assert one(engine, "SELECT LENGTH(generation) FROM warehouse_state") == 32
 
 
+def test_an_upgrade_from_0001_keeps_the_ledger_and_does_not_invent_filters(engine: Engine) -> None:
+    change(
+        engine,
+        "INSERT INTO revisions (revision, etag, imported_at) VALUES (7, 'x', UTC_TIMESTAMP())",
+        "ALTER TABLE revisions DROP COLUMN filters",
+        "UPDATE alembic_version SET version_num = '0001'",
+    )
+    assert migrate(engine) == ("0001", HEAD)
+    assert rows(engine, "SELECT revision, etag, filters FROM revisions") == [(7, "x", None)]
+
+
+def test_a_migration_to_0002_that_broke_off_after_its_statement_is_repeated(engine: Engine) -> None:
+    change(engine, "UPDATE alembic_version SET version_num = '0001'")
+    assert migrate(engine) == ("0001", HEAD)
+
+
 def test_a_schema_of_a_newer_program_is_refused_by_every_connection_and_by_migrate(database: str) -> None:
     opened = Warehouse(database_url(database))
     change(opened.engine, "UPDATE alembic_version SET version_num = '9999'")

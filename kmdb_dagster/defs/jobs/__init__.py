@@ -1,6 +1,7 @@
-"""The jobs by subject: `imports`, `people`, `tables`, `checks`, `questions`."""
+"""The jobs by subject: `imports`, `filters`, `people`, `tables`, `checks`, `questions`."""
 
 from kmdb_dagster.defs.jobs.checks import check_everything
+from kmdb_dagster.defs.jobs.filters import apply_filters, change_filters
 from kmdb_dagster.defs.jobs.imports import (
     import_outstanding,
     import_range,
@@ -13,8 +14,10 @@ from kmdb_dagster.defs.jobs.questions import ask_job
 from kmdb_dagster.defs.jobs.tables import build_indexes, drop_indexes, drop_partitions, partition_tables
 
 JOBS = (
+    apply_filters,
     ask_job,
     build_indexes,
+    change_filters,
     check_everything,
     drop_indexes,
     drop_partitions,

@@ -35,10 +35,11 @@ class Entry(NamedTuple):
 
 
 CREATE = "INSERT INTO revisions (revision) VALUES (%s) ON DUPLICATE KEY UPDATE revision = VALUES(revision)"
+RECORDED = (*Entry._fields, "filters")
 RECORD = (
-    f"INSERT INTO revisions (revision, {', '.join(f'`{name}`' for name in Entry._fields)}) "  # noqa: S608 - our columns
-    f"VALUES (%s{', %s' * len(Entry._fields)}) ON DUPLICATE KEY UPDATE "
-    f"{', '.join(f'`{name}` = VALUES(`{name}`)' for name in Entry._fields)}, "
+    f"INSERT INTO revisions (revision, {', '.join(f'`{name}`' for name in RECORDED)}) "  # noqa: S608 - our columns
+    f"VALUES (%s{', %s' * len(RECORDED)}) ON DUPLICATE KEY UPDATE "
+    f"{', '.join(f'`{name}` = VALUES(`{name}`)' for name in RECORDED)}, "
     "imported_at = UTC_TIMESTAMP(), error = NULL, failed_at = NULL"
 )
 
@@ -77,6 +78,13 @@ class Span(NamedTuple):
 
     t_min: datetime | None
     t_max: datetime | None
+
+
+class FilterUse(NamedTuple):
+    """The imported revisions that were loaded with other filters, and how many of which it is not recorded."""
+
+    other: list[int]
+    not_recorded: int
 
 
 def lock_or_create(connection: Connection, revisions: Collection[int]) -> set[int]:
@@ -129,9 +137,34 @@ def set_span(connection: Connection, revision: int, span: Span) -> None:
     )
 
 
-def record(connection: Connection, entries: Mapping[int, Entry]) -> None:
-    """Record revisions as imported. Their rows exist."""
-    insert(connection, RECORD, [(revision, *entry) for revision, entry in entries.items()])
+def record(connection: Connection, entries: Mapping[int, Entry], filters: bytes) -> None:
+    """Record revisions as imported, with the digest of the filters that they were loaded with. Their rows exist."""
+    insert(connection, RECORD, [(revision, *entry, filters) for revision, entry in entries.items()])
+
+
+def replace_filters(connection: Connection, before: bytes, after: bytes) -> None:
+    """Count the revisions that were loaded with the filters ``before`` as loaded with those of ``after``."""
+    connection.execute(
+        text("UPDATE revisions SET filters = :after WHERE filters = :before"), {"before": before, "after": after}
+    )
+
+
+def loaded_with(engine: Engine, filters: bytes) -> FilterUse:
+    """Compare the filters that the imported revisions were loaded with.
+
+    Args:
+        engine: the warehouse.
+        filters: the digest of the filters to compare with.
+    """
+    statement = text(
+        "SELECT revision, filters FROM revisions WHERE imported_at IS NOT NULL AND etag IS NOT NULL "
+        "AND (filters IS NULL OR filters <> :filters) ORDER BY revision"
+    )
+    with transaction(engine) as connection:
+        found = connection.execute(statement, {"filters": filters}).all()
+    return FilterUse(
+        [row.revision for row in found if row.filters is not None], sum(row.filters is None for row in found)
+    )
 
 
 def record_failure(engine: Engine, revision: int, words: str) -> None:

@@ -8,8 +8,8 @@ from sqlalchemy import Engine, text
 from kmdb_dagster.warehouse.connection.bindings import bucket_of, known_folders
 from kmdb_dagster.warehouse.connection.server import server_of, transaction
 from kmdb_dagster.warehouse.identity.erasure_list import count_pending_erasures
-from kmdb_dagster.warehouse.identity.rules import is_rule_pending
 from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.maintenance.filter_changes import FiltersInForce, read_filters_in_force
 from kmdb_dagster.warehouse.maintenance.indexes import missing
 from kmdb_dagster.warehouse.maintenance.retention import facts_from
 from kmdb_dagster.warehouse.maintenance.time_partitions import covered_until, read_partitions
@@ -26,7 +26,7 @@ class Overview(NamedTuple):
     identities: int
     waiting_moves: int
     waiting_spans: int
-    waiting_rule: bool
+    filters: FiltersInForce
     waiting_indexes: bool
     being_forgotten: int
     partitions_until: date | None
@@ -36,7 +36,7 @@ class Overview(NamedTuple):
 
     def as_dict(self) -> dict[str, object]:
         """Return the values for JSON."""
-        return {**self._asdict(), "totals": self.totals._asdict()}
+        return {**self._asdict(), "totals": self.totals._asdict(), "filters": self.filters.as_dict()}
 
 
 def read(engine: Engine, *, numeric_apart: bool) -> Overview:
@@ -50,7 +50,7 @@ def read(engine: Engine, *, numeric_apart: bool) -> Overview:
         ).one()
         bucket, folders = bucket_of(connection), [str(folder) for folder in known_folders(connection)]
         forgetting, indexes = count_pending_erasures(connection), bool(missing(connection))
-    rule = is_rule_pending(engine, numeric_apart=numeric_apart)
+    filters = read_filters_in_force(engine, numeric_apart=numeric_apart)
     totals, failures, future = ledger.totals(engine), ledger.failures(engine), ledger.in_the_future(engine)
     return Overview(
         server,
@@ -61,7 +61,7 @@ def read(engine: Engine, *, numeric_apart: bool) -> Overview:
         identities,
         moves,
         spans,
-        rule,
+        filters,
         indexes,
         forgetting,
         until,

@@ -1,15 +1,17 @@
 """What stays out: `ignored_users`, `whitelisted_events`, `blacklisted_properties`, and what is older than what is kept.
 
-Read when a revision is loaded. A change takes effect on revisions loaded after it; load the others again
-(materialize ``events`` and ``properties``) to apply it to them. Alias lines are stored in any case; those of ignored
-users tie nothing (`warehouse.identity.rules`).
+Read when a revision is loaded. A change takes effect on revisions loaded after it; `kmdb filter apply` loads the
+others again. The ledger has the digest of the filters that each revision was loaded with. Alias lines are stored in any
+case; those of ignored users tie nothing (`warehouse.identity.rules`).
 """
 
+import json
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from kmdb_dagster.digest import digest
 from kmdb_dagster.warehouse.schema.state_rows import required
 
 
@@ -21,6 +23,10 @@ class Filters(NamedTuple):
     blacklisted_properties: frozenset[str]
     facts_from: datetime | None
     """Facts before it were dropped, and stay out. None: none were."""
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 (32 bytes) of the three lists of names. The same names have the same digest."""
+        return digest(json.dumps([sorted(names) for names in self[:3]]))
 
 
 def read_filters(connection: Connection) -> Filters:

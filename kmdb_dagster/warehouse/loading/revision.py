@@ -73,13 +73,14 @@ def load_revisions(
         _check_resolved(connection, ascending)
         version = read_map_version(connection)
         _delete_previous(connection, [parsed.revision for parsed in ascending], leftovers)
-        loading = _Loading(connection, ImportCounts(ascending), read_filters(connection))
+        filters = read_filters(connection)
+        loading = _Loading(connection, ImportCounts(ascending), filters)
         redact = make_redactor(read_erased_digests(connection))
         batches = (redact(batch) for parsed in ascending for batch in parsed.batches(batch_size))
         for batch in even_batches(batches):
             loading.load(batch)
         entries = loading.counted.entries()
-        ledger.record(connection, entries)
+        ledger.record(connection, entries, filters.digest())
         user_map.record_moves_of_loaded(connection, version, loading.used)
         _check_aliases(connection, entries, _check_resolved(connection, ascending))
     return entries

@@ -5,9 +5,13 @@ Times are UTC. Text is utf8mb4 and compared exactly. Names without ``+`` in docs
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import TypeAlias
 
 from sqlalchemy import BINARY, BigInteger, DateTime, Integer, LargeBinary, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Digest: TypeAlias = bytes
+"""A SHA-256."""
 
 FACTS = ("events", "properties")
 """The tables of facts, which are replaced, moved and dropped alike."""
@@ -188,6 +192,8 @@ class Revision(Base):
     t_max: Mapped[datetime | None]
     imported_at: Mapped[datetime | None]
     """None: not imported (yet)."""
+    filters: Mapped[Digest | None] = mapped_column(BINARY(32))
+    """The digest of the filters that it was loaded with (`warehouse.loading.filters`). None: not recorded."""
     error: Mapped[str | None] = mapped_column(Text)
     """Why the last attempt failed; None once one went well."""
     failed_at: Mapped[datetime | None]

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from kmdb_dagster.warehouse.connection.server import server_of
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
