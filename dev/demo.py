@@ -1,9 +1,10 @@
 """`dev/demo`: a sample bucket, imported through Dagster into a private MariaDB, and questions asked of it.
 
 Here is the order of the steps and what is said about them; the steps themselves are in ``site``. Run again, it
-picks up whatever is there: servers that answer, data that is in.
+picks up whatever is there: servers that answer, data that is in. ``--more 30`` adds revisions, also while the UI runs.
 """
 
+import argparse
 import sys
 import time
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from dev import report, site
 from dev.fleet import Fleet
 from dev.processes import DevError, Process, alive, tail
 
+JOBS = ("check_everything", "answer_questions")
+"""They fill the pages of the assets that no revision makes."""
 PATIENCE = 300.0
 """Seconds without a new revision until the demo gives up."""
 
@@ -36,9 +39,12 @@ class Prepared(NamedTuple):
 
 def main() -> int:
     """Run the demo, or print what prevents it."""
+    parser = argparse.ArgumentParser(prog="dev/demo", description="Import a sample bucket through Dagster.")
+    parser.add_argument("--more", type=int, default=0, metavar="N", help="add N revisions to the bucket first")
+    more = parser.parse_args().more
     console = Console(highlight=False)
     try:
-        _demo(console)
+        _demo(console, more)
     except DevError as error:
         console.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
         console.print(f"What was done stays. Logs: {site.FOLDER}. To start over: dev/clean; dev/demo")
@@ -49,11 +55,14 @@ def main() -> int:
     return 0
 
 
-def _demo(console: Console) -> None:
-    prepared = prepare(console)
+def _demo(console: Console, more: int) -> None:
+    prepared = prepare(console, more)
     wanted = site.sample_revisions()
     _say(console, 6, f"Importing: the sensor finds the {len(wanted)} revisions and asks for runs over them")
     wait(prepared, wanted, console)
+    _say(console, 7, "The checks of all tables, the report, and the questions")
+    for job in JOBS:
+        site.run_job(job, prepared.settings)
     console.print()
     report.show(prepared.engine, console)
     old = len(prepared.before & wanted)
@@ -61,7 +70,7 @@ def _demo(console: Console) -> None:
     console.print("Next: [bold]dev/ui[/bold] shows all this in Dagster, [bold]dev/stop[/bold] ends the servers.")
 
 
-def prepare(console: Console) -> Prepared:
+def prepare(console: Console, more: int = 0) -> Prepared:
     """Run every step up to the start of the daemon, which imports."""
     site.leave_the_user_out()
     group = site.fleet()
@@ -69,8 +78,8 @@ def prepare(console: Console) -> Prepared:
     servers = site.start_servers(group)
     for server in servers:
         console.print(f"   {server.kind.name:8}{server.url}")
-    _say(console, 2, f"A sample export: {site.REVISIONS} revisions of {site.LINES:,} lines")
-    site.make_sample()
+    last = site.make_sample(more)
+    _say(console, 2, f"A sample export: {last} revisions of {site.LINES:,} lines")
     settings = site.write_settings(servers)
     console.print(f"   settings in {site.SETTINGS.relative_to(site.ROOT)}")
     _say(console, 3, f"The export in the bucket {site.BUCKET}")

@@ -33,7 +33,7 @@ BUCKET = "km-sample"
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "var" / "demo"
 WORKSPACE = ROOT / "workspace.yaml"
-SAMPLE = FOLDER / f"sample-{REVISIONS}x{LINES}"
+SAMPLE = FOLDER / "sample"
 SETTINGS = FOLDER / "settings.env"
 DAGSTER_HOME = FOLDER / "dagster"
 DAEMON = "dagster-daemon"
@@ -41,6 +41,8 @@ WEBSERVER = "dagster-webserver"
 
 NOT_OURS = ("AWS_", "DAGSTER_", "KMDB_", "DATABASE_URL")
 """Variables that start like this are the user's, and kept away from the demo."""
+ALERTS = "KMDB_ALERT_URLS"
+"""The only one of them that the demo takes: to see how alerts arrive."""
 
 
 class Servers(NamedTuple):
@@ -62,14 +64,23 @@ def start_servers(group: Fleet) -> Servers:
     return Servers(group.server(MARIADB), group.server(REDIS), group.server(S3))
 
 
-def make_sample() -> None:
-    """Write the sample bucket as files, once."""
-    if SAMPLE.exists():
-        return
-    fresh = SAMPLE.with_suffix(".new")  # gets its name when it is whole
-    shutil.rmtree(fresh, ignore_errors=True)
-    run(["kmdb", "sample", "--revisions", str(REVISIONS), "--lines", str(LINES), str(fresh)], {})
-    fresh.rename(SAMPLE)
+def make_sample(more: int = 0) -> int:
+    """Write the sample bucket as files, with ``more`` revisions than there are. Returns the last revision.
+
+    A revision is a function of its number, so those that are there stay the same.
+    """
+    there = max(sample_revisions(), default=0)
+    last = (there or REVISIONS) + more
+    if last > there:
+        fresh, old = SAMPLE.with_suffix(".new"), SAMPLE.with_suffix(".old")
+        for folder in (fresh, old):
+            shutil.rmtree(folder, ignore_errors=True)
+        run(["kmdb", "sample", "--revisions", str(last), "--lines", str(LINES), str(fresh)], {})
+        if SAMPLE.exists():
+            SAMPLE.rename(old)
+        fresh.rename(SAMPLE)
+        shutil.rmtree(old, ignore_errors=True)
+    return last
 
 
 def sample_revisions() -> set[int]:
@@ -79,7 +90,8 @@ def sample_revisions() -> set[int]:
 
 def write_settings(servers: Servers) -> dict[str, str]:
     """Write the settings of the demo, also for `kmdb` by hand."""
-    settings = _connections(servers) | _partitions() | _dagster(servers)
+    settings = _connections(servers) | _partitions() | _dagster(servers) | _alerts()
+    SETTINGS.touch(mode=0o600)  # the URL of an alert channel may hold a password
     SETTINGS.write_text(
         "# The demo's settings. In a shell, `set -a; . var/demo/settings.env`; then `.venv/bin/kmdb --help`.\n"
         + "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
@@ -158,6 +170,15 @@ def start_webserver(group: Fleet, settings: Mapping[str, str]) -> tuple[Process,
     return group.program(WEBSERVER, command, environment(settings), stamp=_stamp(settings), port=port), port
 
 
+def run_job(name: str, settings: Mapping[str, str]) -> None:
+    """Run a job of Dagster to its end, in a process of its own.
+
+    Raises:
+        DevError: it failed.
+    """
+    run(["dagster", "job", "execute", "-m", "kmdb_dagster.definitions", "-j", name], settings)
+
+
 def run(command: Sequence[str], settings: Mapping[str, str]) -> None:
     """Run a program of the environment with the demo's settings. Print its output only if it fails.
 
@@ -172,8 +193,8 @@ def run(command: Sequence[str], settings: Mapping[str, str]) -> None:
 
 
 def leave_the_user_out() -> None:
-    """Remove the user's own settings of AWS, Dagster and kmdb from the environment of this process."""
-    for name in [name for name in os.environ if name.startswith(NOT_OURS)]:
+    """Remove the user's own settings of AWS, Dagster and kmdb from this process, except for the alert channels."""
+    for name in [name for name in os.environ if name.startswith(NOT_OURS) and name != ALERTS]:
         del os.environ[name]
     os.environ |= {
         "AWS_CONFIG_FILE": os.devnull,
@@ -200,8 +221,14 @@ def _connections(servers: Servers) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "KMDB_DATA_DIR": str(FOLDER / "data"),
         "KMDB_REVISIONS_PER_RUN": "10",
+        # What `dev/demo --more` adds is found at once, not by the hourly listing.
+        "KMDB_REVISION_LOOKAHEAD": "50",
         "KMDB_QUESTIONS": str(ROOT / "dev" / "questions.toml"),
     }
+
+
+def _alerts() -> dict[str, str]:
+    return {ALERTS: os.environ[ALERTS]} if os.environ.get(ALERTS) else {}
 
 
 def _partitions() -> dict[str, str]:

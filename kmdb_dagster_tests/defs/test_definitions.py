@@ -83,7 +83,7 @@ def test_every_asset_has_a_description_and_an_owner(repository: dg.RepositoryDef
         assert node.description
         assert node.owners == ["team:data"]
         assert node.kinds
-        assert node.group_name in {"source", "lake", "warehouse", "operations"}
+        assert node.group_name == "kissmetrics"
 
 
 def test_everything_that_is_started_by_hand_or_clock_has_a_description(repository: dg.RepositoryDefinition) -> None:

@@ -27,6 +27,9 @@ Asset: TypeAlias = dg.AssetsDefinition | dg.AssetSpec
 
 TABLES: Mapping[dg.AssetKey, type[Base]] = {EVENTS: Event, PROPERTIES: Property, USER_MAP: UserMapping}
 
+GROUP = "kissmetrics"
+"""One group for all: the UI opens the lineage of several groups as closed boxes."""
+
 PERSONAL_DATA = {"kmdb/personal_data": "yes"}
 """The tag of assets that hold identities, to be found in the catalog."""
 
@@ -53,6 +56,7 @@ def _described(spec: dg.AssetSpec, settings: Settings) -> dg.AssetSpec:
         tags=PERSONAL_DATA if holds_people else {},
     ).replace_attributes(
         owners=list(settings.owners),
+        group_name=GROUP,
         description=link_docs(spec.description or "", settings.docs_url),
     )
 

@@ -16,7 +16,6 @@ MAX_RUNS = 300
 
 @dg.asset(
     deps=[WAREHOUSE],
-    group_name="operations",
     kinds={"mysql", "matplotlib"},
     automation_condition=AFTER_THE_WAREHOUSE,
     freshness_policy=FRESH,

@@ -15,7 +15,7 @@ from kmdb_dagster.output_escaping import for_markdown_code, for_markdown_inline_
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.questions.question_file import read_questions
 
-GROUP = "questions"
+PREFIX = "questions"
 
 
 def question_assets(file: Path | None) -> list[dg.AssetsDefinition]:
@@ -50,8 +50,7 @@ def answer_metadata(kmdb: Kmdb, line: str) -> dict[str, str | float | dg.Markdow
 def _asset(name: str, line: str) -> dg.AssetsDefinition:
     @dg.asset(
         name=name,
-        key_prefix=GROUP,
-        group_name=GROUP,
+        key_prefix=PREFIX,
         description=for_markdown_inline_code(f"kmdb ask {line}"),
         deps=[WAREHOUSE],
         kinds={"mysql", "duckdb"},

@@ -31,17 +31,15 @@ BUCKET = dg.AssetSpec(
     "kissmetrics_bucket",
     description="The export that KissMetrics writes: `revisions/N.json`, one JSON object a line. The sensor "
     "`new_revisions` watches it.",
-    group_name="source",
     kinds={"s3", "json"},
 )
 
 
-def _spec(key: dg.AssetKey, upstream: dg.AssetKey, group: str, kind: str, description: str) -> dg.AssetSpec:
+def _spec(key: dg.AssetKey, upstream: dg.AssetKey, kind: str, description: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         key,
         deps=[upstream],
         description=description,
-        group_name=group,
         kinds={kind},
         # Without an output Dagster records nothing itself; `run_steps` records each revision at once.
         skippable=True,
@@ -52,7 +50,6 @@ SPECS = [
     _spec(
         RAW_REVISIONS,
         BUCKET.key,
-        "lake",
         "json",
         "The file of a revision as KM wrote it, pinned by its ETag. A number that KM never wrote is empty and says so."
         "\n\nThe sensor `new_revisions` imports what is new. To import a range again, run the job "
@@ -61,7 +58,6 @@ SPECS = [
     _spec(
         PARSED_EVENTS,
         RAW_REVISIONS,
-        "lake",
         "parquet",
         "Every line of a revision as records, one Parquet file: events, property sets, alias lines, and rejected "
         "lines with their reason.\n\n[The columns, and how to read them](docs/reference/parquet.md).",
@@ -69,7 +65,6 @@ SPECS = [
     _spec(
         USER_MAP,
         PARSED_EVENTS,
-        "warehouse",
         "mysql",
         "The user map: identity → person. A revision's names go to `keys` and `users`, its alias lines to `aliases`. "
         "Identity resolution then updates the map, and facts move to their person.\n\n"
@@ -79,7 +74,6 @@ SPECS = [
     _spec(
         EVENTS,
         USER_MAP,
-        "warehouse",
         "mysql",
         "What people did, partitioned by time. A revision's rows are replaced as a whole, with its `properties`, its "
         "`rejected_lines` and its row in the ledger `revisions`.\n\n[Tables and columns](docs/reference/tables.md), "
@@ -88,7 +82,6 @@ SPECS = [
     _spec(
         PROPERTIES,
         USER_MAP,
-        "warehouse",
         "mysql",
         "The property values of events and people, partitioned by time. Loaded in one transaction with `events`."
         "\n\n[Tables and columns](docs/reference/tables.md), [queries](docs/how-to/query.md).",

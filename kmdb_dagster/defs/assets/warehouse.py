@@ -27,7 +27,6 @@ from kmdb_dagster.warehouse.maintenance.time_partitions import read_partitions
 @dg.asset(
     key=WAREHOUSE,
     deps=[EVENTS, PROPERTIES],
-    group_name="warehouse",
     kinds={"mysql"},
     automation_condition=EVERY_NIGHT,
     freshness_policy=FRESH,

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from kmdb_dagster.defs.assets.questions import GROUP, answer_metadata
+from kmdb_dagster.defs.assets.questions import PREFIX, answer_metadata
 from kmdb_dagster.defs.resources import Kmdb
 
 EXAMPLE = "trend --last 30d"
@@ -34,6 +34,6 @@ def ask_job() -> None:
 
 answer_questions = dg.define_asset_job(
     "answer_questions",
-    selection=dg.AssetSelection.groups(GROUP),
+    selection=dg.AssetSelection.key_prefixes(PREFIX),
     description="Answers every question of the file KMDB_QUESTIONS.",
 )

@@ -54,7 +54,7 @@ class Event(Base):
 
     __tablename__ = "events"
 
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, doc="Revision, line and position: see `row_id`.")
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, doc="Revision and line of the export.")
     t: Mapped[datetime] = mapped_column(DateTime, primary_key=True, doc="When it happened, UTC.")
     n: Mapped[int] = mapped_column(doc="`keys.id` of the event's name.")
     user_id: Mapped[int] = mapped_column(doc="The person: `users.id` of the canonical identity.")
