@@ -20,7 +20,6 @@ from kmdb_dagster.warehouse.maintenance.filter_changes import FiltersInForce, re
 @dg.asset(
     key=FILTERS,
     deps=[EVENTS, PROPERTIES],
-    group_name="operations",
     kinds={"mysql"},
     automation_condition=EVERY_NIGHT,
     freshness_policy=FRESH,
