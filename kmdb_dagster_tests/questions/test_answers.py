@@ -159,6 +159,7 @@ def test_an_experiment_counts_who_converts_after_the_first_variant(sampled: Ware
     for person, (t, at, variant) in firsts(sampled.engine, "headline test").items():
         reached = any((t, at) < (one.t, one.id) and one.t <= t + 3600 for one in goals.get(person, []))
         expected[variant, reached] += 1
+    assert set(frame["variant"]) == {variant for variant, _ in expected}
     for row in frame.iter_rows(named=True):
         assert row["converted"] == expected[row["variant"], True]
         assert row["people"] - row["converted"] == expected[row["variant"], False]
@@ -198,12 +199,12 @@ def test_all_words_of_a_picture_are_in_it(sampled: Warehouse, question: str) -> 
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]  # matplotlib's
     figure.draw(renderer)
     page = figure.bbox
-    for words in figure.findobj(Text):
-        assert isinstance(words, Text)
-        if words.get_text() and words.get_visible():
-            box = words.get_window_extent(renderer)
-            inside = page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
-            assert inside, words.get_text()
+    texts = [words for words in figure.findobj(Text) if isinstance(words, Text) and words.get_visible()]
+    written = [(words.get_text(), words.get_window_extent(renderer)) for words in texts if words.get_text()]
+    assert written
+    for words, box in written:
+        assert page.x0 <= box.x0 and box.x1 <= page.x1, words
+        assert page.y0 <= box.y0 and box.y1 <= page.y1, words
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

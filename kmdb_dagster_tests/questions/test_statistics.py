@@ -108,6 +108,7 @@ def test_effects_that_were_planted_are_found_each_for_itself() -> None:
         "colour": {"blue": 0.0, "red": 0.0},
     }
     frame = fit(planted(effects, 20_000), list(effects)).frame
+    assert frame["p"].count() == len(effects)
     for name, values in effects.items():
         for value, effect in values.items():
             row = cell(frame, name, value)
