@@ -109,7 +109,7 @@ def status(*, as_json: bool, no_bucket: bool) -> None:
         $ kmdb status
         kmdb on localhost:3306
           server                 MySQL 9.2.0
-          revisions              30 in, 0 that KissMetrics never wrote, 1 failed
+          revisions              30 imported, 0 absent, 1 failed
           ...
           failed: revision 7, raw_revisions: it is not JSON
     """

@@ -16,7 +16,7 @@ def status_lines(status: Overview) -> Iterator[tuple[str, str]]:
     yield "server", status.server
     yield "bucket", status.bucket or "none yet: the first import binds it"
     yield "data folders", ", ".join(status.data_folders) or "none yet: the first import binds one"
-    yield "revisions", f"{totals.revisions} in, {totals.absent} that KissMetrics never wrote, {totals.failed} failed"
+    yield "revisions", f"{totals.revisions} imported, {totals.absent} absent, {totals.failed} failed"
     outcomes = ", ".join(
         f"{getattr(totals, outcome):,} {outcome}" for outcome in ("imported", "ignored", "blank", "rejected")
     )
@@ -28,27 +28,24 @@ def status_lines(status: Overview) -> Iterator[tuple[str, str]]:
     yield "from … to (UTC)", f"{totals.t_min} … {totals.t_max}" if totals.t_min else "nothing yet"
     yield "time partitions until", str(status.partitions_until or "none yet: run `kmdb partition`")
     if status.facts_from:
-        yield "facts are kept from", f"{status.facts_from:%Y-%m-%d} on; older ones were dropped"
-    if status.waiting_indexes:
+        yield "facts are kept from", f"{status.facts_from:%Y-%m-%d} on; older facts were dropped"
+    if status.indexes_are_missing:
         yield "indexes", INDEXES_ARE_MISSING
     yield from filter_lines(status.filters)
-    if status.waiting_spans:
+    if status.pending_spans:
+        yield "pending spans", f"{status.pending_spans:,}: the next import or `kmdb realias` searches them"
+    if status.pending_moves:
         yield (
-            "facts to be looked at",
-            f"in {status.waiting_spans:,} spans of time; the next import or `kmdb realias` does it",
-        )
-    if status.waiting_moves:
-        yield (
-            "facts to be moved",
-            f"of {status.waiting_moves:,} identities; the next import or `kmdb realias` does it",
+            "pending moves",
+            f"{status.pending_moves:,} identities: the next import or `kmdb realias` moves facts",
         )
     if status.in_the_future:
         yield (
             "a clock was ahead",
-            f"{status.in_the_future:,} revisions came in or failed at a time in the future; it does no harm",
+            f"{status.in_the_future:,} revisions have a time of import or failure in the future; this does no harm",
         )
-    if status.being_forgotten:
-        yield "to be forgotten", f"{status.being_forgotten:,} identities: run `kmdb forget --finish`"
+    if status.incomplete_erasures:
+        yield "erasures to complete", f"{status.incomplete_erasures:,} identities: run `kmdb forget --finish`"
 
 
 def filter_lines(found: FiltersInForce) -> Iterator[tuple[str, str]]:

@@ -57,13 +57,13 @@ def test_forget_later_leaves_the_erasure_to_the_job(
     code, out, _ = forget(here, database, "--later", "--yes", "people.txt")
     assert (code, out.splitlines()[-1]) == (0, "Request recorded. Run the job `forget` in Dagster's UI to erase.")
     assert (
-        "to be forgotten        2 identities: run `kmdb forget --finish`"
+        "erasures to complete   2 identities: run `kmdb forget --finish`"
         in here.kmdb("status", DATABASE_URL=database).out
     )
     assert len(people(warehouse.engine)) == 3
     assert run_job(instance, "forget").success
     assert people(warehouse.engine) == {}
-    assert "to be forgotten" not in here.kmdb("status", DATABASE_URL=database).out
+    assert "erasures to complete" not in here.kmdb("status", DATABASE_URL=database).out
 
 
 def test_a_person_of_too_many_identities_needs_an_option(here: Terminal, database: str, warehouse: Warehouse) -> None:

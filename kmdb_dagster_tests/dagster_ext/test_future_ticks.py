@@ -112,7 +112,7 @@ def test_the_status_reports_imports_in_the_future(kmdb: Kmdb, warehouse: Warehou
     change(warehouse.engine, "INSERT INTO revisions (revision, imported_at) VALUES (1, '2014-01-01')")
     assert "a clock was ahead" not in CliRunner().invoke(main, ["status"]).output
     change(warehouse.engine, "INSERT INTO revisions (revision, error, failed_at) VALUES (2, 'x', '2099-01-01')")
-    assert "1 revisions came in or failed at a time in the future" in CliRunner().invoke(main, ["status"]).output
+    assert "1 revisions have a time of import or failure in the future" in CliRunner().invoke(main, ["status"]).output
 
 
 def test_the_status_does_not_wait_for_a_history_that_is_unavailable(

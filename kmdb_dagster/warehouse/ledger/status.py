@@ -24,11 +24,11 @@ class Overview(NamedTuple):
     totals: ledger.Totals
     people: int
     identities: int
-    waiting_moves: int
-    waiting_spans: int
+    pending_moves: int
+    pending_spans: int
     filters: FiltersInForce
-    waiting_indexes: bool
-    being_forgotten: int
+    indexes_are_missing: bool
+    incomplete_erasures: int
     partitions_until: date | None
     facts_from: datetime | None
     failures: list[tuple[int, str]]
@@ -49,7 +49,7 @@ def read(engine: Engine, *, numeric_apart: bool) -> Overview:
             text("SELECT (SELECT COUNT(*) FROM pending_moves), (SELECT COUNT(*) FROM pending_spans)")
         ).one()
         bucket, folders = bucket_of(connection), [str(folder) for folder in known_folders(connection)]
-        forgetting, indexes = count_pending_erasures(connection), bool(missing(connection))
+        erasures, indexes = count_pending_erasures(connection), bool(missing(connection))
     filters = read_filters_in_force(engine, numeric_apart=numeric_apart)
     totals, failures, future = ledger.totals(engine), ledger.failures(engine), ledger.in_the_future(engine)
     return Overview(
@@ -63,7 +63,7 @@ def read(engine: Engine, *, numeric_apart: bool) -> Overview:
         spans,
         filters,
         indexes,
-        forgetting,
+        erasures,
         until,
         kept_from,
         failures,
