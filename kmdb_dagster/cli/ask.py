@@ -1,6 +1,5 @@
 """The command ``ask``: the answer to a question as text, CSV or a picture."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,9 @@ from kmdb_dagster.cli.database import warehouse
 from kmdb_dagster.cli.termination import exit_at_signals
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.output_escaping import for_terminal, for_terminal_line
-from kmdb_dagster.questions.grammar import QUESTIONS
+from kmdb_dagster.private_file import can_be_written
+from kmdb_dagster.questions.grammar import QUESTIONS, ConditionType
+from kmdb_dagster.questions.segment import Condition
 from kmdb_dagster.questions.slice_folder import delete_open_folders
 from kmdb_dagster.settings import load_settings
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from kmdb_dagster.questions.answer import Answer
     from kmdb_dagster.questions.question import Question
 
+REMINDER = "It is a copy that `kmdb forget` does not reach: delete it when you no longer need it."
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -26,9 +28,15 @@ def picture_files(_ctx: click.Context, _param: click.Parameter, values: tuple[Pa
     for value in values:
         if value.suffix not in PICTURE_SUFFIXES:
             raise click.BadParameter(f"the name must end with {', '.join(PICTURE_SUFFIXES)}")
-        if not value.parent.is_dir() or not os.access(value if value.exists() else value.parent, os.W_OK):
-            raise click.BadParameter(f"{value} cannot be written: the folder {value.parent} must exist and be writable")
+        people_file(_ctx, _param, value)
     return values
+
+
+def people_file(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+    """Check before the question is asked that the file can be written."""
+    if value is not None and not can_be_written(value):
+        raise click.BadParameter(f"{value} cannot be written: the folder {value.parent} must exist and be writable")
+    return value
 
 
 @click.group(commands=QUESTIONS)
@@ -38,6 +46,18 @@ def picture_files(_ctx: click.Context, _param: click.Parameter, values: tuple[Pa
     multiple=True,
     callback=picture_files,
     help="Write a picture to this file: .png, .svg or .pdf; repeatable.",
+)
+@click.option(
+    "--people",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=people_file,
+    help="Write the people behind the numbers to this CSV, for its owner only.",
+)
+@click.option(
+    "--only",
+    type=ConditionType(),
+    multiple=True,
+    help="Write only people for whom a column of the CSV is such: 'lost at=2'; repeatable.",
 )
 @click.option("--sql", is_flag=True, help="Show the SQL that the server ran.")
 @click.option("--csv", is_flag=True, help="Print only the numbers, as CSV.")
@@ -57,10 +77,22 @@ def ask(**_: object) -> None:
 
 
 @ask.result_callback()
-def show(question: "Question", *, picture: tuple[Path, ...], sql: bool, csv: bool) -> None:
+def show(  # noqa: PLR0913 - the options of the command
+    question: "Question",
+    *,
+    picture: tuple[Path, ...],
+    people: Path | None,
+    only: tuple[Condition, ...],
+    sql: bool,
+    csv: bool,
+) -> None:
     """Answer the question, and print or write what the options request."""
+    from kmdb_dagster.questions.people_list import PeopleList
+
+    if only and people is None:
+        raise click.UsageError("--only selects the people of --people FILE, which is missing.")
     with exit_at_signals(delete_open_folders), warehouse(load_settings()) as opened:
-        answer = question.ask(opened.engine)
+        answer = question.ask(opened.engine, PeopleList(people, only) if people else None)
     if sql:
         click.echo(for_terminal("\n\n".join(answer.sql)) + "\n", err=csv)
     if csv:
@@ -69,6 +101,8 @@ def show(question: "Question", *, picture: tuple[Path, ...], sql: bool, csv: boo
         _print(answer)
     for file in picture:
         _write_picture(answer, file)
+    if people:
+        click.echo(f"Wrote {people}: {answer.listed:,} people. {REMINDER}", err=True)
 
 
 def _write_picture(answer: "Answer", file: Path) -> None:

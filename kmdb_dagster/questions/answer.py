@@ -39,6 +39,8 @@ class Answer:
     """What the numbers do not show, one sentence each."""
     draw: Callable[["Figure"], None]
     """Draws the chart; `figure` adds the title."""
+    listed: int | None = None
+    """How many people were written to a `PeopleList`; None: there is none."""
 
     def figure(self) -> "Figure":
         """Draw the picture as a matplotlib figure."""

@@ -32,6 +32,11 @@ class Delay(Question):
         """Seconds that people are followed after the span."""
         return self.within
 
+    @property
+    def people_columns(self) -> tuple[str, ...]:
+        """The columns that say in which numbers of the answer a person counts."""
+        return ("group", "took") if self.by else ("took",)
+
     def compute(self, slice_: Slice) -> Result:
         """Load the slice, and compute the frame."""
         start, goal = slice_.event_ids([self.start, self.goal])
@@ -46,6 +51,7 @@ class Delay(Question):
             finding=self._finding(frame) if people else nobody_did(self.start),
             number=converted / people if people else None,
             frame=frame if self.by else frame.drop("group"),
+            members='SELECT person, "group", took FROM delays',
             draw=lambda figure: draw_delay(figure, frame, curve),
         )
 

@@ -39,6 +39,11 @@ class Drivers(Question):
         """Seconds that people are followed after the span."""
         return self.within
 
+    @property
+    def people_columns(self) -> tuple[str, ...]:
+        """The columns that say in which numbers of the answer a person counts."""
+        return (*map(_column, self.properties), "converted")
+
     def compute(self, slice_: Slice) -> Result:
         """Load the slice, and compute the frame."""
         start, goal = slice_.event_ids([self.start, self.goal])
@@ -59,6 +64,7 @@ class Drivers(Question):
             number=None,
             frame=fitted.frame,
             caveats=_caveats(fitted),
+            members=members_sql(self.properties),
             draw=lambda figure: draw_drivers(figure, fitted.frame),
         )
 
@@ -96,6 +102,25 @@ def count_patterns(duck: "DuckDBPyConnection", properties: Sequence[str]) -> "pl
     counts = f"SELECT {values}, count(*) AS people, count(goal_t) AS converted FROM people {joins}"
     frame = query_frame(duck, f"{counts} GROUP BY ALL ORDER BY ALL")
     return frame.rename({f"v{at}": name for at, name in enumerate(properties)})
+
+
+def members_sql(properties: Sequence[str]) -> str:
+    """Return a query for the people who did the start, with their values and whether they convert."""
+    values = "".join(
+        f"""coalesce(labels{at}.label, '{NONE}') AS {_quoted(_column(name))}, """ for at, name in enumerate(properties)
+    )
+    joins = " ".join(f"LEFT JOIN labels{at} USING (person)" for at in range(len(properties)))
+    return f"SELECT person, {values} if(goal_t IS NULL, 'no', 'yes') AS converted FROM people {joins}"
+
+
+def _column(name: str) -> str:
+    """Return the column of a property in the list of people; two columns of ours have names already."""
+    return f"{name} (property)" if name in {"person", "converted"} else name
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
 
 
 def _finding(fitted: Fit) -> str:

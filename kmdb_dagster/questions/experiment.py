@@ -20,6 +20,10 @@ MIN_PEOPLE_PER_OUTCOME = 10
 SAMPLE_RATIO_P_VALUE = 0.001
 """Below this, groups of equal size are implausible: sample ratio mismatch."""
 MAX_VARIANTS = 10
+MEMBERS = """
+    SELECT person, label AS variant, if(c.person IS NULL, 'no', 'yes') AS converted
+    FROM labels LEFT JOIN converts c USING (person)
+"""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class Experiment(Question):
     def reach(self) -> int:
         """Seconds that people are followed after the span."""
         return self.within
+
+    @property
+    def people_columns(self) -> tuple[str, ...]:
+        """The columns that say in which numbers of the answer a person counts."""
+        return ("variant", "converted")
 
     def compute(self, slice_: Slice) -> Result:
         """Load the slice, and compute the frame."""
@@ -55,6 +64,7 @@ class Experiment(Question):
             number=frame["gain"][1],
             frame=frame,
             caveats=_caveats(frame, switched),
+            members=MEMBERS,
             draw=lambda figure: draw_experiment(figure, frame),
         )
 

@@ -31,6 +31,11 @@ class Funnel(Question):
         """Seconds that people are followed after the span."""
         return self.within
 
+    @property
+    def people_columns(self) -> tuple[str, ...]:
+        """The columns that say in which numbers of the answer a person counts."""
+        return ("group", "reached", "lost at") if self.by else ("reached", "lost at")
+
     def compute(self, slice_: Slice) -> Result:
         """Load the slice, and compute the frame."""
         steps = slice_.event_ids(self.steps)
@@ -47,6 +52,7 @@ class Funnel(Question):
             else nobody_did(self.steps[0]),
             number=final / first if first else None,
             frame=frame if self.by else frame.drop("group"),
+            members=members_sql(steps, self.within, slice_.span.end),
             draw=lambda figure: draw_funnel(figure, frame),
         )
 
@@ -67,18 +73,11 @@ def count_steps(duck: "DuckDBPyConnection", steps: Sequence[int], within: int, e
     Returns:
         ``group``, ``step`` (text, from 1), ``people``.
     """
-    chain = f"SELECT *, CASE WHEN name = {steps[0]} AND t < {end} THEN t END AS s1 FROM facts"
-    for step, name in enumerate(steps[1:], 2):
-        began = f"max(s{step - 1}) {EARLIER_ROWS}"
-        chain = (
-            f"SELECT *, CASE WHEN name = {name} AND t - {began} <= {within} THEN {began} END AS s{step} FROM ({chain})"
-        )
-    reached = ", ".join(f"max(s{step}) AS s{step}" for step in range(1, len(steps) + 1))
     counted = ", ".join(f"count(s{step}) AS '{step}'" for step in range(1, len(steps) + 1))
     return query_frame(
         duck,
         f"""
-        WITH people AS (SELECT person, {reached} FROM ({chain}) GROUP BY person HAVING s1 IS NOT NULL),
+        WITH people AS ({people_sql(steps, within, end)}),
         wide AS (
             SELECT coalesce(label, '{NONE}') AS "group", {counted}
             FROM people LEFT JOIN labels USING (person) GROUP BY ALL
@@ -86,6 +85,28 @@ def count_steps(duck: "DuckDBPyConnection", steps: Sequence[int], within: int, e
         UNPIVOT wide ON COLUMNS(* EXCLUDE "group") INTO NAME step VALUE people
         """,
     )
+
+
+def people_sql(steps: Sequence[int], within: int, end: int) -> str:
+    """Return a query for the people who do the first step: ``person``, and ``s1``, ``s2``, …, NULL if not reached."""
+    chain = f"SELECT *, CASE WHEN name = {steps[0]} AND t < {end} THEN t END AS s1 FROM facts"
+    for step, name in enumerate(steps[1:], 2):
+        began = f"max(s{step - 1}) {EARLIER_ROWS}"
+        chain = (
+            f"SELECT *, CASE WHEN name = {name} AND t - {began} <= {within} THEN {began} END AS s{step} FROM ({chain})"
+        )
+    reached = ", ".join(f"max(s{step}) AS s{step}" for step in range(1, len(steps) + 1))
+    return f"SELECT person, {reached} FROM ({chain}) GROUP BY person HAVING s1 IS NOT NULL"
+
+
+def members_sql(steps: Sequence[int], within: int, end: int) -> str:
+    """Return a query for the people of the first step: the last step that they reach, and the step after it."""
+    reached = " + ".join(f"(s{step} IS NOT NULL)::INT" for step in range(1, len(steps) + 1))
+    return f"""
+        SELECT person, coalesce(label, '{NONE}') AS "group", {reached} AS reached,
+            CASE WHEN reached < {len(steps)} THEN reached + 1 END AS "lost at"
+        FROM ({people_sql(steps, within, end)}) LEFT JOIN labels USING (person)
+    """
 
 
 def add_shares(counts: "pl.DataFrame", names: Sequence[str]) -> "pl.DataFrame":

@@ -258,7 +258,7 @@ def drivers(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     """
     from kmdb_dagster.questions.drivers import Drivers
 
-    return Drivers(**options)
+    return Drivers(**options | {"properties": tuple(dict.fromkeys(options["properties"]))})
 
 
 QUESTIONS = (trend, funnel, retention, paths, delay, experiment, drivers)

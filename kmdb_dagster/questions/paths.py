@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from kmdb_dagster.charts.number_text import percent
 from kmdb_dagster.charts.step_charts import ELLIPSIS, draw_paths
 from kmdb_dagster.questions.conversions import IS_LATER, Conversion
-from kmdb_dagster.questions.question import Question, Result, join_steps, nobody_did
+from kmdb_dagster.questions.question import ARROW, Question, Result, join_steps, nobody_did
 from kmdb_dagster.questions.slices import Slice, query_frame
 
 if TYPE_CHECKING:
@@ -33,6 +35,11 @@ class Paths(Question):
         """Seconds that people are followed after the span."""
         return self.within
 
+    @property
+    def people_columns(self) -> tuple[str, ...]:
+        """The columns that say in which numbers of the answer a person counts."""
+        return ("path",)
+
     def compute(self, slice_: Slice) -> Result:
         """Load the slice, and compute the frame."""
         start, *goal = slice_.event_ids([self.start, self.goal] if self.goal else [self.start])
@@ -53,6 +60,7 @@ class Paths(Question):
             number=top["of"] if top else 0,
             frame=frame.drop("of"),
             caveats=("Consecutive events of the same name count once.",),
+            members=_members_sql(slice_, conversion, self.longest),
             draw=lambda figure: draw_paths(figure, frame, paths),
         )
 
@@ -69,11 +77,20 @@ def count_paths(duck: "DuckDBPyConnection", conversion: Conversion, longest: int
         ``path`` (list of name ids), ``people``, ``share`` (0 to 1), and ``of``: the people of all paths. With a goal,
         only people who reach it are counted.
     """
-    or_last = "OR from_end = 1" if conversion.goal else ""
-    if_reached = f"HAVING count(*) > 1 AND max_by(name, place) = {conversion.goal}" if conversion.goal else ""
     return query_frame(
         duck,
         f"""
+        SELECT path, count(*) AS people, count(*) / sum(count(*)) OVER () AS share, sum(count(*)) OVER ()::BIGINT AS of
+        FROM ({paths_sql(conversion, longest)}) GROUP BY path ORDER BY people DESC, path LIMIT {MAX_PATHS}
+        """,
+    )
+
+
+def paths_sql(conversion: Conversion, longest: int) -> str:
+    """Return a query for the path of each person: ``person, path`` (see `count_paths`)."""
+    or_last = "OR from_end = 1" if conversion.goal else ""
+    if_reached = f"HAVING count(*) > 1 AND max_by(name, place) = {conversion.goal}" if conversion.goal else ""
+    return f"""
         WITH after AS (
             SELECT f.*, sum((f.name = {conversion.goal or 0} AND f.id <> s.id)::INT) OVER (
                 PARTITION BY person ORDER BY f.t, f.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS goals
@@ -88,15 +105,25 @@ def count_paths(duck: "DuckDBPyConnection", conversion: Conversion, longest: int
             SELECT *, row_number() OVER (PARTITION BY person ORDER BY t, id) AS place,
                 row_number() OVER (PARTITION BY person ORDER BY t DESC, id DESC) AS from_end
             FROM changes WHERE new
-        ),
-        one_each AS (
-            SELECT person, list(if(place < {longest} OR from_end = 1, name, NULL) ORDER BY place) AS path
-            FROM numbered WHERE place <= {longest} {or_last} GROUP BY person {if_reached}
         )
-        SELECT path, count(*) AS people, count(*) / sum(count(*)) OVER () AS share, sum(count(*)) OVER ()::BIGINT AS of
-        FROM one_each GROUP BY path ORDER BY people DESC, path LIMIT {MAX_PATHS}
-        """,
-    )
+        SELECT person, list(if(place < {longest} OR from_end = 1, name, NULL) ORDER BY place) AS path
+        FROM numbered WHERE place <= {longest} {or_last} GROUP BY person {if_reached}
+    """
+
+
+def _members_sql(slice_: Slice, conversion: Conversion, longest: int) -> str:
+    """Return a query for the people, each with a path as the answer shows it: names joined by arrows."""
+    if not slice_.needs_people:
+        return ""
+    paths = paths_sql(conversion, longest)
+    steps = f"SELECT person, unnest(path) AS name, generate_subscripts(path, 1) AS place FROM ({paths})"
+    slice_.look_up_names([row[0] for row in slice_.duck.sql("SELECT DISTINCT name FROM facts").fetchall()])
+    shown = {number: join_steps([name]) for number, name in slice_.names.items()}
+    slice_.put("names", pa.table({"name": pa.array(shown, pa.int64()), "shown": [*shown.values()]}))
+    return f"""
+        SELECT person, string_agg(coalesce(shown, '{ELLIPSIS}'), '{ARROW}' ORDER BY place) AS path
+        FROM ({steps}) LEFT JOIN names USING (name) GROUP BY person
+    """
 
 
 def _path_names(counts: "pl.DataFrame", names: dict[int, str]) -> list[list[str]]:

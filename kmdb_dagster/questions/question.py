@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from kmdb_dagster.charts.number_text import describe_duration
 from kmdb_dagster.questions.answer import Answer
+from kmdb_dagster.questions.people_list import PeopleList
 from kmdb_dagster.questions.restriction import restrict
 from kmdb_dagster.questions.segment import EVERYBODY, Segment
 from kmdb_dagster.questions.slices import Slice, open_slice
@@ -29,6 +30,8 @@ class Result(NamedTuple):
     number: float | None
     frame: "pl.DataFrame"
     draw: "Callable[[Figure], None]"
+    members: str
+    """A DuckDB query for the people behind the numbers: ``person``, and the `Question.people_columns`."""
     caveats: tuple[str, ...] = ()
 
 
@@ -44,15 +47,28 @@ class Question(ABC):
         """Seconds that people are followed after the span."""
         return 0
 
-    def ask(self, engine: Engine) -> Answer:
+    @property
+    @abstractmethod
+    def people_columns(self) -> tuple[str, ...]:
+        """The columns that say in which numbers of the answer a person counts."""
+
+    def ask(self, engine: Engine, people: PeopleList | None = None) -> Answer:
         """Load the slice, compute the frame, and return the answer.
+
+        Args:
+            engine: The warehouse.
+            people: Where to write the people behind the numbers.
 
         Raises:
             PermanentError: No event or property has a name of the question, or there is nothing to compare.
         """
+        if people:
+            people.require_columns(self.people_columns)
         with open_slice(engine, self.when, self.reach) as slice_:
+            slice_.needs_people = people is not None
             restrict(slice_, self.who)
             result = self.compute(slice_)
+            listed = people.write(slice_, result.members, self.people_columns) if people else None
         return Answer(
             question=f"{result.title}: {self.who}" if str(self.who) else result.title,
             finding=result.finding,
@@ -62,6 +78,7 @@ class Question(ABC):
             sql=tuple(slice_.statements),
             caveats=(*slice_.notes, *result.caveats, *short_observation_caveat(slice_.span, self.reach)),
             draw=result.draw,
+            listed=listed,
         )
 
     @abstractmethod

@@ -2,20 +2,22 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import case, select
+from sqlalchemy import ColumnElement, SQLColumnExpression, and_, case, func, literal_column, select, true
 
 from kmdb_dagster.digest import digest
-from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.identity_list import parse_identities
-from kmdb_dagster.questions.segment import Condition, Segment
+from kmdb_dagster.questions.people_list import read_cohort
+from kmdb_dagster.questions.segment import NUMBER, Condition, Segment
 from kmdb_dagster.questions.slices import Slice, in_span, seconds_of
 from kmdb_dagster.questions.span import EPOCH
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.interning.lookup import PERSONS, select_by_digest
 from kmdb_dagster.warehouse.interning.name_kinds import EVENT, PROPERTY
 from kmdb_dagster.warehouse.schema.tables import Event, Property
+
+MAX_NUMBER_CHARACTERS = 40
 
 
 def restrict(slice_: Slice, segment: Segment) -> None:
@@ -36,10 +38,25 @@ def restrict(slice_: Slice, segment: Segment) -> None:
         _restrict_by_value(slice_, f"where{number}", condition)
 
 
+def positive_sql(condition: Condition, value: SQLColumnExpression[Any]) -> ColumnElement[bool]:
+    """Return the SQL of a condition on a value that is not NULL; of a negated condition, that of its opposite."""
+    match condition.operator:
+        case "=" | "!=":
+            return value == condition.value
+        case "contains":
+            return func.locate(condition.value, value) > 0
+        case "is set" | "is not set":
+            return true()
+        case _:
+            is_number = and_(func.char_length(value) <= MAX_NUMBER_CHARACTERS, value.regexp_match(NUMBER))
+            number = case((is_number, value.op("+")(literal_column("0e0"))))
+            return number.op(condition.operator, is_comparison=True)(literal_column(repr(float(condition.value))))
+
+
 def _restrict_event(slice_: Slice, table: str, event: str, condition: Condition) -> None:
     (name,), key = slice_.event_ids([event]), slice_.property_id(condition.name)
     values = select(Property.event_id.label("event")).where(
-        Property.event_id.is_not(None), Property.value.is_not(None), condition.sql(Property.value)
+        Property.event_id.is_not(None), Property.value.is_not(None), positive_sql(condition, Property.value)
     )
     slice_.take(table, slice_.bound(values, PROPERTY, [key]))
     is_in = "NOT IN" if condition.is_negated else "IN"
@@ -54,7 +71,7 @@ def _restrict_by_event(slice_: Slice, table: str, event: str, is_in: str) -> Non
 
 def _restrict_by_value(slice_: Slice, table: str, condition: Condition) -> None:
     key = slice_.property_id(condition.name, since=EPOCH)
-    holds = case((condition.sql(Property.value), 1), else_=0)
+    holds = case((positive_sql(condition, Property.value), 1), else_=0)
     t = seconds_of(Property.t).label("t")
     values = select(Property.user_id.label("person"), t, Property.id, holds.label("holds"))
     values = values.where(
@@ -68,11 +85,7 @@ def _restrict_by_value(slice_: Slice, table: str, condition: Condition) -> None:
 
 
 def _restrict_to_file(slice_: Slice, table: str, file: Path) -> None:
-    try:
-        named = parse_identities(file.read_bytes())
-    except OSError as error:
-        raise PermanentError(f"The cohort {file} cannot be read ({error.strerror}).") from None
-    forms = [[digest(form) for form in one.forms] for one in named]
+    forms = [list(map(digest, of)) for of in read_cohort(file)]
     with transaction(slice_.engine) as connection:
         digests = {form for line in forms for form in line}
         people = {bytes(row[0]): row[2] for row in select_by_digest(connection, PERSONS, digests) if row[2]}

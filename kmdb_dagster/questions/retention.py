@@ -28,6 +28,11 @@ class Retention(Question):
     every: int | None = None
     """Seconds of a period, and of a cohort. None: chosen by the span."""
 
+    @property
+    def people_columns(self) -> tuple[str, ...]:
+        """The columns that say in which numbers of the answer a person counts."""
+        return ("cohort", "period")
+
     def compute(self, slice_: Slice) -> Result:
         """Load the slice, and compute the frame."""
         span = slice_.span
@@ -50,6 +55,7 @@ class Retention(Question):
                 "The first event is the first in the span: people who came before the span count as new.",
                 "A period is excluded until it is over for the whole cohort.",
             ),
+            members=members_sql(start, back[0] if back else None, every, span),
             draw=lambda figure: draw_retention(figure, frame, length),
         )
 
@@ -71,17 +77,14 @@ def count_returns(duck: "DuckDBPyConnection", start: int, back: int | None, ever
         are not over for the whole cohort are excluded.
     """
     end = min(span.end, span.known_end())
+    born, seen = _born_sql(start, every, span), _seen_sql(back, every)
     return query_frame(
         duck,
         f"""
-        WITH born AS (
-            SELECT *, (t - {span.start}) // {every} AS cohort FROM ({Conversion(start, None, 0, span.end).starts_sql()})
-        ),
+        WITH born AS ({born}),
         sizes AS (SELECT cohort, count(*) AS people FROM born GROUP BY cohort),
         seen AS (
-            SELECT cohort, (f.t - s.t) // {every} AS period, count(DISTINCT person) AS back
-            FROM facts f JOIN born s USING (person)
-            WHERE {IS_LATER} AND {f"f.name = {back}" if back else "true"} GROUP BY ALL
+            SELECT cohort, period, count(DISTINCT person) AS back FROM ({seen}) GROUP BY ALL
         ),
         whole AS (
             SELECT * FROM sizes, range({(end - span.start) // every}) periods(period)
@@ -93,6 +96,28 @@ def count_returns(duck: "DuckDBPyConnection", start: int, back: int | None, ever
         ORDER BY cohort, period
         """,
     )
+
+
+def members_sql(start: int, back: int | None, every: int, span: Span) -> str:
+    """Return a query for the people of the cohorts: a row for each period in which one came back, or one without."""
+    cohort = f"make_timestamp(({span.start} + cohort * {every}) * 1000000) AS cohort"
+    return f"""
+        WITH born AS ({_born_sql(start, every, span)})
+        SELECT person, {cohort}, period FROM born LEFT JOIN ({_seen_sql(back, every)}) USING (person, cohort)
+    """
+
+
+def _born_sql(start: int, every: int, span: Span) -> str:
+    """Return a query for the people who start: ``person, t, id`` of the first start, and ``cohort``, from 0."""
+    starts = Conversion(start, None, 0, span.end).starts_sql()
+    return f"SELECT *, (t - {span.start}) // {every} AS cohort FROM ({starts})"
+
+
+def _seen_sql(back: int | None, every: int) -> str:
+    """Return a query for the people of ``born`` who come back: ``person, cohort, period``, perhaps more than once."""
+    is_back = f"f.name = {back}" if back else "true"
+    period = f"(f.t - s.t) // {every} AS period"
+    return f"SELECT person, cohort, {period} FROM facts f JOIN born s USING (person) WHERE {IS_LATER} AND {is_back}"
 
 
 def count_started(duck: "DuckDBPyConnection", start: int, end: int) -> int:

@@ -3,16 +3,13 @@
     funnel A B --where "plan name=crew" --did activated --did-not cancelled --in-cohort people.txt
     trend billed --where-event billed "billing amount>10"
 
-All conditions must hold. The module knows how they are written, and the SQL of a value; ``restriction`` applies them.
+All conditions must hold. Here is how they are written; ``restriction`` applies them.
 """
 
 import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import ColumnElement, SQLColumnExpression, and_, case, func, literal_column, true
 
 IS_SET, IS_NOT_SET, CONTAINS = "is set", "is not set", "contains"
 COMPARISONS = (">", "<", ">=", "<=")
@@ -24,7 +21,6 @@ _CONDITION = re.compile(
 )
 NUMBER = "^[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]{1,2})?$"
 """Values that a comparison takes for numbers."""
-MAX_NUMBER_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -39,25 +35,8 @@ class Condition:
 
     @property
     def is_negated(self) -> bool:
-        """Whether it holds where its opposite, `sql`, does not: also without any value."""
+        """Whether it holds where its opposite does not: also without any value."""
         return self.operator in {"!=", IS_NOT_SET}
-
-    def sql(self, value: SQLColumnExpression[Any]) -> ColumnElement[bool]:
-        """Return the SQL condition on a value that is not NULL. A negated condition has the SQL of its opposite."""
-        match self.operator:
-            case "=" | "!=":
-                return value == self.value
-            case "contains":
-                return func.locate(self.value, value) > 0
-            case "is set" | "is not set":
-                return true()
-            case _:
-                return self._compared(value)
-
-    def _compared(self, value: SQLColumnExpression[Any]) -> ColumnElement[bool]:
-        is_number = and_(func.char_length(value) <= MAX_NUMBER_CHARACTERS, value.regexp_match(NUMBER))
-        number = case((is_number, value.op("+")(literal_column("0e0"))))
-        return number.op(self.operator, is_comparison=True)(literal_column(repr(float(self.value))))
 
     def __str__(self) -> str:
         """Write it as a user does."""

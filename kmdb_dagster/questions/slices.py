@@ -69,6 +69,8 @@ class Slice:
     """``keys.id`` to name, for every id that was looked up."""
     notes: list[str] = field(default_factory=list)
     """What the answer must say of the slice, one sentence each."""
+    needs_people: bool = False
+    """Whether the people behind the numbers are asked for, so that counts by the server are not enough."""
     person_conditions: list[str] = field(default_factory=list)
     """DuckDB conditions on ``person``, for each table that is loaded (see ``restriction``)."""
     event_conditions: list[str] = field(default_factory=list)

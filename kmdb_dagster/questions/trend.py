@@ -33,6 +33,7 @@ DIV_PRECEDENCE = 8
 SECONDS_PER_DAY = 86_400
 MAX_PERIODS = 20_000
 """Periods of a span: an hour each for two years. Each group has a row for each."""
+GROUP_OF_LABEL = "(SELECT label AS of, name FROM group_names) ON label IS NOT DISTINCT FROM of"
 PEOPLE = func.count(distinct(Event.user_id))
 DAYS_BEFORE_1970 = 719_528
 """TO_DAYS('1970-01-01')."""
@@ -48,13 +49,18 @@ class Trend(Question):
     people: bool = False
     """Draw people, each once in a period, instead of events."""
 
+    @property
+    def people_columns(self) -> tuple[str, ...]:
+        """The columns that say in which numbers of the answer a person counts."""
+        return ("time", "group", "events")
+
     def compute(self, slice_: Slice) -> Result:
         """Load the slice, and compute the frame."""
         span = slice_.span
         every = self.every or span.default_period()
         span.require_few_periods(every, MAX_PERIODS)
         self._take_counts(slice_, every)
-        _label_values(slice_.duck) if self.by else _label_names(slice_)
+        _name_groups(slice_, are_values=self.by is not None)
         frame = count_over_time(slice_.duck, span, every)
         what = "people" if self.people else "events"
         axis = TimeAxis(span.start, span.end, every, span.known_end())
@@ -65,6 +71,7 @@ class Trend(Question):
             number=int_sum(frame["events"]),
             frame=frame,
             caveats=_partial_period_caveat(span, every),
+            members=members_sql(span, every),
             draw=lambda figure: draw_trend(figure, frame, what, axis),
         )
 
@@ -75,10 +82,11 @@ class Trend(Question):
     def _take_counts(self, slice_: Slice, every: int) -> None:
         """Create the table ``counts (period, label, events, people)``.
 
-        The server counts, so that few rows are loaded. For a segment the events are loaded, and counted here.
+        The server counts, so that few rows are loaded. For a segment, or to list the people, the events are loaded
+        into the table ``hits``, and counted here.
         """
         period = _period_number(slice_.span, every).label("period")
-        if self.who == EVERYBODY:
+        if self.who == EVERYBODY and not slice_.needs_people:
             counted = self._counted(slice_, period, func.count().label("events"), PEOPLE.label("people"))
             slice_.take("counts", counted.group_by("period", "label"))
             return
@@ -148,24 +156,28 @@ def count_over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.D
     )
 
 
-def _label_values(duck: "DuckDBPyConnection") -> None:
-    """Turn values into group names that cannot be confused with `NONE` or `OTHER`."""
-    duck.execute(f"UPDATE counts SET label = coalesce({group_name('label')}, '{NONE}')")
+def members_sql(span: Span, every: int) -> str:
+    """Return a query for the people of each period and group, with the number of their events."""
+    return f"""
+        SELECT person, make_timestamp(({span.start} + period * {every}) * 1000000) AS time, name AS "group", events
+        FROM (SELECT person, period, label, count(*) AS events FROM hits GROUP BY ALL) JOIN {GROUP_OF_LABEL}
+    """
 
 
-def _label_names(slice_: Slice) -> None:
-    """Replace the ids of names by the names."""
-    slice_.look_up_names([row[0] for row in slice_.duck.sql("SELECT DISTINCT label FROM counts").fetchall()])
+def _name_groups(slice_: Slice, *, are_values: bool) -> None:
+    """Create ``group_names (label, name)``, and put the names into ``counts``. None reads like `NONE` or `OTHER`."""
+    labels = "SELECT DISTINCT label FROM counts"
+    if are_values:
+        names = f"SELECT label, coalesce({group_name('label')}, '{NONE}') AS name FROM ({labels})"
+    else:
+        slice_.look_up_names([row[0] for row in slice_.duck.sql(labels).fetchall()])
+        known = {"id": pa.array(slice_.names, pa.int64()), "string": [*slice_.names.values()]}
+        slice_.put("known_names", pa.table(known))
+        names = f"SELECT label, {quote_reserved('string')} AS name FROM ({labels}) JOIN known_names ON id = label"
+    slice_.duck.execute(f"CREATE TABLE group_names AS {names}")
     # In one statement: the name of one event may be the id of another, such as 7.
-    slice_.duck.register(
-        "names", pa.table({"id": pa.array(slice_.names, pa.int64()), "name": [*slice_.names.values()]})
-    )
-    slice_.duck.execute(
-        "CREATE OR REPLACE TABLE counts AS "
-        f"SELECT period, {quote_reserved('names.name')} AS label, events, people "
-        "FROM counts JOIN names ON names.id = counts.label"
-    )
-    slice_.duck.unregister("names")
+    named = f"SELECT period, name AS label, events, people FROM counts JOIN {GROUP_OF_LABEL}"
+    slice_.duck.execute(f"CREATE OR REPLACE TABLE counts AS {named}")
 
 
 def _busiest(frame: "pl.DataFrame") -> str:

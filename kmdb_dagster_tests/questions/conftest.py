@@ -1,7 +1,9 @@
-"""A sample on a real server, for all tests of this folder. No test changes it."""
+"""A sample and generated data sets on a real server, for all tests of this folder. No test changes them."""
 
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -9,7 +11,8 @@ from kmdb_dagster.sample import sample_revision
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
-from testing.databases import empty_database, make_tables
+from kmdb_dagster_tests.questions.generated import World, world
+from testing.databases import empty_database, make_tables, new_warehouse
 from testing.revisions import Revisions, change
 
 REVISIONS, LINES = 6, 1000
@@ -37,3 +40,26 @@ def sampled(sampled_url: str) -> Iterator[Warehouse]:
     warehouse = Warehouse(database_url(sampled_url))
     yield warehouse
     warehouse.close()
+
+
+class Generated(NamedTuple):
+    """A data set in a database, and a file that names some of its people by any of their identities."""
+
+    world: World
+    warehouse: Warehouse
+    cohort: Path
+
+
+@pytest.fixture(scope="module", params=[1, 2, 3])
+def generated(
+    request: pytest.FixtureRequest, server_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Generated]:
+    """Three data sets."""
+    made, folder = world(request.param), tmp_path_factory.mktemp("lake")
+    cohort = folder / "cohort.txt"
+    cohort.write_text(
+        "".join(f"{name}\n" for name, person in made.identities.items() if int(person) % 3 and name[-1] == "0")
+    )
+    with new_warehouse(server_url) as warehouse:
+        Revisions(warehouse, folder).put(1, *made.lines)
+        yield Generated(made, warehouse, cohort)

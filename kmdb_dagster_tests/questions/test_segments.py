@@ -1,9 +1,8 @@
 """Segments: each question counts exactly the people and the events that loops over the lines find."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -11,12 +10,10 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.questions.answer import Answer
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.questions.segment import Condition, parse_condition
-from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster_tests.questions import by_hand
 from kmdb_dagster_tests.questions.by_hand import Fact
-from kmdb_dagster_tests.questions.generated import DAY, EVENTS, START, World, world
-from testing.databases import new_warehouse
-from testing.revisions import Revisions
+from kmdb_dagster_tests.questions.conftest import Generated
+from kmdb_dagster_tests.questions.generated import DAY, EVENTS, START, World
 
 SPAN = "--since 2014-01-01 --until 2014-01-03"
 END = START + 2 * DAY
@@ -54,29 +51,6 @@ SEGMENTS = {
     "event is not": '--where-event came "plan!=crew"',
     "event and did": '--where-event paid "amount is set" --did paid --where-event looked "plan is not set"',
 }
-
-
-class Generated(NamedTuple):
-    """A data set in a database, and a file that names some of its people by any of their identities."""
-
-    world: World
-    warehouse: Warehouse
-    cohort: Path
-
-
-@pytest.fixture(scope="module", params=[1, 2, 3])
-def generated(
-    request: pytest.FixtureRequest, server_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Generated]:
-    """Three data sets."""
-    made, folder = world(request.param), tmp_path_factory.mktemp("lake")
-    cohort = folder / "cohort.txt"
-    cohort.write_text(
-        "".join(f"{name}\n" for name, person in made.identities.items() if int(person) % 3 and name[-1] == "0")
-    )
-    with new_warehouse(server_url) as warehouse:
-        Revisions(warehouse, folder).put(1, *made.lines)
-        yield Generated(made, warehouse, cohort)
 
 
 def number(value: str) -> float:

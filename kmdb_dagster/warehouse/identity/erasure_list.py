@@ -34,6 +34,17 @@ def read_erased_digests(connection: Connection) -> frozenset[bytes]:
     return frozenset(map(bytes, connection.execute(text("SELECT digest FROM forgotten_identities")).scalars()))
 
 
+def people_being_erased(connection: Connection) -> frozenset[int]:
+    """Return the people of whom an erased identity is still in the database: their erasure is not complete."""
+    found = connection.execute(
+        text(
+            "SELECT DISTINCT m.user_id FROM forgotten_identities f JOIN users u ON u.digest = f.digest "
+            "JOIN user_map m ON m.identity_id = u.id"
+        )
+    )
+    return frozenset(map(int, found.scalars()))
+
+
 def count_pending_erasures(connection: Connection) -> int:
     """Return the number of identities whose erasure is not complete."""
     found = connection.execute(text("SELECT COUNT(*) FROM forgotten_identities WHERE done_at IS NULL"))
