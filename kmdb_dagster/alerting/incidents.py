@@ -65,7 +65,13 @@ def incident_key(kind: str, text: str) -> str:
 
 
 def add_failure(state: State, key: str, incident: Incident) -> None:
-    """Open an incident, or count one more failure of an open one."""
+    """Open an incident, or count one more failure of an open one.
+
+    Args:
+        state: the open incidents by key, as they are kept in the cursor; changed in place.
+        key: what identifies the cause, so that more failures count as the same incident.
+        incident: the failure. Its text replaces that of an open incident.
+    """
     known = read(state).get(key)
     if known is None:
         if len(state) < MAX_OPEN:
@@ -81,7 +87,13 @@ def add_failure(state: State, key: str, incident: Incident) -> None:
 
 
 def open_once(state: State, key: str, incident: Incident) -> None:
-    """Open an incident of a lasting condition, unless it is open."""
+    """Open an incident of a lasting condition, unless it is open.
+
+    Args:
+        state: the open incidents by key; changed in place.
+        key: what identifies the condition.
+        incident: what is reported if it is not open.
+    """
     if key not in state:
         add_failure(state, key, incident)
 

@@ -58,6 +58,12 @@ class RequestedBackfill(NamedTuple):
 def request_range(instance: dg.DagsterInstance, kmdb: Opener, first: int, last: int) -> RequestedBackfill:
     """Request a backfill over the revisions ``first`` to ``last``, also over those that are imported already.
 
+    Args:
+        instance: Dagster's instance, in which the backfill is stored.
+        kmdb: opens the bucket and the warehouse.
+        first: the lowest revision, inclusive.
+        last: the highest revision, inclusive.
+
     Raises:
         PermanentError: ``first`` is above ``last``, or the bucket does not have the range.
     """

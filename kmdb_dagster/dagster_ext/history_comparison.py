@@ -62,7 +62,13 @@ def compare(
 def materializations(
     instance: dg.DagsterInstance, warehouse: Warehouse, revisions: list[int]
 ) -> Iterator[dg.AssetMaterialization]:
-    """Make the events that the history lacks, one for each asset of each revision, from the ledger's counts."""
+    """Make the events that the history lacks, one for each asset of each revision, from the ledger's counts.
+
+    Args:
+        instance: Dagster's instance.
+        warehouse: its ledger has the counts.
+        revisions: the revisions to compare.
+    """
     recorded = {key: instance.get_materialized_partitions(key) for key in REVISION_ASSETS}
     for revision, counts in ledger.counts(warehouse.engine, revisions):
         yield from _materializations(revision, counts, recorded)

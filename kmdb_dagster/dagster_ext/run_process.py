@@ -26,7 +26,13 @@ class RunProcess(NamedTuple):
 
     @classmethod
     def find(cls, run_id: str, pid: int, known_at: float) -> "RunProcess | None":
-        """Find the process that had this id at a time (seconds since 1970); None if it has ended."""
+        """Find the process that had this id at a time (seconds since 1970); None if it has ended.
+
+        Args:
+            run_id: the id of the run.
+            pid: the process id that the run reported.
+            known_at: when it was reported, in seconds since 1970.
+        """
         ticks = _started_ticks(pid)
         if ticks is None or _seconds_since_1970(ticks) > known_at + CLOCK_TOLERANCE_SECONDS:
             return None

@@ -33,7 +33,13 @@ def find_stalled_import(instance: dg.DagsterInstance, now: float, hours: float, 
 
 
 def find_unread_objects(instance: dg.DagsterInstance, now: float, ui_url: str) -> Incident | None:
-    """Find out whether the sensor saw objects in the bucket that may hold data and are not read."""
+    """Find out whether the sensor saw objects in the bucket that may hold data and are not read.
+
+    Args:
+        instance: Dagster's instance, which has the sensor's cursor.
+        now: the time of the incident, in seconds since 1970.
+        ui_url: where the UI is, for the link.
+    """
     noted, _ = read_cursor(ImportCursor, getattr(getattr(_sensor(instance), "instigator_data", None), "cursor", None))
     if not noted.unread:
         return None

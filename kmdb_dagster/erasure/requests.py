@@ -47,7 +47,13 @@ def request_erasure(engine: Engine, digests: Collection[bytes]) -> None:
 
 
 def record_searched(engine: Engine, digests: Collection[bytes], folder: bytes) -> None:
-    """Record that neither the tables nor this data folder hold data of these identities."""
+    """Record that neither the tables nor this data folder hold data of these identities.
+
+    Args:
+        engine: the warehouse.
+        digests: SHA-256 digests of the erased identities.
+        folder: the id of the data folder that was searched.
+    """
     with transaction(engine) as connection:
         insert(connection, SEARCHED, [(item, folder) for item in sorted(digests)])
 

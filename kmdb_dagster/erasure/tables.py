@@ -149,6 +149,11 @@ def _mark(connection: Connection, identities: Collection[int]) -> None:
 def remove_person(engine: Engine, generation: str, person: Person) -> Removed:
     """Remove the facts, aliases and identities of a marked person.
 
+    Args:
+        engine: the warehouse.
+        generation: the generation in which the person was read.
+        person: the person, as `mark_people` returned it.
+
     Raises:
         TransientError: the person has changed since it was read, or its ids now belong to other identities.
     """
@@ -255,7 +260,16 @@ def _narrow(connection: Connection, revision: int, span: ledger.Span) -> None:
 
 
 def remove_rejected(engine: Engine, erased: ErasedIdentities, report: Progress = lambda *_: None) -> int:
-    """Remove the rejected lines that name an erased identity. Reads all rejected lines."""
+    """Remove the rejected lines that name an erased identity. Reads all rejected lines.
+
+    Args:
+        engine: the warehouse.
+        erased: the erased identities.
+        report: called with a text, the number of the revision and the number of all, after each revision.
+
+    Returns:
+        The number of removed lines.
+    """
     with transaction(engine) as connection:
         revisions = list(connection.execute(text("SELECT revision FROM revisions WHERE rejected > 0")).scalars())
     removed = 0

@@ -56,7 +56,13 @@ def per_day(times: Times, values: IntColumn) -> Series:
 
 
 def share_per_day(times: Times, part: IntColumn, whole: IntColumn) -> Series:
-    """Compute ``part / whole`` of each day in percent (0 to 100), without days on which ``whole`` is 0."""
+    """Compute ``part / whole`` of each day in percent (0 to 100), without days on which ``whole`` is 0.
+
+    Args:
+        times: the time of each revision (datetime64, UTC; NaT is left out).
+        part: a count of each revision (int64).
+        whole: the count that it is a part of (int64).
+    """
     at, total = per_day(times, whole)
     known = total > 0
     return Series(at[known], 100 * per_day(times, part).value[known] / total[known])

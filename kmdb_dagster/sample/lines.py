@@ -15,7 +15,13 @@ def escaped(text: str) -> str:
 
 
 def line_of(fields: tuple[str, ...], t: int, turn: int) -> str:
-    """Return a line: the fields, rotated by ``turn``, then the time."""
+    """Return a line: the fields, rotated by ``turn``, then the time.
+
+    Args:
+        fields: JSON members as text.
+        t: the time in seconds since 1970.
+        turn: how far the fields are rotated; KM's order is not fixed either.
+    """
     cut = turn % len(fields)
     return "{" + ",".join(fields[cut:] + fields[:cut]) + f',"_t":{t}}}'
 
@@ -48,7 +54,13 @@ class Session:
         self._put((*fields, f'"_p":"{self.identity}"'))
 
     def alias(self, one: str, other: str, *, times: int = 1) -> None:
-        """Append an alias line at the current time. Repeat it a second apart, as KM's library does."""
+        """Append an alias line at the current time. Repeat it a second apart, as KM's library does.
+
+        Args:
+            one: the identity in ``_p``.
+            other: the identity in ``_p2``.
+            times: how often the line is written.
+        """
         for repeat in range(times):
             t = self.t + repeat
             self._entries.append((received(t), f'{{"_p2":"{other}","_p":"{one}","_t":{t}}}'))

@@ -116,5 +116,11 @@ class Person(NamedTuple):
 
 
 def person_at(seed: int, cohort: int, place: int) -> Person:
-    """Return the person at a place of a cohort."""
+    """Return the person at a place of a cohort.
+
+    Args:
+        seed: the seed of the sample.
+        cohort: the revision in which the person arrives.
+        place: the place within the cohort, from 0.
+    """
     return Person(cohort, place, roll(seed, "person", cohort, place))

@@ -114,7 +114,14 @@ def read_folders(connection: Connection, statement: str, **parameters: object) -
 
 
 def add_folder(connection: Connection, folder: bytes, host: str, path: str) -> None:
-    """Upsert a data folder with the place and time of its use."""
+    """Upsert a data folder with the place and time of its use.
+
+    Args:
+        connection: a transaction.
+        folder: the id of the folder, 16 bytes.
+        host: the name of the machine that uses it.
+        path: its absolute path there.
+    """
     connection.execute(text(UPSERT_FOLDER), {"id": folder, "host": host, "path": path})
 
 

@@ -173,7 +173,13 @@ def execute_ddl(engine: Engine, statement: str) -> None:
 
 
 def select_in_batches(connection: Connection, statement: str, ids: Collection[int]) -> list[tuple[Any, ...]]:
-    """Select the rows of a statement with ``IN :ids``, in batches of ids."""
+    """Select the rows of a statement with ``IN :ids``, in batches of ids.
+
+    Args:
+        connection: a transaction.
+        statement: SQL with ``IN :ids``.
+        ids: the ids, of any number.
+    """
     rows: list[tuple[Any, ...]] = []
     numbers = list(ids)
     for start in range(0, len(numbers), IDS_PER_STATEMENT):
@@ -190,6 +196,11 @@ def values_list(rows: Iterable[tuple[int, ...]]) -> str:
 
 def insert(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows: mysqlclient makes multi-row statements of them, of about 64 KB each.
+
+    Args:
+        connection: a transaction.
+        statement: ``INSERT … VALUES (%s, …)`` with a placeholder for each value of a row.
+        rows: the rows; none is allowed.
 
     Raises:
         PermanentError: a value is larger than the server takes.
@@ -225,6 +236,11 @@ def _bytes_on_the_way(value: object) -> int:
 @contextmanager
 def named_lock(engine: Engine, name: str, seconds: int) -> Iterator[Connection]:
     """Hold a lock by name, exclusive within this database. The server releases it when the connection ends.
+
+    Args:
+        engine: the warehouse; the lock holds a connection of it.
+        name: the name of the lock.
+        seconds: how long to wait for another process.
 
     Raises:
         TransientError: another process held it for ``seconds``.

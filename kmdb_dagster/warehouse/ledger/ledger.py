@@ -120,7 +120,13 @@ def lock_revisions(connection: Connection, revisions: Iterable[int]) -> dict[int
 
 
 def subtract_counts(connection: Connection, revision: int, counts: Mapping[str, int]) -> None:
-    """Subtract removed lines and records from a revision. Imported or rejected lines become ignored."""
+    """Subtract removed lines and records from a revision. Imported or rejected lines become ignored.
+
+    Args:
+        connection: a transaction that holds the lock of the revision's row.
+        revision: the revision.
+        counts: what to subtract, by column.
+    """
     changes = [f"`{name}` = `{name}` - :{name}" for name in counts]
     changes += [f"ignored = ignored + :{name}" for name in counts if name in {"imported", "rejected"}]
     connection.execute(
@@ -130,7 +136,13 @@ def subtract_counts(connection: Connection, revision: int, counts: Mapping[str, 
 
 
 def set_span(connection: Connection, revision: int, span: Span) -> None:
-    """Set the span of the facts of a revision."""
+    """Set the span of the facts of a revision.
+
+    Args:
+        connection: a transaction that holds the lock of the revision's row.
+        revision: the revision.
+        span: the first and last time of its facts, UTC.
+    """
     connection.execute(
         text("UPDATE revisions SET t_min = :t_min, t_max = :t_max WHERE revision = :revision"),
         {**span._asdict(), "revision": revision},
@@ -168,7 +180,13 @@ def loaded_with(engine: Engine, filters: bytes) -> FilterUse:
 
 
 def record_failure(engine: Engine, revision: int, words: str) -> None:
-    """Record why an import failed. What was imported of the revision before stays."""
+    """Record why an import failed. What was imported of the revision before stays.
+
+    Args:
+        engine: the warehouse.
+        revision: the revision.
+        words: the step and the reason, without personal data.
+    """
     with transaction(engine) as connection:
         connection.execute(
             text(

@@ -105,7 +105,14 @@ def repair(wrong: Sequence[Mismatch]) -> str:
 
 
 def count(connection: Connection, revision: int, t_min: datetime, t_max: datetime) -> Counts:
-    """Count the rows of a revision between two times."""
+    """Count the rows of a revision between two times.
+
+    Args:
+        connection: a transaction.
+        revision: the revision.
+        t_min: the earliest time, inclusive, UTC.
+        t_max: the latest time, inclusive, UTC.
+    """
     where = {**id_range(revision), "t_min": t_min, "t_max": t_max}
     return Counts(*(connection.execute(text(OF_REVISION.format(table=table)), where).scalar_one() for table in FACTS))
 

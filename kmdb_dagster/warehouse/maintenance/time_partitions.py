@@ -67,6 +67,13 @@ def plan_table(table: str, existing: Sequence[Partition], *, min_date: date | No
     The first time, they start at ``min_date``, with one more for all that comes before. Later ``min_date`` is
     ignored, and they go on from the last one.
 
+    Args:
+        table: the name of the table.
+        existing: its partitions.
+        min_date: where the first partition starts; used only if there is none yet.
+        max_date: the day that the last partition has to cover, exclusive.
+        days: the length of a partition.
+
     Raises:
         SettingsError: there is no ``min_date`` the first time, the dates are the wrong way round, or the table
             would have too many partitions.
@@ -132,7 +139,15 @@ def read_partitions(connection: Connection) -> list[Partition]:
 
 
 def plan_all(engine: Engine, *, min_date: date | None, max_date: date | None, days: int, today: date) -> list[Plan]:
-    """Plan the missing partitions of each table from the current ones of the server."""
+    """Plan the missing partitions of each table from the current ones of the server.
+
+    Args:
+        engine: the warehouse.
+        min_date: where the first partition starts; used only if there is none yet.
+        max_date: the day to cover, exclusive; None for `HORIZON` after ``today``.
+        days: the length of a partition.
+        today: the current day in UTC.
+    """
     with autocommit(engine) as connection:
         existing = read_partitions(connection)
     return [

@@ -23,9 +23,12 @@ MAX_ORDINAL = 2**ORDINAL_BITS - 1
 
 
 def row_id(revision: int, line: int, ordinal: int = 0) -> int:
-    """The id of a row: a function of its place in the export, so that loading again gives the same rows.
+    """Return the id of a row: a function of its place in the export, so that loading again gives the same rows.
 
-    The event (or alias) of a line has ordinal 0, its properties 1, 2, … in the order of the line.
+    Args:
+        revision: the number of the revision.
+        line: the number of the line, from 1.
+        ordinal: 0 for the event or alias of the line, 1, 2, … for its properties in their order.
     """
     return (revision << LINE_BITS | line) << ORDINAL_BITS | ordinal
 
