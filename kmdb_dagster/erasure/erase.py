@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from kmdb_dagster.erasure import tables
 from kmdb_dagster.erasure.files import erase_from_lake
 from kmdb_dagster.erasure.redaction import Redactor
+from kmdb_dagster.erasure.rejected_lines import remove_rejected_lines
 from kmdb_dagster.erasure.requests import complete_erasures, record_searched
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.layout import describe_ranges
@@ -80,7 +81,7 @@ def erase_people(
         if not marked.digests:
             break
         redact = Redactor(warehouse.erased_digests())
-        found["rejected_lines"] += _retried(partial(tables.remove_rejected, warehouse.engine, redact.erased, report))
+        found["rejected_lines"] += _retried(partial(remove_rejected_lines, warehouse.engine, redact.erased, report))
         erase_from_lake(lake, redact, found, report)
         redact.extend_erasures(warehouse.engine, numeric_apart=numeric_apart)
         tables.remove_from_filters(warehouse.engine, redact.erased)

@@ -17,10 +17,9 @@ from sqlalchemy import Connection, Engine, text
 from kmdb_dagster.erasure.digests import ErasedIdentities
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse.connection.mysql_errors import translate_mysql_errors
-from kmdb_dagster.warehouse.connection.server import named_lock, select_in_batches, transaction
+from kmdb_dagster.warehouse.connection.server import execute_in_batches, named_lock, select_in_batches, transaction
 from kmdb_dagster.warehouse.identity.erasure_list import read_erased_digests
 from kmdb_dagster.warehouse.identity.map_lock import lock_generation, lock_generation_shared, lock_map
-from kmdb_dagster.warehouse.identity.user_map import Progress
 from kmdb_dagster.warehouse.interning.interning import LOCK_TIMEOUT_SECONDS, USERS
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.loading.filters import read_filters
@@ -138,7 +137,7 @@ def mark_people(engine: Engine, generation: str, most_identities: int | None, fo
 
 
 def _mark(connection: Connection, identities: Collection[int]) -> None:
-    _execute_in_batches(
+    execute_in_batches(
         connection,
         "INSERT INTO forgotten_identities (digest) SELECT digest FROM users WHERE id IN :ids "
         "ON DUPLICATE KEY UPDATE done_at = NULL",
@@ -165,7 +164,7 @@ def remove_person(engine: Engine, generation: str, person: Person) -> Removed:
         spans = ledger.lock_revisions(connection, revisions)
         events, properties = _facts(connection, person)
         for table in FACTS:
-            _execute_in_batches(
+            execute_in_batches(
                 connection, f"DELETE f FROM {table} f {OF_PERSON.format(person=person.id)}", person.identities
             )
         lock_map(connection, generation)
@@ -175,7 +174,7 @@ def remove_person(engine: Engine, generation: str, person: Person) -> Removed:
         # Again, in this transaction: the server may have lost the commit of `mark_people`.
         _mark(connection, person.identities)
         for table, which in OF_IDENTITIES.items():
-            _execute_in_batches(connection, f"DELETE FROM {table} WHERE {which}", person.identities)  # noqa: S608 - ours
+            execute_in_batches(connection, f"DELETE FROM {table} WHERE {which}", person.identities)  # noqa: S608 - ours
         _correct_ledger(connection, spans, events, properties, aliases)
     return Removed(len(person.identities), len(events), len(properties), len(aliases))
 
@@ -259,43 +258,6 @@ def _narrow(connection: Connection, revision: int, span: ledger.Span) -> None:
     ledger.set_span(connection, revision, ledger.Span(*found))
 
 
-def remove_rejected(engine: Engine, erased: ErasedIdentities, report: Progress = lambda *_: None) -> int:
-    """Remove the rejected lines that name an erased identity. Reads all rejected lines.
-
-    Args:
-        engine: the warehouse.
-        erased: the erased identities.
-        report: called with a text, the number of the revision and the number of all, after each revision.
-
-    Returns:
-        The number of removed lines.
-    """
-    with transaction(engine) as connection:
-        revisions = list(connection.execute(text("SELECT revision FROM revisions WHERE rejected > 0")).scalars())
-    removed = 0
-    for number, revision in enumerate(revisions, start=1):
-        with transaction(engine) as connection:
-            if _naming(connection, revision, erased):
-                ledger.lock_revisions(connection, [revision])
-                removed += _remove_lines(connection, revision, _naming(connection, revision, erased))
-        report("searching rejected lines of revisions", number, len(revisions))
-    return removed
-
-
-def _naming(connection: Connection, revision: int, erased: ErasedIdentities) -> list[int]:
-    # A line may have 16 MiB, so the buffer is small.
-    found = connection.execution_options(stream_results=True, max_row_buffer=8).execute(
-        text("SELECT line, raw FROM rejected_lines WHERE revision = :revision"), {"revision": revision}
-    )
-    return [int(line) for line, raw in found if erased.named_in(bytes(raw))]
-
-
-def _remove_lines(connection: Connection, revision: int, lines: Collection[int]) -> int:
-    _execute_in_batches(connection, f"DELETE FROM rejected_lines WHERE revision = {revision} AND line IN :ids", lines)  # noqa: S608
-    ledger.subtract_counts(connection, revision, {"rejected": len(lines)})
-    return len(lines)
-
-
 def remove_from_filters(engine: Engine, erased: ErasedIdentities) -> None:
     """Remove erased identities from `ignored_users`. The digest in the erasure list excludes them from now on.
 
@@ -306,12 +268,5 @@ def remove_from_filters(engine: Engine, erased: ErasedIdentities) -> None:
         ids = [row.id for row in found if row.name in erased]
         if ids:
             before = read_filters(connection).digest()
-            _execute_in_batches(connection, "DELETE FROM ignored_users WHERE id IN :ids", ids)
+            execute_in_batches(connection, "DELETE FROM ignored_users WHERE id IN :ids", ids)
             ledger.replace_filters(connection, before, read_filters(connection).digest())
-
-
-def _execute_in_batches(connection: Connection, statement: str, ids: Collection[int]) -> None:
-    numbers = sorted(ids)
-    for start in range(0, len(numbers), 1000):
-        part = ",".join(map(str, numbers[start : start + 1000]))
-        connection.exec_driver_sql(statement.replace(":ids", f"({part})"))
