@@ -20,7 +20,15 @@ from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.ledger.status import read as read_status
 
 SECONDS_BETWEEN_POLLS = 2.0
+SECONDS_UNTIL_PICKED_UP = 60.0
+"""Dagster's daemon looks for backfills every 30 seconds. That is twice."""
 MAX_FAILURES_SHOWN = 20
+
+_NOT_PICKED_UP = (
+    f"Nothing has picked up the backfill for {SECONDS_UNTIL_PICKED_UP:.0f} seconds. Is Dagster's daemon running? If "
+    "not, start `kmdb ui` and leave it open."
+)
+_STAYS = "The backfill stays requested, and this command goes on waiting. You may interrupt it."
 
 _FUTURE_TICK = (
     "{name} last ticked in the future ({until:%Y-%m-%d}). Restart Dagster with the `storage` section of the shipped "
@@ -32,11 +40,12 @@ _FUTURE_TICK = (
 @click.argument("revisions", required=False)
 @click.option("--no-wait", is_flag=True, help="Request the import, and do not wait for it.")
 def import_(revisions: str | None, *, no_wait: bool) -> None:
-    """Import revisions, or all that are not imported yet.
+    """Import revisions, or all that are outstanding.
 
-    REVISIONS is a range (31..45) or a number (57). Revisions that are imported already are replaced. The command
-    requests a backfill, as the job `import_range` does, and shows its progress. Dagster's daemon must run: `kmdb ui`
-    starts it.
+    REVISIONS is a range (31..45) or a number (57). Revisions that are imported already are replaced. Without it,
+    everything that is new, changed or failed is imported. The command requests a backfill, as the jobs
+    `import_range` and `import_outstanding` do, and shows its progress. Dagster's daemon must run: `kmdb ui` starts
+    it.
 
     \b
     Example:
@@ -45,8 +54,8 @@ def import_(revisions: str | None, *, no_wait: bool) -> None:
         All revisions are imported.
     """
     # Dagster takes a second to import, so only commands that need it do.
-    from kmdb_dagster.dagster_ext.backfills import backfill_outcome, request_outstanding, request_range
-    from kmdb_dagster.dagster_ext.instance import open_instance, require_daemon
+    from kmdb_dagster.dagster_ext.backfills import backfill_outcome, has_runs, request_outstanding, request_range
+    from kmdb_dagster.dagster_ext.instance import daemon_problem, open_instance, require_daemon
     from kmdb_dagster.defs.resources import Kmdb
 
     bounds = parse_range(revisions) if revisions else None
@@ -62,18 +71,41 @@ def import_(revisions: str | None, *, no_wait: bool) -> None:
         click.echo(f"Backfill {requested.id}: {number} revisions. Dagster looks for backfills every 30 seconds.")
         if no_wait:
             return
-        outcome = _follow(opened, requested.revisions, lambda: backfill_outcome(instance, requested.id))
+        outcome = _follow(
+            opened,
+            requested.revisions,
+            outcome=lambda: backfill_outcome(instance, requested.id),
+            problem=lambda: daemon_problem(instance),
+            is_picked_up=lambda: has_runs(instance, requested.id),
+        )
         _report_outcome(opened, requested.revisions, outcome)
 
 
-def _follow(opened: Warehouse, revisions: list[int], outcome: Callable[[], str | None]) -> str:
-    """Show a progress bar of attempted revisions until the backfill has an outcome, and return it."""
+def _follow(
+    opened: Warehouse,
+    revisions: list[int],
+    *,
+    outcome: Callable[[], str | None],
+    problem: Callable[[], str | None],
+    is_picked_up: Callable[[], bool],
+) -> str:
+    """Show a progress bar of attempted revisions until the backfill has an outcome, and return it.
+
+    Says once if Dagster's daemon stops, or does not pick the backfill up.
+    """
     before = ledger.attempts(opened.engine, revisions)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("Importing", total=len(revisions))
+        started, has_warned = time.monotonic(), False
         while True:
             ended = outcome()
+            is_late = time.monotonic() - started >= SECONDS_UNTIL_PICKED_UP
+            if not has_warned and (
+                warning := problem() or (_NOT_PICKED_UP if is_late and not is_picked_up() else None)
+            ):
+                click.echo(f"kmdb: {warning} {_STAYS}", err=True)
+                has_warned = True
             now = ledger.attempts(opened.engine, revisions)
             progress.update(task, completed=sum(now[revision] != before.get(revision) for revision in now))
             if ended is not None:

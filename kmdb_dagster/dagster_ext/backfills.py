@@ -17,7 +17,7 @@ from dagster._core.execution.backfill import PartitionBackfill
 
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PROPERTIES, REVISION_ASSETS
 from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register, registered
-from kmdb_dagster.dagster_ext.run_ranges import active_imports
+from kmdb_dagster.dagster_ext.run_ranges import BACKFILL, active_imports
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.layout import describe_ranges
 from kmdb_dagster.pipeline.bucket_scan import BucketScan, list_bucket
@@ -117,6 +117,11 @@ def backfill_outcome(instance: dg.DagsterInstance, backfill: str) -> str | None:
     found = instance.get_backfill(backfill)
     status = found.status.value if found else "GONE"
     return None if status in {"REQUESTED", "CANCELING", "FAILING"} else str(status)
+
+
+def has_runs(instance: dg.DagsterInstance, backfill: str) -> bool:
+    """Return whether Dagster's daemon has requested a run of a backfill."""
+    return bool(instance.get_runs(dg.RunsFilter(tags={BACKFILL: backfill}), limit=1))
 
 
 def _scan_bucket(kmdb: Opener) -> BucketScan:

@@ -1,6 +1,7 @@
 """Dagster's instance, as the ``kmdb`` command finds it: where its history is, and whether its daemon runs."""
 
 import os
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -9,6 +10,9 @@ from kmdb_dagster.errors import PermanentError, SettingsError
 
 FILE = "dagster.yaml"
 NEEDED_DAEMONS = ("BACKFILL", "QUEUED_RUN_COORDINATOR")
+MAX_HEARTBEAT_AGE_SECONDS = 300
+"""Each daemon reports every 30 seconds, or after a long iteration. Dagster itself tolerates 30 minutes."""
+START_IT = "Start `kmdb ui` and leave it open."
 
 
 def open_instance() -> dg.DagsterInstance:
@@ -39,8 +43,17 @@ def require_daemon(instance: dg.DagsterInstance) -> None:
     Raises:
         PermanentError: Dagster's daemon is not running.
     """
-    statuses = instance.get_daemon_statuses(NEEDED_DAEMONS)
-    if not all(status.healthy for status in statuses.values()):
-        raise PermanentError(
-            "Dagster's daemon is not running, so no run would start. Start `kmdb ui` and leave it open."
-        )
+    if problem := daemon_problem(instance):
+        raise PermanentError(problem)
+
+
+def daemon_problem(instance: dg.DagsterInstance) -> str | None:
+    """Say why Dagster's daemon would start no run, from its heartbeats; None if it runs."""
+    heartbeats = [status.last_heartbeat for status in instance.get_daemon_statuses(NEEDED_DAEMONS).values()]
+    reported = [heartbeat.timestamp for heartbeat in heartbeats if heartbeat]
+    if len(reported) < len(heartbeats):
+        return f"Dagster's daemon is not running, so no run would start. {START_IT}"
+    age = time.time() - min(reported)
+    if age > MAX_HEARTBEAT_AGE_SECONDS:
+        return f"Dagster's daemon last reported {age / 60:.0f} minutes ago, so no run starts. {START_IT}"
+    return None
