@@ -1,5 +1,7 @@
 """What ``kmdb status`` says of the bucket: how much of it is not in yet, and what is not read at all."""
 
+from collections.abc import Collection, Mapping
+
 from sqlalchemy import Engine
 
 from kmdb_dagster.errors import KmdbError, MissingSettingError
@@ -7,6 +9,7 @@ from kmdb_dagster.km_export.layout import describe_ranges
 from kmdb_dagster.km_export.unread_keys import describe_unread
 from kmdb_dagster.pipeline.bucket_scan import BucketScan, changed, list_bucket, missing_from_bucket
 from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.ledger.changed_revisions import read_changes
 
 
 def bucket_lines(engine: Engine) -> list[tuple[str, str]]:
@@ -21,7 +24,29 @@ def bucket_lines(engine: Engine) -> list[tuple[str, str]]:
         return []
     except KmdbError as error:
         return [("bucket", f"cannot be listed. {error}")]
-    return [("bucket", f"{bucket.url}: {_words(scan, ledger.statuses(engine))}"), *_not_read(scan)]
+    statuses = ledger.statuses(engine)
+    return [
+        ("bucket", f"{bucket.url}: {_words(scan, statuses)}"),
+        *_outstanding(scan.etags.keys() - statuses.keys(), changed(scan.etags, statuses), statuses),
+        *_not_read(scan),
+    ]
+
+
+def remembered_lines(engine: Engine) -> list[tuple[str, str]]:
+    """Say what is outstanding without a listing: failed revisions, and those that changed at the last bucket scan."""
+    changes = [number for number, change in read_changes(engine).items() if change.etag is not None]
+    return _outstanding((), changes, ledger.statuses(engine))
+
+
+def _outstanding(
+    new: Collection[int], changes: Collection[int], statuses: Mapping[int, ledger.Status]
+) -> list[tuple[str, str]]:
+    failed = [status.revision for status in statuses.values() if status.failed]
+    total = len({*new, *changes, *failed})
+    if not total:
+        return []
+    counts = f"{len(new):,} new, {len(changes):,} changed, {len(failed):,} failed"
+    return [("outstanding", f"{total:,} revisions ({counts}): run the job import_outstanding, or `kmdb import`")]
 
 
 def _words(scan: BucketScan, statuses: dict[int, ledger.Status]) -> str:

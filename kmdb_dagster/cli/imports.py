@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from kmdb_dagster.cli.bucket_lines import bucket_lines
+from kmdb_dagster.cli.bucket_lines import bucket_lines, remembered_lines
 from kmdb_dagster.cli.database import warehouse
 from kmdb_dagster.cli.status_lines import status_lines
 from kmdb_dagster.errors import PermanentError, SettingsError
@@ -148,7 +148,7 @@ def status(*, as_json: bool, no_bucket: bool) -> None:
     settings = load_settings()
     with warehouse(settings) as opened:
         found = read_status(opened.engine, numeric_apart=settings.numeric_apart)
-        bucket = [] if no_bucket else bucket_lines(opened.engine)
+        bucket = remembered_lines(opened.engine) if no_bucket else bucket_lines(opened.engine)
         dagster = _dagster_lines()
         if as_json:
             more = {"bucket": dict(bucket), "dagster": [value for _, value in dagster]}

@@ -7,6 +7,8 @@ from sqlalchemy import text
 
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
+from testing.buckets import FolderOfRevisions, event
+from testing.revisions import change
 from testing.terminal import Terminal
 
 DATES = {"KMDB_MIN_DATE": "2014-04-01", "KMDB_MAX_DATE": "2014-06-01"}
@@ -112,6 +114,23 @@ def test_status_shows_what_the_bucket_has_and_which_objects_are_not_read(ready: 
     found = json.loads(ready.kmdb("status", "--json", KMDB_LOCAL_BUCKET=bucket).out)["bucket"]
     assert "2011/Jan/2011-01-01.json" in found["not read"]
     assert "2011" not in ready.kmdb("status", "--no-bucket", KMDB_LOCAL_BUCKET=bucket).out
+
+
+def test_status_counts_what_is_outstanding_and_names_the_repair(
+    ready: Terminal, warehouse: Warehouse, bucket: FolderOfRevisions
+) -> None:
+    for number in range(1, 5):
+        bucket.put(number, event("visited site"))
+    change(
+        warehouse.engine,
+        "INSERT INTO revisions (revision, etag, imported_at) VALUES (1, 'an older one', NOW())",
+        "INSERT INTO changed_revisions (revision, etag, seen_at) VALUES (1, 'the one in the bucket', NOW())",
+    )
+    ledger.record_failure(warehouse.engine, 2, "raw_revisions: it is broken")
+    repair = "run the job import_outstanding, or `kmdb import`"
+    assert f"  outstanding            4 revisions (2 new, 1 changed, 1 failed): {repair}\n" in ready.kmdb("status").out
+    shown = ready.kmdb("status", "--no-bucket").out
+    assert f"  outstanding            2 revisions (0 new, 1 changed, 1 failed): {repair}\n" in shown
 
 
 def test_status_of_a_bucket_that_cannot_be_listed_shows_the_error_and_the_rest(ready: Terminal, tmp_path: Path) -> None:
