@@ -9,8 +9,11 @@ from statistics import median
 
 from benchmarks.databases import make_bucket, server_of
 from benchmarks.loading import Bench, Round
+from benchmarks.loading.anchors import ANCHORS, anchored, require_dlt
 from benchmarks.loading.bare import bare, dump
 from benchmarks.loading.runs import overhead, through_dagster
+
+COLUMNS = {"seconds": 8, "rows/s": 11, "MB/s": 8, "Python s": 9, "server s": 9, "core-s/100 MB": 15, "peak MB": 9}
 
 
 def main() -> None:
@@ -21,7 +24,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--server", help="mysql://root@127.0.0.1:3306; if it is not given, a MariaDB is started")
     parser.add_argument("--history", choices=("sqlite", "mysql"), default="mysql", help="where Dagster keeps its own")
+    parser.add_argument(
+        "--without", choices=ANCHORS, nargs="*", default=[], help="leave out what users might pick instead"
+    )
     options = parser.parse_args()
+    anchors = [name for name in ANCHORS if name not in options.without]
+    require_dlt(anchors)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         megabytes = make_bucket(folder / "bucket", options.revisions, options.lines)
@@ -29,6 +37,8 @@ def main() -> None:
             bench = Bench(server, folder, options.revisions, options.history)
             run, revision = overhead(bench)
             compare(bench, options.rounds, megabytes, run)
+            for anchor in anchors:
+                show(ANCHORS[anchor].title, [anchored(anchor, bench) for _ in range(options.rounds)], megabytes)
             print(f"a run over one revision that is not there: {run:.1f} s; each further one: {revision * 1000:.0f} ms")
 
 
@@ -37,7 +47,7 @@ def compare(bench: Bench, rounds: int, megabytes: float, start: float) -> None:
     through_dagster(bench, 2)
     rows = dump(bench)
     print(f"{bench.revisions} revisions, {megabytes:.0f} MB of JSON, {rows:,} rows, {rounds} rounds, medians")
-    print(f"{'':26}{'seconds':>8}{'rows/s':>11}{'MB/s':>8}{'Python s':>9}{'server s':>9}{'peak MB':>9}")
+    print(" " * 30 + "".join(map(str.rjust, COLUMNS, COLUMNS.values())))
     for many in (1, 2):
         a: list[Round] = []
         b: list[tuple[Round, float]] = []
@@ -46,7 +56,7 @@ def compare(bench: Bench, rounds: int, megabytes: float, start: float) -> None:
             a.append(bare(bench, many))
             b.append(through_dagster(bench, many))
             c.append(through_dagster(bench, many, indexed=False))
-        per = partial(show, rows=rows, megabytes=megabytes)
+        per = partial(show, megabytes=megabytes, rows=rows)
         per(f"bare, {many} connection(s)", a)
         per(f"import, {many} run(s)", [taken for taken, _ in b])
         per("indexes built afterwards", [taken for taken, _ in c])
@@ -57,14 +67,20 @@ def compare(bench: Bench, rounds: int, megabytes: float, start: float) -> None:
         ratio("… nor the building", a, c, lambda taken, building: taken.seconds - start - building)
 
 
-def show(name: str, rounds: Sequence[Round], *, rows: int, megabytes: float) -> None:
+def show(name: str, rounds: Sequence[Round], megabytes: float, *, rows: int | None = None) -> None:
     """A line of the table: medians."""
-    seconds = median(taken.seconds for taken in rounds)
+    seconds, python, server = (median(column) for column in zip(*(taken[:3] for taken in rounds), strict=True))
+    peak = max(taken.peak for taken in rounds) / 1e6
     cells = (
-        f"{name:26}{seconds:8.1f}{rows / seconds:11,.0f}{megabytes / seconds:8.2f}"
-        f"{median(taken.python for taken in rounds):9.1f}{median(taken.server for taken in rounds):9.1f}"
+        f"{seconds:.1f}",
+        f"{rows / seconds:,.0f}" if rows else "",
+        f"{megabytes / seconds:.2f}",
+        f"{python:.1f}",
+        f"{server:.1f}",
+        f"{(python + server) / megabytes * 100:.1f}",
+        f"{peak:.0f}",
     )
-    print(cells + f"{max(taken.peak for taken in rounds) / 1e6:9.0f}", flush=True)
+    print(f"{name:30}" + "".join(map(str.rjust, cells, COLUMNS.values())), flush=True)
 
 
 def ratio(
@@ -72,7 +88,7 @@ def ratio(
 ) -> None:
     """A line below it: how much longer the import takes than the bare load of the same round."""
     ratios = [seconds(*taken) / ours.seconds for ours, taken in zip(bares, imports, strict=True)]
-    print(f"{name:26}{median(ratios):8.2f}   ({', '.join(f'{each:.2f}' for each in ratios)})", flush=True)
+    print(f"{name:30}{median(ratios):8.2f}   ({', '.join(f'{each:.2f}' for each in ratios)})", flush=True)
 
 
 if __name__ == "__main__":
