@@ -1,13 +1,15 @@
 """Revisions put into a warehouse without a bucket, and what the warehouse then holds, by name and not by id."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from hashlib import md5
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from kmdb_dagster.erasure.redaction import Redactor
 from kmdb_dagster.km_export.reader import read_lines
@@ -23,6 +25,8 @@ from kmdb_dagster.warehouse.loading.revision import load_revisions
 BATCH = 100
 PATIENCE = 30.0
 """Seconds that a thread of a test is waited for."""
+SECONDS_UNTIL_BLOCKED = 0.5
+"""After which a statement in another thread counts as blocked by a lock."""
 
 PEOPLE = (
     "SELECT i.name, u.name FROM user_map m JOIN users i ON i.id = m.identity_id LEFT JOIN users u ON u.id = m.user_id"
@@ -152,3 +156,21 @@ def wait_until(condition: Callable[[], object]) -> None:
 def locks_waited_for(engine: Engine) -> int:
     """Count the transactions of the server that wait for a lock."""
     return int(one(engine, "SELECT COUNT(*) FROM INFORMATION_SCHEMA.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"))
+
+
+@contextmanager
+def at_the_statement(engine: Engine, begin: str, work: Any) -> Iterator[None]:
+    """Do something in another thread right before a statement that begins so, and let it end if nothing blocks it."""
+    started: list[Future[Any]] = []
+
+    def interrupt(_connection: object, _cursor: object, sent: str, *_: object) -> None:
+        if sent.startswith(begin) and not started:
+            started.append(pool.submit(work))
+            wait(started, SECONDS_UNTIL_BLOCKED)
+
+    with ThreadPoolExecutor(1) as pool:
+        event.listen(engine, "before_cursor_execute", interrupt)
+        yield
+        event.remove(engine, "before_cursor_execute", interrupt)
+        for future in started:
+            future.result()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import Engine
 
 from kmdb_dagster.lake import ParsedFile
 from kmdb_dagster.retries import retry_transient
+from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.identity.map_lock import increment_map_version, lock_map
 from kmdb_dagster.warehouse.identity.user_map import move_facts
@@ -20,12 +22,14 @@ from testing.buckets import alias, event, property_set
 from testing.revisions import (
     PATIENCE,
     Revisions,
+    at_the_statement,
     change,
     content,
     locks_waited_for,
     misplaced,
     one,
     people,
+    rows,
     wait_until,
 )
 
@@ -94,6 +98,26 @@ def test_a_merge_does_not_wait_for_a_load_whose_facts_are_moved_to_the_new_perso
     assert misplaced(engine) == 6
     move_facts(engine)
     assert misplaced(engine) == 0
+
+
+def test_facts_whose_person_changes_and_is_moved_before_they_are_inserted_are_moved_after_the_load(
+    database: str, warehouse: Warehouse, revisions: Revisions, tmp_path: Path
+) -> None:
+    other = Revisions(Warehouse(database_url(database)), tmp_path)
+
+    def merge_and_move() -> None:
+        other.tie(2, alias("b", "a"))
+        # The facts are not in yet, so the move that the merge recorded does not find them.
+        assert move_facts(other.warehouse.engine) == 1
+
+    revisions.tie(1, *FACTS, event("came", "x"))
+    with at_the_statement(warehouse.engine, "LOAD DATA", merge_and_move):
+        revisions.load(1, *FACTS, event("came", "x"))
+    other.warehouse.close()
+    assert rows(warehouse.engine, "SELECT name FROM pending_moves JOIN users ON users.id = identity_id") == [("b",)]
+    assert misplaced(warehouse.engine) == 6
+    move_facts(warehouse.engine)
+    assert misplaced(warehouse.engine) == 0
 
 
 def test_a_load_whose_revision_is_resolved_from_another_file_meanwhile_is_not_committed(

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +70,8 @@ class Way(NamedTuple):
     lines: list[Alias | Fact]
     cuts: list[int]
     shares: tuple[list[list[int]], list[list[int]]]
+    group_sizes: tuple[int, ...]
+    """Of each process."""
     untied: str | None
     """The table that has a name whose aliases tie nothing."""
     apart: bool
@@ -87,6 +89,7 @@ WAYS = st.builds(
     LINES,
     st.lists(st.integers(0, 16), min_size=REVISIONS - 1, max_size=REVISIONS - 1),
     st.tuples(RANGES, RANGES),
+    st.sampled_from([(1,), (2,), (8,), (1, 2, 8), (8, 1)]),
     st.sampled_from([None, "placeholder_identities", "ignored_users"]),
     st.booleans(),
 )
@@ -154,8 +157,8 @@ def test_two_processes_make_what_one_plain_import_makes(
     everything(plain)
     asked = {number for share in way.shares for numbers in share for number in numbers}
     left = [number for number in everything.revisions if number not in asked]
-    shares = [[Run(lake, numbers, way.apart) for numbers in share] for share in way.shares]
-    shares[0].append(Run(lake, left, way.apart))
+    shares = [[Run(lake, numbers, way.apart, way.group_sizes) for numbers in share] for share in way.shares]
+    shares[0].append(Run(lake, left, way.apart, way.group_sizes))
     at_once(team, shares)
     assert people(warehouse.engine) == persons(way)
     assert content(warehouse.engine) == content(plain.engine)
@@ -212,4 +215,24 @@ def test_killed_at_any_moment_and_run_again_it_is_all_in(database: str, warehous
         assert killed_at(database, [second], moment)
         second(warehouse)
         assert content(warehouse.engine) == expected, moment
+        assert misplaced(warehouse.engine) == 0
+
+
+def test_killed_at_any_moment_beside_a_run_that_merges_the_same_people_it_loses_nothing(
+    database: str, warehouse: Warehouse, plain: Warehouse, team: list[Worker], tmp_path: Path
+) -> None:
+    numbers = list(range(1, 13))
+    for revision in numbers:
+        parse(tmp_path, revision, chains(revision))
+    prepared(plain.engine)
+    everything = Run(tmp_path, numbers)
+    everything(plain)
+    expected = content(plain.engine)
+    for moment, sizes in zip(random.Random(2).sample(range(20, 300), 12), cycle([(1,), (2,), (8,), (1, 2, 8)])):
+        prepared(warehouse.engine)
+        team[0].start([Run(tmp_path, numbers[::2], group_sizes=sizes[::-1])])
+        killed_at(database, [Run(tmp_path, numbers[1::2], group_sizes=sizes)], moment)
+        team[0].finish()
+        Run(tmp_path, numbers[1::2], group_sizes=sizes)(warehouse)
+        assert content(warehouse.engine) == expected, (moment, sizes)
         assert misplaced(warehouse.engine) == 0
