@@ -31,11 +31,11 @@ SECONDS_UNTIL_BLOCKED = 0.5
 PEOPLE = (
     "SELECT i.name, u.name FROM user_map m JOIN users i ON i.id = m.identity_id LEFT JOIN users u ON u.id = m.user_id"
 )
-EVENTS = """
+SELECT_EVENTS = """
     SELECT e.id, e.t, k.string, i.name, u.name FROM events e LEFT JOIN `keys` k ON k.id = e.n
     LEFT JOIN users i ON i.id = e.identity_id LEFT JOIN users u ON u.id = e.user_id ORDER BY e.id
 """
-PROPERTIES = """
+SELECT_PROPERTIES = """
     SELECT p.id, p.t, k.string, p.value, p.event_id, i.name, u.name FROM properties p LEFT JOIN `keys` k ON k.id = p.key
     LEFT JOIN users i ON i.id = p.identity_id LEFT JOIN users u ON u.id = p.user_id ORDER BY p.id
 """
@@ -128,8 +128,8 @@ def content(engine: Engine) -> dict[str, Any]:
     """Read all content that must converge."""
     return {
         "people": people(engine),
-        "events": rows(engine, EVENTS),
-        "properties": rows(engine, PROPERTIES),
+        "events": rows(engine, SELECT_EVENTS),
+        "properties": rows(engine, SELECT_PROPERTIES),
         "aliases": rows(engine, "SELECT id, t, name1, name2 FROM aliases ORDER BY id"),
         "rejected": rows(engine, "SELECT revision, line, reason, raw FROM rejected_lines ORDER BY revision, line"),
         "pending": one(engine, "SELECT (SELECT COUNT(*) FROM pending_moves) + (SELECT COUNT(*) FROM pending_spans)"),

@@ -10,7 +10,7 @@ from kmdb_dagster.dagster_ext.run_ranges import loads_facts, range_of, recorded_
 OURS = ("kmdb_dagster.", "dagster.")
 """Errors whose text holds no personal data."""
 
-EVENTS = {
+LOGGED_TYPES = {
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.RUN_FAILURE,
     dg.DagsterEventType.STEP_OUTPUT,
@@ -27,7 +27,7 @@ class RunOutcome:
         self.run = record.dagster_run
         self.at = record.end_time or 0.0
         self._link = f"{ui_url.rstrip('/')}/runs/{self.run.run_id}"
-        logged = instance.all_logs(self.run.run_id, of_type=EVENTS)
+        logged = instance.all_logs(self.run.run_id, of_type=LOGGED_TYPES)
         self._events = [entry.dagster_event for entry in logged if entry.dagster_event]
         self._range = range_of(self.run)
 

@@ -19,11 +19,11 @@ from testing.steps import fetch, load, parse, resolve
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "sequences.jsonl"
 SEQUENCES = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
-EVENTS = """
+SELECT_EVENTS = """
     SELECT UNIX_TIMESTAMP(e.t), k.string, u.name FROM events e JOIN `keys` k ON k.id = e.n
     JOIN users u ON u.id = e.user_id ORDER BY e.t, e.id
 """
-PROPERTIES = """
+SELECT_PROPERTIES = """
     SELECT UNIX_TIMESTAMP(p.t), k.string, p.value, u.name FROM properties p JOIN `keys` k ON k.id = p.key
     JOIN users u ON u.id = p.user_id ORDER BY p.t, k.string, p.id
 """
@@ -49,9 +49,9 @@ def found(engine: Engine) -> list[dict[str, Any]]:
     for identity, person in sorted(people(engine).items()):
         empty: dict[str, Any] = {"identities": [], "events": [], "properties": []}
         persons.setdefault(person, empty)["identities"].append(identity)
-    for *event, person in rows(engine, EVENTS):
+    for *event, person in rows(engine, SELECT_EVENTS):
         persons[person]["events"].append(event)
-    for *value, person in rows(engine, PROPERTIES):
+    for *value, person in rows(engine, SELECT_PROPERTIES):
         persons[person]["properties"].append(value)
     return comparable(persons.values())
 

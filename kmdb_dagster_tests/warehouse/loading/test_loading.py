@@ -11,8 +11,8 @@ from kmdb_dagster.warehouse.schema.tables import MAX_LINE, MAX_ORDINAL, row_id
 from testing.buckets import T, alias, event, line, property_set
 from testing.revisions import (
     BATCH,
-    EVENTS,
-    PROPERTIES,
+    SELECT_EVENTS,
+    SELECT_PROPERTIES,
     Revisions,
     change,
     content,
@@ -29,8 +29,8 @@ VALUES = ["", " ", "0", "ä", "\U0001f600", "a\nb", "\\", "'", "x" * 1_000_000, 
 def test_an_event_and_its_properties_are_rows(engine: Engine, revisions: Revisions) -> None:
     revisions.load(5, b"\n", event("signed up", plan="pro", price="15.95"))
     first = row_id(5, 2)
-    assert rows(engine, EVENTS) == [(first, AT, "signed up", BOB, BOB)]
-    assert rows(engine, PROPERTIES) == [
+    assert rows(engine, SELECT_EVENTS) == [(first, AT, "signed up", BOB, BOB)]
+    assert rows(engine, SELECT_PROPERTIES) == [
         (first + 1, AT, "plan", "pro", first, BOB, BOB),
         (first + 2, AT, "price", "15.95", first, BOB, BOB),
     ]
@@ -38,8 +38,8 @@ def test_an_event_and_its_properties_are_rows(engine: Engine, revisions: Revisio
 
 def test_properties_set_on_a_person_have_no_event(engine: Engine, revisions: Revisions) -> None:
     revisions.load(5, property_set(plan="pro"))
-    assert rows(engine, PROPERTIES) == [(row_id(5, 1, 1), AT, "plan", "pro", None, BOB, BOB)]
-    assert rows(engine, EVENTS) == []
+    assert rows(engine, SELECT_PROPERTIES) == [(row_id(5, 1, 1), AT, "plan", "pro", None, BOB, BOB)]
+    assert rows(engine, SELECT_EVENTS) == []
 
 
 def test_row_ids_are_the_place_in_the_export() -> None:
