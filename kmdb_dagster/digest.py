@@ -1,4 +1,4 @@
-"""The digest of a name. Names and identities are looked up, and erased people recognized, by it."""
+"""The digest of a name or an identity: SHA-256. Names are looked up and erased identities recognized by it."""
 
 from hashlib import sha256
 

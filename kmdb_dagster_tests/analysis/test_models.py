@@ -1,4 +1,4 @@
-"""What km-db's models had, each by its name there, and what an analyst needs besides."""
+"""The model classes: the methods of km-db's models, each by its name there, and the additions."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 

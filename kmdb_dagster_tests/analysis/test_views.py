@@ -1,4 +1,4 @@
-"""Views of an event and of people, made by the command, asked as a tool would."""
+"""Views of an event and of people, created by the command and queried as a BI tool does."""
 
 import json
 from collections.abc import Iterator

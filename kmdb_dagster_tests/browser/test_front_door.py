@@ -1,4 +1,4 @@
-"""What a page of another site can do to the UI of an operator who opens it: nothing."""
+"""A page of another site can do nothing to the UI of an operator who opens it."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""What an operator does in the first hour, in this order and without a terminal."""
+"""The first hour of an operator in the UI, in this order and without a terminal."""
 
 import http.client
 import re

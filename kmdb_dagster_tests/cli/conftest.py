@@ -1,4 +1,4 @@
-"""What the tests of the command may ask for."""
+"""Fixtures of the tests of the command."""
 
 from pathlib import Path
 

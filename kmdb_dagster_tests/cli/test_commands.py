@@ -1,4 +1,4 @@
-"""What holds for every command: help, exit codes, one line for a failure."""
+"""Common behaviour of every command: help, exit codes, one line for a failure."""
 
 import stat
 import subprocess

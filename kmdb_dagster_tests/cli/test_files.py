@@ -1,4 +1,4 @@
-"""The commands on files, which need no setting at all."""
+"""The commands on files, which need no settings."""
 
 import gzip
 import json
