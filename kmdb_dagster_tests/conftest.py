@@ -1,4 +1,4 @@
-"""What every test may ask for: real servers, started once; a fresh database, folder bucket and environment for each.
+"""Fixtures of all tests: real servers, started once; an empty database, a folder bucket and an environment per test.
 
 ``KMDB_TEST_SERVER=mysql`` starts MySQL instead of MariaDB. With KMDB_TEST_SERVER_URL
 (``mysql://root@127.0.0.1:3306``) the tests use that server and start none. Every test that needs a database gets the

@@ -1,4 +1,4 @@
-"""The documents agree with the code. `dev/test -k docs` runs these and all other tests with ``docs`` in their name."""
+"""The documents agree with the code. `dev/test -k docs` runs these and all other tests of documents."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""The harness of `python -m faults` sees what it looks for. It runs by itself, apart from the tests."""
+"""The harness of `python -m faults` detects what it looks for. The faults themselves are not run here."""
 
 import base64
 import random

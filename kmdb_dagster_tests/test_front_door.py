@@ -1,4 +1,4 @@
-"""Which requests may reach Dagster's webserver: the rules, by cases and by anything that Hypothesis invents."""
+"""Which requests may reach Dagster's webserver: the rules, by cases and by generated requests."""
 
 import asyncio
 import json

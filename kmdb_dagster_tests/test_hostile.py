@@ -1,4 +1,4 @@
-"""Whatever stands in a file or a setting: it comes in as it is, gives no orders, and is held in bounded memory."""
+"""Hostile text in files and settings is imported unchanged, never executed, and held in bounded memory."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Text of strangers on its way to what reads it next: whatever it is, no reader takes it for an instruction."""
+"""Escaping of untrusted text for terminals, Markdown, spreadsheets and labels."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Settings: where they come from, what is refused and in which words; the documents that list them."""
+"""Settings: their sources, the errors of wrong values, and the documents that list them."""
 
 from datetime import date
 from pathlib import Path

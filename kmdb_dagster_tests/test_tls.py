@@ -1,4 +1,4 @@
-"""TLS to the database and S3 is had where it is asked for, and a wrong certificate is refused in words."""
+"""TLS to the database and S3 is used where it is requested, and an untrusted certificate is refused."""
 
 import dataclasses
 import socket

@@ -1,4 +1,4 @@
-"""Cursors that were edited, or written while the clock was years ahead, count as none."""
+"""Edited cursors, and cursors with times in the future, count as none."""
 
 import json
 import time

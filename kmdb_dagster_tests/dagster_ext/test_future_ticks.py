@@ -1,4 +1,4 @@
-"""The clock was years ahead once: Dagster's sensors and schedules go on as soon as it is right again."""
+"""Sensors and schedules continue after a clock that was years ahead is corrected."""
 
 import time
 from pathlib import Path

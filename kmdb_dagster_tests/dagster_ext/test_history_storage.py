@@ -1,4 +1,4 @@
-"""Dagster's history is unavailable for a while, and neither runs nor what watches them notice."""
+"""Runs and their monitoring survive an outage of Dagster's history."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Run monitoring knows of runs whose process is gone. `python -m faults` kills real ones."""
+"""Run monitoring detects runs without their process. `python -m faults` kills real ones."""
 
 import json
 import os

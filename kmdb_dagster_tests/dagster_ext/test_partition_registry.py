@@ -1,4 +1,4 @@
-"""The partitions are contiguous and ascending, whatever happens to them."""
+"""The registered partitions are contiguous and ascending."""
 
 from concurrent.futures import ThreadPoolExecutor
 

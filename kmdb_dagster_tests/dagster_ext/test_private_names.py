@@ -1,4 +1,4 @@
-"""What is not public in Dagster is used in one room only, and listed there."""
+"""Private modules of Dagster are used in one room only, and listed there."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The services of compose.yaml at work: two workers import a bucket at once, and one of them is lost."""
+"""The services of compose.yaml: two workers import a bucket concurrently, and one of them is killed."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Lines that name an erased person are recognized."""
+"""Lines that name an erased person are found by digest."""
 
 import pytest
 

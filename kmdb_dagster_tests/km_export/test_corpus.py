@@ -1,4 +1,4 @@
-"""Every case of the corpus comes out as it must."""
+"""Every case of the corpus has its expected records."""
 
 import base64
 import json

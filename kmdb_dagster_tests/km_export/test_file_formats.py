@@ -1,4 +1,4 @@
-"""Gzip is read as what is in it, in bounded memory; other formats are named."""
+"""Gzip is decompressed in bounded memory; other formats are named."""
 
 import gzip
 import tracemalloc

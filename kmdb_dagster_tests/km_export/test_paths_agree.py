@@ -1,4 +1,4 @@
-"""The fast path and the careful path mean the same, and what KM writes comes back as it was."""
+"""The fast and the careful parser agree, and values of an export round-trip."""
 
 import json
 from collections.abc import Callable

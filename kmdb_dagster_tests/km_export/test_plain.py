@@ -1,4 +1,4 @@
-"""The compiled fast path by itself: what it takes on, and that its memory suffices."""
+"""The compiled fast path alone: which lines it reads, and the size of its buffers."""
 
 from itertools import product
 

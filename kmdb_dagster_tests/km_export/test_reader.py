@@ -1,4 +1,4 @@
-"""How a file becomes lines: numbers, chunks, limits."""
+"""Splitting a file into lines: numbers, chunks, limits."""
 
 import tracemalloc
 from collections.abc import Iterator

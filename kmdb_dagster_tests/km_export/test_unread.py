@@ -1,4 +1,4 @@
-"""Objects that may hold data and are not read are named, with what to do."""
+"""Objects that may hold data and are not read are listed, with the remedy."""
 
 import pytest
 

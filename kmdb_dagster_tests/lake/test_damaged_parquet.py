@@ -1,4 +1,4 @@
-"""One flipped bit in a Parquet of the lake is found, wherever it is, before a row of the file is used."""
+"""Any flipped bit in a Parquet of the lake is detected before a row of the file is used."""
 
 import random
 from collections.abc import Callable

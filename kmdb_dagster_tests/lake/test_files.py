@@ -1,4 +1,4 @@
-"""The lake's files are there as a whole or not at all."""
+"""The files of the lake are replaced atomically."""
 
 import errno
 import os

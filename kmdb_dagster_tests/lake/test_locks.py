@@ -1,4 +1,4 @@
-"""Who may write to a data folder at the same time."""
+"""Locks of a data folder: shared by writers, exclusive for erasure."""
 
 import multiprocessing
 import os

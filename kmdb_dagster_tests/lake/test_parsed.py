@@ -1,4 +1,4 @@
-"""What is written to a revision's Parquet comes back from it."""
+"""Records round-trip through the Parquet of a revision."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""Slices made by hand."""
+"""Slices built by hand."""
 
 from collections.abc import Iterable
 

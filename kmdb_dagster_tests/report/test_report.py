@@ -1,4 +1,4 @@
-"""The series of the report, and that each of them can be drawn."""
+"""The series of the report and their charts."""
 
 import re
 from base64 import b64decode

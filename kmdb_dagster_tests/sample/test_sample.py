@@ -1,4 +1,4 @@
-"""The sample: the same bytes every time, everything that it promises, nothing of anyone."""
+"""The sample: reproducible, complete, and without data of real people."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The truth that is planted in the sample: what an analysis of it has to find. See the package's docstring."""
+"""The planted truth of the sample, which an analysis has to find. See the package's docstring."""
 
 from functools import cache
 from typing import Any, TypeAlias

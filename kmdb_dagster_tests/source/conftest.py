@@ -1,4 +1,4 @@
-"""A bucket on S3 as the program itself opens it."""
+"""Fixtures: a bucket on S3, opened as the program does."""
 
 import functools
 import tempfile

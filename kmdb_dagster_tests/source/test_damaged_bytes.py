@@ -1,4 +1,4 @@
-"""Bytes that were damaged on their way from S3 are never taken for the object."""
+"""Bytes damaged in the transfer from S3 are detected."""
 
 import base64
 import hashlib

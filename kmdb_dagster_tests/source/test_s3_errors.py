@@ -1,4 +1,4 @@
-"""Every answer of S3 is permanent for all objects, permanent for one, or transient; in words that say what to do."""
+"""Every error of S3 is permanent for all objects, permanent for one, or transient, with a remedy."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What S3 does on a bad day: bodies that break off, throttling, refusals."""
+"""Faults of S3: truncated bodies, throttling, refusals."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the tests of the warehouse may ask for."""
+"""Fixtures of the tests of the warehouse."""
 
 from pathlib import Path
 

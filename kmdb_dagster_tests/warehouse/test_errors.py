@@ -1,4 +1,4 @@
-"""The driver's errors, as our own and without anything of a person."""
+"""Translation of the driver's errors, without personal data."""
 
 import os
 import traceback

@@ -1,4 +1,4 @@
-"""What is edited by hand is found by a check, and the commands that the check names make it what it was."""
+"""Manual edits are found by a check, and repaired by the commands that it names."""
 
 import re
 from collections.abc import Iterator, Sequence

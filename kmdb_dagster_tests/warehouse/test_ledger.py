@@ -1,4 +1,4 @@
-"""What the ledger says."""
+"""The ledger of revisions."""
 
 from sqlalchemy import Engine
 

@@ -1,4 +1,4 @@
-"""The schema on a server."""
+"""The schema and its migrations on a server."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor

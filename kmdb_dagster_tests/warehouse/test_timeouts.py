@@ -1,4 +1,4 @@
-"""A server that stops answering while its sockets stay open: nothing waits longer than the timeout."""
+"""Timeouts: nothing waits longer for a server that stops answering while its sockets stay open."""
 
 import os
 import signal

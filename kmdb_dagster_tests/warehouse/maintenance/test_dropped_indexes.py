@@ -1,4 +1,4 @@
-"""A history that is imported without indexes, which are built afterwards, is the same as any other."""
+"""Importing without indexes and building them afterwards gives the same tables."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Emptying the warehouse, also while others use it."""
+"""Flush: emptying the warehouse, also during imports."""
 
 from datetime import datetime
 from threading import Thread

@@ -1,4 +1,4 @@
-"""Which time partitions are planned. Pure."""
+"""Plans of time partitions, without a server."""
 
 from datetime import date, timedelta
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Time partitions on a server."""
+"""Plans of time partitions, applied on a server."""
 
 from datetime import date
 from threading import Thread

@@ -1,4 +1,4 @@
-"""Old facts go by whole partitions, and stay away; the ledger agrees, whatever breaks off."""
+"""Retention drops whole partitions, keeps old facts out, and corrects the ledger, even if it is interrupted."""
 
 from datetime import date, datetime
 from threading import Thread
