@@ -20,6 +20,7 @@ def parse_into(lake: Lake, revision: int, content: bytes, *, most: float = 1.0) 
     """Parse a revision; ``most`` is the rejection limit, a share from 0 to 1."""
     lake.store_raw(revision, "an-etag", [content])
     bucket, warehouse = Mock(spec=Bucket), Mock(spec=Warehouse)
+    bucket.find.return_value = None
     warehouse.erased_digests.return_value = frozenset()
     warehouse.engine = Mock()
     opened = Pipeline(

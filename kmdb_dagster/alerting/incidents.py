@@ -9,14 +9,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
 
+from kmdb_dagster.wording import range_text, shorten
+
 QUIET_SECONDS = 3600
 """Between two messages on one incident."""
 
 # Open incidents are kept in a sensor's cursor, which has 64 KB in Dagster's history on MySQL.
 MAX_OPEN = 50
 MAX_TEXT_LENGTH = 600
+MAX_CAUSE_LENGTH = 120
 MAX_RANGES = 100
 MAX_NAMED = 10
+
+SUMMARY = "Failed revisions: "
+"""A line that begins so counts failures. It is no cause."""
 
 Ranges: TypeAlias = list[list[int]]
 """Revisions: the first and the last of each range, ascending."""
@@ -58,9 +64,9 @@ class Message(NamedTuple):
 
 def incident_key(kind: str, text: str) -> str:
     """Return the key of a failure: the same for the same cause, whatever numbers its text has."""
-    # A line names a revision and its reason. The end of a reason may differ from file to file.
-    lines = (re.sub(r"\d+", "#", line.removeprefix("revision "))[:60] for line in text.splitlines())
-    causes = sorted({line for line in lines if line and not line.startswith("…")})
+    # A line names what to do and the reason. The end of a reason may differ from file to file.
+    lines = (re.sub(r"\d+", "#", line)[:MAX_CAUSE_LENGTH] for line in text.splitlines())
+    causes = sorted({line for line in lines if line and not line.startswith(("…", SUMMARY))})
     return f"{kind}:{sha256(chr(10).join(causes).encode()).hexdigest()[:16]}"
 
 
@@ -75,10 +81,10 @@ def add_failure(state: State, key: str, incident: Incident) -> None:
     known = read(state).get(key)
     if known is None:
         if len(state) < MAX_OPEN:
-            state[key] = incident._replace(text=incident.text[:MAX_TEXT_LENGTH])._asdict()
+            state[key] = incident._replace(text=shorten(incident.text, MAX_TEXT_LENGTH))._asdict()
         return
     state[key] = known._replace(
-        text=incident.text[:MAX_TEXT_LENGTH],
+        text=shorten(incident.text, MAX_TEXT_LENGTH),
         link=incident.link,
         failures=known.failures + 1,
         resolved=False,
@@ -157,7 +163,7 @@ def _section(incident: Incident) -> str:
     lines = [f"{incident.subject} {incident.predicate}", incident.text]
     if incident.failures > 1:
         lines.append(f"{incident.failures} failures of this kind in a row.")
-        ranges = ", ".join(f"{first}..{last}" for first, last in incident.revisions[:MAX_NAMED])
+        ranges = ", ".join(range_text(first, last) for first, last in incident.revisions[:MAX_NAMED])
         lines += [f"Revisions: {ranges}"] if ranges else []
     return "\n".join(filter(None, [*lines, incident.link]))
 

@@ -10,6 +10,7 @@ from kmdb_dagster.km_export.unread_keys import describe_unread
 from kmdb_dagster.pipeline.bucket_scan import BucketScan, changed, list_bucket, missing_from_bucket
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.ledger.changed_revisions import read_changes
+from kmdb_dagster.wording import counted
 
 
 def bucket_lines(engine: Engine) -> list[tuple[str, str]]:
@@ -28,6 +29,7 @@ def bucket_lines(engine: Engine) -> list[tuple[str, str]]:
     return [
         ("bucket", f"{bucket.url}: {_words(scan, statuses)}"),
         *_outstanding(scan.etags.keys() - statuses.keys(), changed(scan.etags, statuses), statuses),
+        *_index(scan),
         *_not_read(scan),
     ]
 
@@ -52,12 +54,17 @@ def _outstanding(
 def _words(scan: BucketScan, statuses: dict[int, ledger.Status]) -> str:
     waiting = [number for number in scan.etags if number not in statuses or not statuses[number].imported]
     parts = [
-        f"{len(scan.etags):,} revisions",
+        counted(len(scan.etags), "revision"),
         f"not in yet: {describe_ranges(waiting)}",
         f"changed since they were imported: {describe_ranges(changed(scan.etags, statuses))}",
         f"imported before and no longer there: {describe_ranges(missing_from_bucket(scan, statuses))}",
     ]
     return "; ".join(part for part in parts if not part.endswith(": none"))
+
+
+def _index(scan: BucketScan) -> list[tuple[str, str]]:
+    words = scan.describe_index()
+    return [("index.csv", words)] if words else []
 
 
 def _not_read(scan: BucketScan) -> list[tuple[str, str]]:

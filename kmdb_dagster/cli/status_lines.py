@@ -7,7 +7,7 @@ from kmdb_dagster.warehouse.identity.rules import RULE_IS_PENDING
 from kmdb_dagster.warehouse.ledger.status import Overview
 from kmdb_dagster.warehouse.maintenance.filter_changes import FiltersInForce
 from kmdb_dagster.warehouse.maintenance.indexes import INDEXES_ARE_MISSING
-from kmdb_dagster.wording import named_ranges
+from kmdb_dagster.wording import counted, named_ranges
 
 
 def status_lines(status: Overview) -> Iterator[tuple[str, str]]:
@@ -24,7 +24,7 @@ def status_lines(status: Overview) -> Iterator[tuple[str, str]]:
     yield "events", f"{totals.events:,}"
     yield "property values", f"{totals.properties:,}"
     yield "aliases", f"{totals.aliases:,}"
-    yield "people", f"{status.people:,} of {status.identities:,} identities"
+    yield "people", f"{status.people:,} with events or properties; {counted(status.identities, 'identity')} known"
     yield "from … to (UTC)", f"{totals.t_min} … {totals.t_max}" if totals.t_min else "nothing yet"
     yield "time partitions until", str(status.partitions_until or "none yet: run `kmdb partition`")
     if status.facts_from:

@@ -18,7 +18,7 @@ from dagster._core.execution.backfill import PartitionBackfill
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PROPERTIES, REVISION_ASSETS
 from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register, registered
 from kmdb_dagster.dagster_ext.run_ranges import BACKFILL, active_imports
-from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.errors import RequestError
 from kmdb_dagster.km_export.layout import describe_ranges
 from kmdb_dagster.pipeline.bucket_scan import BucketScan, list_bucket
 from kmdb_dagster.pipeline.outstanding import bridged_ranges, find_outstanding
@@ -29,6 +29,7 @@ from kmdb_dagster.warehouse.connection.bindings import check_bucket
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.loading.filters import read_filters
+from kmdb_dagster.wording import named_range
 
 MAX_RANGES_IN_TITLE = 3
 """Dagster allows a title of 100 characters."""
@@ -65,18 +66,18 @@ def request_range(instance: dg.DagsterInstance, kmdb: Opener, first: int, last: 
         last: the highest revision, inclusive.
 
     Raises:
-        PermanentError: ``first`` is above ``last``, or the bucket does not have the range.
+        RequestError: ``first`` is above ``last``, or the bucket does not have the range.
     """
     if first > last:
-        raise PermanentError(f"The range {first}..{last} is the wrong way round. Give the lower number first.")
+        raise RequestError(f"The range {first}..{last} is the wrong way round. Give the lower number first.")
     scan = _scan_bucket(kmdb)
     known = [*scan.etags, *registered(instance)]
     if not known or first < min(known) or last > max(known):
         there = f"revisions {min(known)} to {max(known)}" if known else "no revisions at all"
-        raise PermanentError(f"The range {first}..{last} reaches beyond the bucket, which has {there}.")
+        raise RequestError(f"The range {first}..{last} reaches beyond the bucket, which has {there}.")
     with kmdb.warehouse(whole_tables=False) as warehouse:
         register(instance, warehouse, min(known), max(known))
-    return _add_backfill(instance, list(range(first, last + 1)), f"revisions {first}..{last}")
+    return _add_backfill(instance, list(range(first, last + 1)), named_range(first, last))
 
 
 def request_outstanding(instance: dg.DagsterInstance, kmdb: Opener) -> RequestedBackfill:

@@ -14,6 +14,7 @@ from kmdb_dagster.pipeline.bucket_scan import BucketScan
 from kmdb_dagster.pipeline.outstanding import Outstanding, bridged_ranges
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.warehouse.ledger.ledger import Status
+from kmdb_dagster.wording import counted, range_text
 
 REQUESTED_CONTENT = "kmdb/asked_for"
 """The tag that finds all runs requested for the same content of the same range."""
@@ -36,9 +37,13 @@ class ImportState(NamedTuple):
         """Count the revisions that are still to be imported, by active runs too. Failed ones wait for you."""
         return len(self.outstanding.new) + len(self.outstanding.changed)
 
-    def imported(self) -> int:
-        """Count the imported revisions."""
+    def done(self) -> int:
+        """Count the revisions that need no import any more: imported, or never written by KM."""
         return sum(status.imported for status in self.statuses.values())
+
+    def imported(self) -> int:
+        """Count the imported revisions. Numbers that KM never wrote do not count."""
+        return sum(status.imported and status.etag is not None for status in self.statuses.values())
 
     def describe(self) -> Iterator[str]:
         """Describe it, a sentence at a time."""
@@ -52,6 +57,8 @@ class ImportState(NamedTuple):
         if gone := self.outstanding.missing:
             yield f"Imported before and now missing from the bucket: {describe_ranges(gone)}. Their facts are kept."
         if listing and (text := describe_unread(listing)):
+            yield text
+        if text := self.scan.describe_index():
             yield text
         if status and status.to_come:
             yield f"KissMetrics has {status.to_come} more to export."
@@ -74,7 +81,7 @@ class ImportRequests(NamedTuple):
 
     def describe(self) -> Iterator[str]:
         """Describe them, a sentence at a time."""
-        yield f"Requested {len(self.requests)} runs."
+        yield f"Requested {counted(len(self.requests), 'run')}."
         if self.held:
             yield f"Runs over {_named(self.held)} ended early and are not requested again: run `kmdb import`."
         if self.paused:
@@ -127,9 +134,9 @@ class _Planner:
         earlier = self._instance.get_run_records(dg.RunsFilter(tags={REQUESTED_CONTENT: key}))
         decision = decide_retry(earlier, self._now)
         if decision.never:
-            self.planned.held.append(f"{first}..{last}")
+            self.planned.held.append(range_text(first, last))
         elif self._now < decision.not_before:
-            self.planned.paused.append(f"{first}..{last}")
+            self.planned.paused.append(range_text(first, last))
         else:
             tags = {**tags, RANGE_START: str(first), RANGE_END: str(last), REQUESTED_CONTENT: key}
             # If a tick is repeated, Dagster starts no second run of the same key.

@@ -24,6 +24,7 @@ from kmdb_dagster.pipeline import Figures, Outcomes, Pipeline, StepResult, in_gr
 from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.source import BucketUnusableError
 from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.wording import named_ranges
 
 log = logging.getLogger(__name__)
 
@@ -240,15 +241,15 @@ def _apply_moves(opened: Pipeline) -> None:
 
 def _end_of_run(step: RevisionStep, revisions: Sequence[int], error: KmdbError) -> KmdbError:
     """Return the error that ends a run: of a service that is unavailable or cannot be used."""
-    place = f"Revision {describe_ranges(revisions)}, {step.name}"
+    place = f"{named_ranges(describe_ranges(revisions))}, {step.name}"
     if isinstance(error, TransientError):
         return TransientError(
-            f"{place}: {error} That did not pass in time, so the run ends here. What it "
-            "had done is kept. Dagster starts it again, twice at once, and the sensor for as long as that lasts."
+            f"Wait: Dagster starts this run again, twice at once, and the sensor for as long as that lasts. {error} It "
+            f"did not pass in time, so the run ended here ({place}). What it had done is kept."
         )
     return PermanentError(
-        f"{place}: {error} No other revision can be read either, so the run ends "
-        "here. What it had done is kept. Materialize the rest when this is fixed."
+        f"{error} Then run import_outstanding. No other revision can be read either, so the run ended here "
+        f"({place}). What it had done is kept."
     )
 
 

@@ -4,8 +4,10 @@ import dagster as dg
 
 from kmdb_dagster.alerting import incidents
 from kmdb_dagster.alerting.incidents import Incident, Ranges, State
+from kmdb_dagster.dagster_ext.failures import SEEN_BY_USER
 from kmdb_dagster.dagster_ext.history_comparison import RECORDED_RANGES
 from kmdb_dagster.dagster_ext.run_ranges import loads_facts, range_of, recorded_revisions
+from kmdb_dagster.wording import named_range
 
 OURS = ("kmdb_dagster.", "dagster.")
 """Errors whose text holds no personal data."""
@@ -17,6 +19,8 @@ LOGGED_TYPES = {
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
 }
 WILL_RETRY = "dagster/will_retry"
+STARTED_BY_DAGSTER = {"dagster/schedule_name", "dagster/sensor_name", "dagster/from_automation_condition"}
+"""Tags of runs that no user waits for."""
 
 
 class RunOutcome:
@@ -34,7 +38,7 @@ class RunOutcome:
     def update(self, state: State) -> None:
         """Open and resolve incidents."""
         failed = self.run.status is dg.DagsterRunStatus.FAILURE
-        if failed and self.run.tags.get(WILL_RETRY) != "true":
+        if failed and self.run.tags.get(WILL_RETRY) != "true" and not self._is_seen_by_user():
             self._add_failure(state)
         if self._range and loads_facts(self.run):
             loaded = [[*self._range]] if not failed else self._others()
@@ -50,7 +54,7 @@ class RunOutcome:
         text = "\n".join(self._reasons())
         if self._range:
             # A backfill runs an internal job of Dagster, whose name says nothing.
-            subject, kind = "the import of revisions {}..{}".format(*self._range), "import"
+            subject, kind = f"the import of {named_range(*self._range)}", "import"
             revisions = [[number, number] for number in self._failed()] or self._not_recorded() or [[*self._range]]
         else:
             subject, revisions = self._subject(), []
@@ -72,6 +76,12 @@ class RunOutcome:
         elif not self._range:
             # A check of a run's own revisions says nothing about the others.
             incidents.resolve(state, name)
+
+    def _is_seen_by_user(self) -> bool:
+        """Return whether a user started the run and waits for its answer: a dry run, or what was typed wrongly."""
+        failures = [event.step_failure_data.user_failure_data for event in self._events if event.is_step_failure]
+        marked = any(failure is not None and SEEN_BY_USER in failure.metadata for failure in failures)
+        return marked and STARTED_BY_DAGSTER.isdisjoint(self.run.tags)
 
     def _subject(self) -> str:
         """Return the name of the job, or the assets of a job that Dagster made for **Materialize**."""

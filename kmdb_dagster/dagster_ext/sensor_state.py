@@ -8,6 +8,7 @@ import dagster as dg
 from kmdb_dagster.alerting.incidents import Incident
 from kmdb_dagster.dagster_ext.cursors import ImportCursor, read_cursor
 from kmdb_dagster.dagster_ext.run_outcomes import public_message
+from kmdb_dagster.wording import counted
 
 SENSOR = "new_revisions"
 GOOD = {"SUCCESS", "SKIPPED"}
@@ -66,14 +67,18 @@ def _no_listing(
     ticks = instance.get_ticks(*ids, after=since, before=now, limit=MAX_TICKS)
     if any(tick.status.value in GOOD for tick in ticks):
         return None
-    return f"The sensor {SENSOR} could not list the bucket for {hours:g} hours.{_why(ticks)}"
+    return f"{_advice(ticks)} The sensor {SENSOR} could not list the bucket for {_hours(hours)}."
 
 
-def _why(ticks: Sequence[Any]) -> str:
+def _advice(ticks: Sequence[Any]) -> str:
     if not ticks:
-        return " It does not tick: turn it on, or check that Dagster's daemon runs."
+        return "Turn the sensor on, or check that Dagster's daemon runs: it does not tick."
     error = ticks[0].error
-    return f" Its last error: {public_message(error.message)}" if error else " Its ticks do not end."
+    return public_message(error.message).rstrip(".") + "." if error else "Restart Dagster's daemon: ticks do not end."
+
+
+def _hours(hours: float) -> str:
+    return "an hour" if hours == 1 else f"{hours:g} hours"
 
 
 def _no_progress(sensor: Any, since: float, hours: float) -> str | None:  # noqa: ANN401 - as above
@@ -83,6 +88,6 @@ def _no_progress(sensor: Any, since: float, hours: float) -> str | None:  # noqa
     if not noted.left or not noted.moved_at or noted.moved_at >= since:
         return None
     return (
-        f"For {hours:g} hours no revision was imported, and {noted.left} are still to be imported. Are runs waiting "
-        f"in the queue, or hanging? The latest tick of the sensor {SENSOR} says what it waits for."
+        f"Look at the latest tick of the sensor {SENSOR}, and for runs that wait in the queue or hang. For "
+        f"{_hours(hours)} no revision was imported, and there is more to import: {counted(noted.left, 'revision')}."
     )

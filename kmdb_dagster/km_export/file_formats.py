@@ -11,6 +11,7 @@ from kmdb_dagster.errors import PermanentError
 
 GZIP = b"\x1f\x8b\x08"
 CHUNK = 1024 * 1024
+PUT_WHOLE_FILE = "Put the whole file into the bucket, then run import_outstanding."
 HEAD_BYTES = 4096
 
 MAGIC = {
@@ -66,9 +67,9 @@ def _unzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
             while chunk := file.read(CHUNK):
                 yield chunk
     except EOFError:
-        raise PermanentError("The gzip file is cut off before its end. Put the whole file into the bucket.") from None
+        raise PermanentError(f"{PUT_WHOLE_FILE} The gzip file is cut off before its end.") from None
     except (gzip.BadGzipFile, zlib.error):
-        raise PermanentError("The gzip file is damaged. Put a whole file into the bucket.") from None
+        raise PermanentError(f"{PUT_WHOLE_FILE} The gzip file is damaged.") from None
 
 
 class _Stream(io.RawIOBase):

@@ -1,4 +1,4 @@
-"""The layout of the bucket: the names of its files, which of them are revisions, and ``status.csv``.
+"""The layout of the bucket: the names of its files, which of them are revisions, ``index.csv`` and ``status.csv``.
 
 Pure functions of names and numbers. ``reader`` reads the content of a revision; ``source`` reads the bucket.
 """
@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.wording import range_text
 
 FOLDER = "revisions/"
 MAX_REVISION = 2**23 - 1
@@ -117,6 +118,12 @@ def parse_status(text: str) -> ExportStatus | None:
     return ExportStatus(total, exported)
 
 
+def parse_index(text: str) -> frozenset[int]:
+    """Parse ``index.csv``: the revisions whose files KM lists. Lines that name no revision are skipped."""
+    names = (line.partition(",")[0].strip() for line in text.removeprefix("\ufeff").split("\n"))
+    return frozenset(number for name in names if (number := parse_revision(name)) is not None)
+
+
 def _count(text: str | None) -> int | None:
     cell = (text or "").strip()
     return int(cell) if _COUNT.fullmatch(cell) else None
@@ -144,7 +151,7 @@ def chunks(numbers: Iterable[int], size: int) -> Iterator[tuple[int, int]]:
 
 def describe_ranges(numbers: Iterable[int], max_ranges: int = 5) -> str:
     """Write numbers as ranges, ascending: ``3, 5..8``. ``…`` replaces the ranges after ``max_ranges``."""
-    ranges = [str(first) if first == last else f"{first}..{last}" for first, last in chunks(numbers, MAX_REVISION)]
+    ranges = [range_text(first, last) for first, last in chunks(numbers, MAX_REVISION)]
     return ", ".join(ranges[:max_ranges]) + (", …" if len(ranges) > max_ranges else "") if ranges else "none"
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from kmdb_dagster.km_export.layout import FOLDER, Listing
+from kmdb_dagster.wording import counted
 
 MAX_NAMED = 3
 MAX_NAME_CHARACTERS = 80
@@ -26,7 +27,7 @@ def describe_unread(listing: Listing) -> str:
         return ""
     named = ", ".join(name[:MAX_NAME_CHARACTERS] for name in names[:MAX_NAMED])
     more = ", …" if len(names) > MAX_NAMED else ""
-    return f"{len(names)} objects were seen and are not read: {named}{more}. {_advice(names, listing)}"
+    return f"{_advice(names, listing)} Seen and not read: {counted(len(names), 'object')} ({named}{more})."
 
 
 def _advice(names: Sequence[str], listing: Listing) -> str:

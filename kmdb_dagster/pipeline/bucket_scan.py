@@ -4,12 +4,24 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from kmdb_dagster.errors import KmdbError
-from kmdb_dagster.km_export.layout import ExportStatus, Listing, parse_status, read_listing, revision_key
+from kmdb_dagster.km_export.layout import (
+    ExportStatus,
+    Listing,
+    describe_ranges,
+    parse_index,
+    parse_status,
+    read_listing,
+    revision_key,
+)
 from kmdb_dagster.source import Bucket, ObjectUnreadableError, plain_etag
 from kmdb_dagster.warehouse.ledger.ledger import Status
+from kmdb_dagster.wording import named_ranges
 
 STATUS_CSV = "status.csv"
 MAX_STATUS_BYTES = 64 * 1024
+INDEX_CSV = "index.csv"
+MAX_INDEX_BYTES = 64 * 1024 * 1024
+"""A line for each revision, of 80 bytes."""
 MAX_PROBES = 1000
 """In one call of `probe_ahead`: a tick of the sensor must end within 60 seconds, Dagster's limit."""
 
@@ -31,11 +43,31 @@ class BucketScan(NamedTuple):
     """The first number that was looked for."""
     bytes: int = 0
     """The size of all revisions that a listing found."""
+    indexed: frozenset[int] = frozenset()
+    """The revisions whose files ``index.csv`` lists. Empty: the bucket was not listed, or has no such file."""
 
     @property
     def bytes_of_a_revision(self) -> int:
         """The mean size of a revision. 0: not known."""
         return self.bytes // len(self.etags) if self.etags else 0
+
+    def lost(self) -> list[int]:
+        """Return the revisions that ``index.csv`` lists and the bucket lacks. KM wrote them."""
+        return sorted(number for number in self.indexed if number >= self.lowest and number not in self.etags)
+
+    def unlisted(self) -> list[int]:
+        """Return the revisions of the bucket that ``index.csv`` does not list. Empty without such a file."""
+        return sorted(number for number in self.etags if number not in self.indexed) if self.indexed else []
+
+    def describe_index(self) -> str:
+        """Describe what differs between ``index.csv`` and the files, and what to do. Empty: nothing."""
+        lost, unlisted = describe_ranges(self.lost()), describe_ranges(self.unlisted())
+        parts = []
+        if self.lost():
+            parts.append(f"Restore lost files: index.csv lists {named_ranges(lost)}, and the bucket lacks them.")
+        if self.unlisted():
+            parts.append(f"index.csv does not list {named_ranges(unlisted)}: a copy, or it is older than they are.")
+        return " ".join(parts)
 
 
 def list_bucket(bucket: Bucket, min_revision: int | None) -> BucketScan:
@@ -51,7 +83,9 @@ def list_bucket(bucket: Bucket, min_revision: int | None) -> BucketScan:
     numbered = zip(listing.revisions, listing.keys, strict=True)
     revisions = {number: found[key] for number, key in numbered if number >= lowest}
     etags = {number: stored.etag for number, stored in revisions.items()}
-    return BucketScan(etags, listing, _status(bucket), lowest, sum(stored.size for stored in revisions.values()))
+    size = sum(stored.size for stored in revisions.values())
+    indexed = parse_index(_read_text(bucket, INDEX_CSV, MAX_INDEX_BYTES) or "")
+    return BucketScan(etags, listing, _status(bucket), lowest, size, indexed)
 
 
 def probe_ahead(bucket: Bucket, last: int, lookahead: int) -> BucketScan:
@@ -132,11 +166,16 @@ def advise_run_size(scan: BucketScan, left: int, revisions_per_run: int) -> str:
 
 
 def _status(bucket: Bucket) -> ExportStatus | None:
-    """Return the content of ``status.csv``. It is informational, so any error counts as no file."""
+    text = _read_text(bucket, STATUS_CSV, MAX_STATUS_BYTES)
+    return None if text is None else parse_status(text)
+
+
+def _read_text(bucket: Bucket, key: str, max_bytes: int) -> str | None:
+    """Return the content of a small file. It is informational, so any error counts as no file."""
     try:
-        found = bucket.find(STATUS_CSV)
-        if found is None or found.size > MAX_STATUS_BYTES:
+        found = bucket.find(key)
+        if found is None or found.size > max_bytes:
             return None
-        return parse_status(b"".join(bucket.read(found)).decode(errors="replace"))
+        return b"".join(bucket.read(found)).decode(errors="replace")
     except KmdbError:
         return None

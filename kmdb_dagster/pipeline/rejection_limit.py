@@ -8,6 +8,7 @@ from pathlib import Path
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.km_export.columns import Columns
 from kmdb_dagster.km_export.file_formats import HEAD_BYTES, decompressed, name_of_other_format
+from kmdb_dagster.km_export.layout import revision_key
 from kmdb_dagster.km_export.records import Record
 from kmdb_dagster.lake import LineCounts, ParsedFile, RawFile
 from kmdb_dagster.lake.files import translate_os_errors
@@ -17,6 +18,8 @@ SMALL_FILE_LINES = 100
 """A file with fewer lines passes if one line can be imported: a few bad lines would be a large share of it."""
 
 MAX_EXAMPLES = 5
+
+REPLACE = "Replace {key} in the bucket, then run import_outstanding."
 
 
 class RejectionLimit:
@@ -43,20 +46,21 @@ class RejectionLimit:
             return
         number, lines, rejected = self._revision, counts.lines, counts.rejected
         if rejected + counts.blank == lines:
-            raise PermanentError(f"No line of revision {number} can be imported: {self._advice(written)}")
+            raise PermanentError(self._message(f"No line of revision {number} can be imported", written))
         if rejected / lines > self._max_share and (lines >= SMALL_FILE_LINES or self._other_format):
-            raise PermanentError(
+            cause = (
                 f"{rejected} of the {lines} lines of revision {number} are rejected, more than KMDB_MAX_REJECTED_SHARE "
-                f"({self._max_share:g}) allows: {self._advice(written)}"
+                f"({self._max_share:g}) allows"
             )
+            raise PermanentError(self._message(cause, written))
 
-    def _advice(self, written: Path) -> str:
+    def _message(self, cause: str, written: Path) -> str:
         looks = f"looks like {self._other_format}" if self._other_format else "is not what it should be"
         return (
-            f"the file {looks}. Nothing of the revision was changed. The first rejected lines: "
-            f"{self._examples(written)}. See all with `kmdb inspect {self._raw.path}`. Put the right file into the "
-            f"bucket and run `kmdb import {self._revision}`. To import the other lines anyway, raise "
-            "KMDB_MAX_REJECTED_SHARE (1 lets everything through) and materialize the revision again."
+            f"{REPLACE.format(key=revision_key(self._revision))} {cause}: the file {looks}. Nothing of the revision "
+            f"was changed. The first rejected lines: {self._examples(written)}. See all with `kmdb inspect "
+            f"{self._raw.path}`. To import the other lines anyway, raise KMDB_MAX_REJECTED_SHARE (1 lets everything "
+            "through) and run import_outstanding."
         )
 
     @cached_property
@@ -77,10 +81,10 @@ class RejectionLimit:
             last = found.first + len(found.times) - 1 if isinstance(found, Columns) else found.line
             if last > MAX_LINE:
                 raise PermanentError(
-                    f"Revision {self._revision} has more than {MAX_LINE:,} lines, the most that row ids can number. "
-                    "KissMetrics writes some thousand lines into a file. Nothing of the revision was changed. "
-                    f"Look at the copy in {self._raw.path}, and put the right file into the bucket; or split it into "
-                    "several revisions with unused numbers."
+                    f"{REPLACE.format(key=revision_key(self._revision))} Or split it into several revisions with "
+                    f"unused numbers. Revision {self._revision} has more than {MAX_LINE:,} lines, the most that row "
+                    "ids can number; KissMetrics writes some thousand lines into a file. Nothing of the revision was "
+                    f"changed. The copy is in {self._raw.path}."
                 )
             yield found
 

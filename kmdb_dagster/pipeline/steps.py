@@ -143,9 +143,10 @@ def load(pipeline: Pipeline, group: Sequence[ParsedRevision]) -> dict[int, Figur
             return {revision: _figures(entry) for revision, entry in entries.items()}
     revisions = describe_ranges(parsed.revision for parsed in group)
     raise PermanentError(
+        "Stop the other process, then run import_outstanding. "
         f"Revision {revisions} was resolved {MAX_RESOLUTIONS} times, and its names or aliases were missing each time. "
         "Another process deletes from `keys`, `users`, `aliases` or `resolved_revisions`, or parses another version of "
-        "the file. Stop it, then materialize events and properties of the revision."
+        "the file."
     )
 
 
@@ -193,8 +194,9 @@ def _fetch(pipeline: Pipeline, revision: int) -> RawFile:
     if found is None:
         if ledger.etag_of(pipeline.warehouse.engine, revision) is not None:
             raise PermanentError(
-                f"{pipeline.bucket.url}/{revision_key(revision)} was imported before and is no longer there. "
-                "The imported facts are kept. Put the file back, or do not request this revision."
+                f"Put {revision_key(revision)} back into the bucket, then run import_outstanding. "
+                f"{pipeline.bucket.url}/{revision_key(revision)} was imported before and is no longer there. The "
+                "imported facts are kept, so you can also leave it."
             )
         return pipeline.lake.mark_absent(revision)
     return _stored(pipeline, revision, found)
@@ -210,8 +212,8 @@ def _stored(pipeline: Pipeline, revision: int, found: StoredObject) -> RawFile:
             damage = str(error)
             log.warning("%s Reading it again (read %d of %d).", damage, min(attempt + 1, MAX_READS), MAX_READS)
     raise PermanentError(
-        f"{damage} All {MAX_READS} reads failed like this, so revision {revision} is not imported. Check the network "
-        f"and any proxy before S3, and the object itself. Then run `kmdb import {revision}`."
+        f"Check the network and any proxy before S3, and the object itself, then run import_outstanding. {damage} All "
+        f"{MAX_READS} reads failed like this, so revision {revision} is not imported."
     )
 
 

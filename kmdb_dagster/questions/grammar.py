@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.errors import RequestError
 from kmdb_dagster.questions.segment import Condition, Segment, parse_condition
 from kmdb_dagster.questions.span import RECENTLY, When, parse_duration, parse_moment
 
@@ -270,11 +270,11 @@ def parse(line: str) -> "Question":
     """Parse a line into a question.
 
     Raises:
-        PermanentError: The line is not a question; the message says why.
+        RequestError: The line is not a question; the message says why.
     """
     try:
         question: Question = _all.main(shlex.split(line), standalone_mode=False)
     except (click.ClickException, ValueError) as error:
         reason = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        raise PermanentError(f"This is not a question: {line}\n{reason} Run `kmdb ask --help` for examples.") from None
+        raise RequestError(f"This is not a question: {line}\n{reason} Run `kmdb ask --help` for examples.") from None
     return question

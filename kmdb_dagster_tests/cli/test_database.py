@@ -7,8 +7,8 @@ from sqlalchemy import text
 
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
-from testing.buckets import FolderOfRevisions, event
-from testing.revisions import change
+from testing.buckets import FolderOfRevisions, alias, event
+from testing.revisions import Revisions, change
 from testing.terminal import Terminal
 
 DATES = {"KMDB_MIN_DATE": "2014-04-01", "KMDB_MAX_DATE": "2014-06-01"}
@@ -110,7 +110,7 @@ def test_status_shows_what_the_bucket_has_and_which_objects_are_not_read(ready: 
     bucket = str(tmp_path / "bucket")
     shown = ready.kmdb("status", KMDB_LOCAL_BUCKET=bucket)
     assert f"  bucket                 {bucket}: 2 revisions; not in yet: 3..4\n" in shown.out
-    assert "  not read               1 objects were seen and are not read: 2011/Jan/2011-01-01.json. " in shown.out
+    assert "  not read               KissMetrics's layout before October 2012 " in shown.out
     found = json.loads(ready.kmdb("status", "--json", KMDB_LOCAL_BUCKET=bucket).out)["bucket"]
     assert "2011/Jan/2011-01-01.json" in found["not read"]
     assert "2011" not in ready.kmdb("status", "--no-bucket", KMDB_LOCAL_BUCKET=bucket).out
@@ -131,6 +131,21 @@ def test_status_counts_what_is_outstanding_and_names_the_repair(
     assert f"  outstanding            4 revisions (2 new, 1 changed, 1 failed): {repair}\n" in ready.kmdb("status").out
     shown = ready.kmdb("status", "--no-bucket").out
     assert f"  outstanding            2 revisions (0 new, 1 changed, 1 failed): {repair}\n" in shown
+
+
+def test_status_compares_the_files_with_index_csv(ready: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "bucket" / "revisions" / "3.json").touch()
+    (tmp_path / "bucket" / "index.csv").write_text("filename\nrevisions/2.json\nrevisions/3.json\n")
+    shown = ready.kmdb("status", KMDB_LOCAL_BUCKET=str(tmp_path / "bucket")).out
+    lost = "  index.csv              Restore lost files: index.csv lists revision 2, and the bucket lacks them.\n"
+    assert lost in shown
+
+
+def test_status_counts_people_that_have_facts(ready: Terminal, warehouse: Warehouse, tmp_path: Path) -> None:
+    revisions = Revisions(warehouse, tmp_path)
+    revisions.put(1, event("came", "bob"), event("came", "b2"), alias("bob", "b2"))
+    revisions.tie(2, event("came", "anna"))
+    assert "  people                 1 with events or properties; 3 identities known\n" in ready.kmdb("status").out
 
 
 def test_status_of_a_bucket_that_cannot_be_listed_shows_the_error_and_the_rest(ready: Terminal, tmp_path: Path) -> None:

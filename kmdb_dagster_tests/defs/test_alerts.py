@@ -66,7 +66,10 @@ def test_a_failed_import_is_reported_once_with_its_revisions_its_reason_and_a_li
     (posted,) = hook.taken
     assert posted["title"] == "kmdb: the import of revisions 1..2 failed"
     assert posted["type"] == "failure"
-    assert "\n1 of 2 revisions failed; the other 1 are imported.\nrevision 2, raw_revisions: " in posted["message"]
+    lines = posted["message"].splitlines()
+    assert lines[1].startswith("Put revisions/2.json back into the bucket, then run import_outstanding. ")
+    assert lines[1].endswith("(revision 2, raw_revisions)")
+    assert lines[2] == "Failed revisions: 1 of 2. The other one is imported."
     assert "(step import_steps)" in posted["message"]
     assert posted["message"].endswith(f"\nhttps://dagster.example.com/runs/{failed.run_id}")
     (mail,) = mailbox.mails
@@ -141,7 +144,10 @@ def test_a_check_is_reported_by_its_severity_when_it_fails_and_when_it_passes_ag
     ("error", "words"),
     [
         (TransientError("The server is unavailable."), "realias failed\nThe server is unavailable.\n"),
-        (KeyError("bob@example.com"), "realias failed\nA defect of kmdb_dagster: KeyError at test_alerts.py:"),
+        (
+            KeyError("bob@example.com"),
+            "realias failed\nReport this defect of kmdb_dagster: KeyError at test_alerts.py:",
+        ),
     ],
 )
 def test_what_lies_beneath_our_own_words_goes_nowhere(
@@ -160,6 +166,38 @@ def test_what_lies_beneath_our_own_words_goes_nowhere(
     assert "bob@example.com" not in failure_of(result)
 
 
+DROP = "drop_old_partitions"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"before": ""},
+        {"before": "yesterday", "dry_run": False},
+        {"before": "2014-05-01", "dry_run": False, "confirm": "another"},
+    ],
+    ids=["a dry run without KMDB_KEEP_DAYS", "a typed day that is none", "another database's name"],
+)
+@pytest.mark.parametrize("tags", [{}, {"dagster/schedule_name": "nightly"}], ids=["by hand", "by a schedule"])
+def test_what_the_user_who_started_a_run_sees_at_once_is_reported_only_if_a_schedule_started_it(
+    teller: AlertTicks, hook: Hook, config: dict[str, object], tags: dict[str, str]
+) -> None:
+    result = run_job(teller.instance, "drop_partitions", {"ops": {DROP: {"config": config}}})
+    assert not result.success
+    teller.instance.add_run_tags(result.run_id, tags)
+    teller.tick(hook.url)
+    assert [posted["title"] for posted in hook.taken] == (["kmdb: drop_partitions failed"] if tags else [])
+
+
+def test_a_failed_deletion_that_was_started_by_hand_is_reported(
+    teller: AlertTicks, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    run_job(teller.instance, "drop_partitions", {"ops": {DROP: {"config": {"dry_run": False}}}})
+    teller.tick(hook.url)
+    assert [posted["title"] for posted in hook.taken] == ["kmdb: drop_partitions failed"]
+
+
 def test_a_run_that_will_be_retried_is_not_reported(
     teller: AlertTicks, failed: dg.ExecuteInProcessResult, hook: Hook
 ) -> None:
@@ -173,7 +211,7 @@ def test_a_run_that_ended_without_a_message_is_reported_too(teller: AlertTicks, 
     (run,) = teller.instance.get_runs()
     teller.instance.report_run_failed(run, "Its process is gone.")
     teller.tick(hook.url)
-    assert hook.taken[0]["message"].startswith("the import of revisions 7..7 failed\nIts process is gone.\n")
+    assert hook.taken[0]["message"].startswith("the import of revision 7 failed\nIts process is gone.\n")
 
 
 @pytest.mark.usefixtures("failed")
@@ -242,14 +280,17 @@ THEIRS = "KeyError: 'bob@example.com'"
         (Ticking('{"left": 7, "moved_at": 9000}', (9990, "SKIPPED", None), (50, "SKIPPED", None)), None),
         (
             Ticking('{"left": 7, "moved_at": 10}', (9990, "SKIPPED", None)),
-            "no revision was imported, and 7 are still to",
+            "For 2 hours no revision was imported, and there is more to import: 7 revisions.",
         ),
-        (Ticking("{}", (9990, "FAILURE", OURS), (50, "SUCCESS", None)), "for 2 hours. Its last error: Access denied."),
-        (Ticking("{}", (9990, "FAILURE", THEIRS), (50, "SUCCESS", None)), "Its last error: KeyError"),
+        (
+            Ticking("{}", (9990, "FAILURE", OURS), (50, "SUCCESS", None)),
+            "Access denied. The sensor new_revisions could not list the bucket for 2 hours.",
+        ),
+        (Ticking("{}", (9990, "FAILURE", THEIRS), (50, "SUCCESS", None)), "KeyError. The sensor"),
         (Ticking("{}", (9990, "FAILURE", OURS), (9950, "SKIPPED", None), (50, "SUCCESS", None)), None),
         (Ticking("{}", (9990, "FAILURE", OURS)), None),
-        (Ticking("{}", (50, "SKIPPED", None)), "It does not tick"),
-        (Ticking("{}", (9990, "STARTED", None), (50, "SKIPPED", None)), "Its ticks do not end."),
+        (Ticking("{}", (50, "SKIPPED", None)), "it does not tick"),
+        (Ticking("{}", (9990, "STARTED", None), (50, "SKIPPED", None)), "ticks do not end."),
         (Ticking("{}"), None),
     ],
 )
@@ -265,7 +306,7 @@ def test_objects_that_are_not_read_are_reported_once_and_when_resolved(
     teller: AlertTicks, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teller.later = 2 * GRACE_PERIOD_SECONDS
-    for cursor in ("{}", '{"unread": "2 objects were seen and are not read: a, b."}', '{"unread": ""}'):
+    for cursor in ("{}", '{"unread": "Rename them. Seen and not read: 2 objects (a, b)."}', '{"unread": ""}'):
         for name in ("all_instigator_state", "get_ticks"):
             monkeypatch.setattr(teller.instance, name, getattr(Ticking(cursor), name))
         for _ in range(3):
@@ -275,7 +316,7 @@ def test_objects_that_are_not_read_are_reported_once_and_when_resolved(
         "kmdb: the bucket has objects that are not read",
         "kmdb: the bucket recovered",
     ]
-    assert "2 objects were seen and are not read: a, b." in hook.taken[0]["message"]
+    assert "Rename them. Seen and not read: 2 objects (a, b)." in hook.taken[0]["message"]
 
 
 def test_a_daemon_that_restarts_has_a_grace_period(

@@ -147,8 +147,8 @@ def test_a_revision_that_vanished_is_named_and_keeps_its_rows(
     bucket.put(3, event("visited site"))
     result = import_range(instance, kmdb, 1, 3)
     said = failure_of(result)
-    assert "1 of 3 revisions failed; the other 2 are imported." in said
-    assert "revision 2, raw_revisions: " in said
+    assert "Failed revisions: 1 of 3. The other 2 are imported." in said
+    assert "(revision 2, raw_revisions)" in said
     assert "was imported before and is no longer there" in said
     assert rows(warehouse, "SELECT COUNT(*) FROM events") == [(4,)]
     assert [number for number, _ in ledger.failures(warehouse.engine)] == [2]
@@ -169,7 +169,7 @@ def test_a_defect_is_reported_without_personal_data(
     bucket.put(1, event("visited site", "bob@example.com"), line({"_p": "bob@example.com"}))
     monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revisions", lambda *_, **__: broken())
     result = import_range(instance, kmdb, 1, 1)
-    assert "revision 1, user_map: A defect of kmdb_dagster: KeyError at test_assets.py:" in failure_of(result)
+    assert "Report this defect of kmdb_dagster: KeyError at test_assets.py:" in failure_of(result)
     assert not any("bob@example.com" in str(entry) for entry in instance.all_logs(result.run_id))
 
 

@@ -54,8 +54,10 @@ def test_a_run_that_gives_up_names_the_revision_that_it_was_at_and_what_comes_ne
     bucket.put(1, event("visited site"))
     monkeypatch.setattr("kmdb_dagster.pipeline.steps.resolve_revisions", away)
     said = failure_of(import_range(instance, kmdb, 1, 1))
-    assert "Revision 1, user_map: The server cannot be reached. That did not pass in time" in said
-    assert "Dagster starts it again" in said
+    assert "Wait: Dagster starts this run again" in said
+    assert (
+        "The server cannot be reached. It did not pass in time, so the run ended here (revision 1, user_map)." in said
+    )
 
 
 def test_a_failure_that_cannot_be_written_down_has_the_run_started_again(
@@ -126,8 +128,8 @@ def test_an_object_that_s3_refuses_fails_its_revision_which_the_ledger_lists_and
     refused = refusing(ObjectUnreadableError("revisions/2.json: S3 refuses it (NeverHeardOf)."), "revisions/2.json")
     monkeypatch.setattr(FolderBucket, "find", refused)
     said = failure_of(import_range(instance, kmdb, 1, 3))
-    assert "1 of 3 revisions failed; the other 2 are imported." in said
-    assert "revision 2, raw_revisions: revisions/2.json: S3 refuses it" in said
+    assert "Failed revisions: 1 of 3. The other 2 are imported." in said
+    assert "revisions/2.json: S3 refuses it (NeverHeardOf). (revision 2, raw_revisions)" in said
     assert not starts_again(instance)
     with kmdb.warehouse() as opened:
         assert [revision for revision, _ in ledger.failures(opened.engine)] == [2]
@@ -140,7 +142,7 @@ def test_credentials_that_expire_end_the_run_and_fail_no_revision(
         bucket.put(revision, event("visited site"))
     monkeypatch.setattr(FolderBucket, "find", refusing(BucketUnusableError("They have expired."), "revisions/2.json"))
     result = import_range(instance, kmdb, 1, 3)
-    assert "Revision 2, raw_revisions: They have expired. No other revision can be read either" in failure_of(result)
+    assert "They have expired. Then run import_outstanding. No other revision can be read either" in failure_of(result)
     # Planned checks without a result would be shown as failed, although nothing is wrong with what was imported.
     assert [check.passed for check in result.get_asset_check_evaluations()] == [True, True]
     assert not starts_again(instance)

@@ -74,9 +74,9 @@ def test_nothing_new_is_said_in_words(watch: Watch, bucket: FolderOfRevisions) -
     assert requests == []
     assert words == (
         f"{bucket.folder}: Latest known revision: 9. Missing in it: 3, 5..8. "
-        "1 objects were seen and are not read: revisions/007.json. Rename the files to import to "
-        "`revisions/N.json`, and move the others to another bucket. KissMetrics has 3 more to export. "
-        "9 imported, 0 still to be imported, 0 failed, 0 runs active. Requested 0 runs."
+        "Rename the files to import to `revisions/N.json`, and move the others to another bucket. Seen and not read: "
+        "1 object (revisions/007.json). KissMetrics has 3 more to export. "
+        "4 imported, 0 still to be imported, 0 failed, 0 runs active. Requested 0 runs."
     )
 
 
@@ -263,6 +263,7 @@ def test_a_listing_is_an_observation_of_the_bucket(watch: Watch, bucket: FolderO
         "failed": 0,
         "missing": 0,
         "not_yet_exported": 0,
+        "index_csv": "agrees with the files",
         "not_read": "none",
     }
     assert watch.observe() == []

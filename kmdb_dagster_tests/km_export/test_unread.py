@@ -35,19 +35,22 @@ def test_every_object_of_a_bucket_as_kissmetrics_writes_it_is_read(keys: list[st
 def test_objects_that_may_hold_data_are_listed(key: str) -> None:
     listing = read_listing(["revisions/1.json", key])
     assert unread(listing) == [key]
-    assert f"1 objects were seen and are not read: {key}. Rename" in describe_unread(listing)
+    assert f"Seen and not read: 1 object ({key})." in describe_unread(listing)
 
 
 def test_an_export_below_a_folder_is_listed_with_the_prefix_to_set() -> None:
     words = describe_unread(read_listing([f"data/kissmetrics/revisions/{number}.json" for number in range(1, 200)]))
-    assert words.startswith("199 objects were seen and are not read: data/kissmetrics/revisions/1.json, ")
-    assert words.endswith(", …. Set KMDB_PREFIX=data/kissmetrics/ to read them.")
+    start = (
+        "Set KMDB_PREFIX=data/kissmetrics/ to read them. Seen and not read: 199 objects (data/kissmetrics/revisions/1."
+    )
+    assert words.startswith(start)
+    assert words.endswith(", …).")
     assert words.count("revisions/") == MAX_NAMED
     assert "KMDB_PREFIX=a/ " in describe_unread(read_listing(["a/1.json"]))
 
 
 def test_the_layout_before_october_2012_is_listed() -> None:
     words = describe_unread(read_listing(["2011/Jan/2011-01-01.json", "2011/Jan/2011-01-02.json", "revisions/1.json"]))
-    assert words.startswith("2 objects were seen and are not read: 2011/Jan/2011-01-01.json, 2011/Jan/2011-01-02.json.")
+    assert words.endswith("Seen and not read: 2 objects (2011/Jan/2011-01-01.json, 2011/Jan/2011-01-02.json).")
     assert "layout before October 2012" in words
     assert "copy each of these files to `revisions/N.json`" in words

@@ -178,3 +178,31 @@ def test_a_larger_run_is_advised_for_very_many_tiny_revisions_only() -> None:
     assert advise_run_size(tiny, 4000, 1000) == ""
     assert advise_run_size(tiny._replace(bytes=4000 * 1_500_000), 4000, 200) == ""
     assert advise_run_size(seen({1: "etag"}), 4000, 200) == ""
+
+
+INDEX = b"filename,min_timestamp\nrevisions/1.json,1\nrevisions/2.json,1\nrevisions/5.json,1\nnonsense\n\xff\n"
+
+
+def test_files_that_index_csv_lists_and_the_bucket_lacks_are_lost_and_others_are_unlisted() -> None:
+    scan = list_bucket(InMemory(1, 3, **{"index.csv": INDEX}), None)
+    assert (scan.lost(), scan.unlisted()) == ([2, 5], [3])
+    assert scan.describe_index() == (
+        "Restore lost files: index.csv lists revisions 2, 5, and the bucket lacks them. "
+        "index.csv does not list revision 3: a copy, or it is older than they are."
+    )
+
+
+def test_a_bucket_that_agrees_with_its_index_or_has_none_is_not_described() -> None:
+    assert list_bucket(InMemory(1, 2, 5, **{"index.csv": INDEX}), None).describe_index() == ""
+    assert list_bucket(InMemory(1, 3), None).describe_index() == ""
+    assert list_bucket(InMemory(5, **{"index.csv": INDEX}), 5).describe_index() == ""
+    assert probe_ahead(InMemory(1), 0, 10).describe_index() == ""
+
+
+def test_an_index_that_cannot_be_read_or_is_too_large_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = InMemory(3, **{"index.csv": INDEX})
+    bucket.failure = TransientError("away")
+    assert list_bucket(bucket, None).lost() == []
+    bucket.failure = None
+    monkeypatch.setattr(bucket_scan, "MAX_INDEX_BYTES", len(INDEX) - 1)
+    assert list_bucket(bucket, None).lost() == []

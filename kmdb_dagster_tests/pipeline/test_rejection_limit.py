@@ -19,6 +19,7 @@ CASES = Path(__file__).parent.parent / "cases"
 
 GOOD = event("visited site")
 BAD = b'{"_n":"ev","_p":"secret@example.com"}\n'
+REPLACE = "Replace revisions/57.json in the bucket, then run import_outstanding."
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_a_small_file_is_let_through_if_one_of_its_lines_can_be_imported(lake: L
 
 @pytest.mark.parametrize("lines", [BAD, BAD * 200, b"\n" * 10 + BAD, BAD[:20], b"\0" * 5000])
 def test_a_file_without_a_line_that_can_be_imported_is_refused_whatever_its_size(lake: Lake, lines: bytes) -> None:
-    assert refusal(lake, lines, 0.99).startswith("No line of revision 57 can be imported: the file ")
+    assert refusal(lake, lines, 0.99).startswith(f"{REPLACE} No line of revision 57 can be imported: the file ")
     assert parse_into(lake, 57, lines, most=1.0)["events"] == 0
 
 
@@ -75,7 +76,7 @@ def test_a_file_that_is_empty_or_blank_is_let_through(lake: Lake, lines: bytes) 
     ],
 )
 def test_a_file_that_is_no_export_fails_its_revision_and_says_what_it_is(lake: Lake, name: str, words: str) -> None:
-    assert re.match(words, refusal(lake, (CASES / f"{name}.json").read_bytes(), 0.5))
+    assert re.match(f"{REPLACE} {words}", refusal(lake, (CASES / f"{name}.json").read_bytes(), 0.5))
 
 
 @pytest.mark.parametrize("name", ["crlf-fine", "gzip-in-place"])

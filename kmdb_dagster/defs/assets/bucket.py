@@ -64,5 +64,6 @@ def _metadata(url: str, scan: BucketScan, outstanding: Outstanding) -> Mapping[s
         "failed": len(outstanding.failed),
         "missing": len(outstanding.missing),
         "not_yet_exported": scan.status.to_come if scan.status else 0,
+        "index_csv": scan.describe_index() or "agrees with the files",
         "not_read": (describe_unread(listing) if listing else "") or "none",
     }

@@ -6,7 +6,7 @@ It stops accidental requests, and a configuration typed into the UI of another d
 import dagster as dg
 from pydantic import Field
 
-from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.errors import RequestError
 from kmdb_dagster.warehouse import Warehouse
 
 
@@ -27,11 +27,11 @@ def require_confirmation(config: Confirmation, warehouse: Warehouse, action: str
         action: what the job does, for the message.
 
     Raises:
-        PermanentError: it does not. Nothing is deleted.
+        RequestError: it does not. Nothing is deleted.
     """
     if config.confirm != warehouse.database:
         typed = f"`confirm` is {config.confirm!r}" if config.confirm else "`confirm` is missing"
-        raise PermanentError(
+        raise RequestError(
             f"Nothing is deleted: {typed}. To {action} in {warehouse.name}, type the database's name into the run's "
             f"configuration: `confirm: {warehouse.database}`."
         )

@@ -47,7 +47,7 @@ class FilterChanges(dg.Config):
 def change_names(context: dg.OpExecutionContext, config: FilterChanges, kmdb: Kmdb) -> None:
     """Change the filters unless this is a dry run, and preview the reload."""
     settings = kmdb.settings()
-    with as_dagster_failure(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(dry_run=config.dry_run), kmdb.warehouse() as warehouse:
         changes = _changes(warehouse, config)
         with transaction(warehouse.engine) as connection:
             wanted = filters_after(connection, changes)

@@ -15,7 +15,7 @@ from kmdb_dagster.dagster_ext.progress_log import ProgressLog
 from kmdb_dagster.defs.jobs.confirmation import Confirmation, require_confirmation
 from kmdb_dagster.defs.jobs.tags import DDL_TAGS, DDL_UNLESS_DRY_RUN_TAGS
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.errors import RequestError
 from kmdb_dagster.settings import Settings, missing_setting
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.maintenance import indexes
@@ -42,7 +42,7 @@ class DropOptions(PartitionOptions, Confirmation):
 @dg.op
 def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmdb: Kmdb) -> None:
     """Plan the missing time partitions, and add them unless this is a dry run."""
-    with as_dagster_failure(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(dry_run=config.dry_run), kmdb.warehouse() as warehouse:
         settings = kmdb.settings()
         plans = plan_all(
             warehouse.engine,
@@ -61,7 +61,7 @@ def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmd
 @dg.op
 def drop_old_partitions(context: dg.OpExecutionContext, config: DropOptions, kmdb: Kmdb) -> None:
     """Plan which time partitions to drop, show their rows and bytes, and drop them unless this is a dry run."""
-    with as_dagster_failure(), kmdb.warehouse() as warehouse:
+    with as_dagster_failure(dry_run=config.dry_run), kmdb.warehouse() as warehouse:
         if not config.dry_run:
             require_confirmation(config, warehouse, "drop facts")
         drop = read_drop(warehouse.engine, _day(config.before) or _oldest_kept(kmdb.settings()))
@@ -151,7 +151,7 @@ def _day(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        raise PermanentError(f"`before` is {text!r}. Expected a day, e.g. 2024-01-01.") from None
+        raise RequestError(f"`before` is {text!r}. Expected a day, e.g. 2024-01-01.") from None
 
 
 def _oldest_kept(settings: Settings) -> date:

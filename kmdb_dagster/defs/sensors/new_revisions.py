@@ -81,7 +81,7 @@ def new_revisions(context: dg.SensorEvaluationContext, kmdb: Kmdb) -> dg.SensorR
 
 def _progress(before: ImportCursor, state: ImportState) -> dict[str, float]:
     """Return the progress of the import and when it last changed. The sensor `alerts` reads it."""
-    now = {"done": state.imported(), "left": state.left()}
+    now = {"done": state.done(), "left": state.left()}
     moved = not now["left"] or (before.done, before.left) != (now["done"], now["left"])
     return {**now, "moved_at": (0 if moved else past(before.moved_at, time.time())) or int(time.time())}
 

@@ -16,6 +16,7 @@ from kmdb_dagster.warehouse.identity.rebuild import UNNAMED_ALIASES
 from kmdb_dagster.warehouse.identity.spans import WEEK_OF
 from kmdb_dagster.warehouse.schema.state_rows import REPAIRS, lost_rows
 from kmdb_dagster.warehouse.schema.tables import FACTS, LINE_BITS, ORDINAL_BITS
+from kmdb_dagster.wording import range_text
 
 REALIAS = "`kmdb realias`"
 MAX_COMMANDS = 5
@@ -112,4 +113,4 @@ def import_commands(revisions: Iterable[int]) -> str:
     ranges = list(chunks(revisions, MAX_REVISION))
     if len(ranges) > MAX_COMMANDS:
         ranges = [(ranges[0][0], ranges[-1][1])]
-    return ", ".join(f"`kmdb import {first if first == last else f'{first}..{last}'}`" for first, last in ranges)
+    return ", ".join(f"`kmdb import {range_text(first, last)}`" for first, last in ranges)

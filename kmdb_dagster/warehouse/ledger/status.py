@@ -14,6 +14,11 @@ from kmdb_dagster.warehouse.maintenance.indexes import missing
 from kmdb_dagster.warehouse.maintenance.retention import facts_from
 from kmdb_dagster.warehouse.maintenance.time_partitions import covered_until, read_partitions
 
+PEOPLE = (
+    "SELECT COUNT(DISTINCT IF(s.identity_id IS NULL, NULL, m.user_id)), COUNT(*) "
+    "FROM user_map m LEFT JOIN identity_spans s ON s.identity_id = m.identity_id"
+)
+
 
 class Overview(NamedTuple):
     """The values that `kmdb status` prints."""
@@ -23,7 +28,9 @@ class Overview(NamedTuple):
     data_folders: list[str]
     totals: ledger.Totals
     people: int
+    """People that have events or properties."""
     identities: int
+    """All that were ever read, also of revisions that failed and of people that are filtered."""
     pending_moves: int
     pending_spans: int
     filters: FiltersInForce
@@ -44,7 +51,7 @@ def read(engine: Engine, *, numeric_apart: bool) -> Overview:
     with transaction(engine) as connection:
         server = str(server_of(connection))
         until, kept_from = covered_until(read_partitions(connection)), facts_from(connection)
-        people, identities = connection.execute(text("SELECT COUNT(DISTINCT user_id), COUNT(*) FROM user_map")).one()
+        people, identities = connection.execute(text(PEOPLE)).one()
         moves, spans = connection.execute(
             text("SELECT (SELECT COUNT(*) FROM pending_moves), (SELECT COUNT(*) FROM pending_spans)")
         ).one()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.digest import digest
-from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.errors import RequestError
 from kmdb_dagster.warehouse.connection.server import select_in_batches, transaction
 from kmdb_dagster.warehouse.identity.erasure_list import read_erased_digests
 from kmdb_dagster.warehouse.identity.rules import is_rule_pending
@@ -110,13 +110,13 @@ def names_of_ids(engine: Engine, ids: Collection[int]) -> frozenset[str]:
     """Return the identities with these ids.
 
     Raises:
-        PermanentError: ``users`` lacks an id.
+        RequestError: ``users`` lacks an id.
     """
     with transaction(engine) as connection:
         found = {int(row[0]): str(row[1]) for row in select_in_batches(connection, NAMES_OF_IDS, ids)}
     unknown = sorted(set(ids) - found.keys())
     if unknown:
-        raise PermanentError(
+        raise RequestError(
             f"The table `users` has no id {unknown[0]}. Look up the id of the identity there. `kmdb filter ignore add` "
             "accepts identities that were never imported."
         )

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine
 
 from kmdb_dagster.digest import digest
-from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.errors import RequestError
 from kmdb_dagster.warehouse.identity.rebuild import realias
 from kmdb_dagster.warehouse.maintenance.filter_changes import (
     Change,
@@ -127,5 +127,5 @@ def test_identities_are_named_by_their_ids_and_an_unknown_id_is_refused(engine: 
     bob = one(engine, "SELECT id FROM users WHERE name = 'bob'")
     assert names_of_ids(engine, [bob]) == {"bob"}
     assert names_of_ids(engine, []) == frozenset()
-    with pytest.raises(PermanentError, match="The table `users` has no id 999"):
+    with pytest.raises(RequestError, match="The table `users` has no id 999"):
         names_of_ids(engine, [bob, 999])
