@@ -13,6 +13,7 @@ from kmdb_dagster.defs.assets.bucket import bucket_scan  # noqa: E402
 from kmdb_dagster.defs.assets.catalog import with_catalog  # noqa: E402
 from kmdb_dagster.defs.assets.filters import filters  # noqa: E402
 from kmdb_dagster.defs.assets.import_report import import_report  # noqa: E402
+from kmdb_dagster.defs.assets.outstanding import outstanding_revisions  # noqa: E402
 from kmdb_dagster.defs.assets.questions import question_assets  # noqa: E402
 from kmdb_dagster.defs.assets.revisions import revision_assets  # noqa: E402
 from kmdb_dagster.defs.assets.warehouse import warehouse  # noqa: E402
@@ -47,7 +48,15 @@ def build_defs(settings: Settings, resource_overrides: Mapping[str, object] | No
     questions = question_assets(settings.questions)
     return dg.Definitions(
         assets=with_catalog(
-            [bucket_scan, revision_assets(settings.revisions_per_run), warehouse, filters, import_report, *questions],
+            [
+                bucket_scan,
+                outstanding_revisions,
+                revision_assets(settings.revisions_per_run),
+                warehouse,
+                filters,
+                import_report,
+                *questions,
+            ],
             settings,
         ),
         asset_checks=CHECKS,

@@ -32,7 +32,7 @@ def repository() -> dg.RepositoryDefinition:
 def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
     graph = repository.asset_graph
     assert sorted(key.to_user_string() for key in graph.get_all_asset_keys()) == sorted(
-        [*FIVE, "filters", "import_report", "kissmetrics_bucket", "warehouse"]
+        [*FIVE, "filters", "import_report", "kissmetrics_bucket", "outstanding_revisions", "warehouse"]
     )
     assert sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")) == [
         "apply_filters",

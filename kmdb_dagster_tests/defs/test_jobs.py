@@ -46,7 +46,7 @@ def test_a_typed_range_becomes_a_backfill_of_just_these_revisions(
     fill(bucket, 1, 2, 3, 5, 6)
     result = run_job(instance, "import_range", typed(2, 5))
     (backfill,) = instance.get_backfills()
-    assert told(result) == {"backfill": f"/runs/b/{backfill.backfill_id}", "revisions": "2..5"}
+    assert told(result) == {"backfill": f"/runs/b/{backfill.backfill_id}", "revisions": "2..5", "count": 4}
     assert backfill.title == "revisions 2..5"
     assert list(instance.get_dynamic_partitions(PARTITIONS_NAME)) == ["1", "2", "3", "4", "5", "6"]
     assert backfill_outcome(instance, backfill.backfill_id) is None
@@ -113,7 +113,13 @@ def test_the_job_import_outstanding_requests_one_titled_backfill(
     assert result.success
     (backfill,) = instance.get_backfills()
     assert backfill.title == "outstanding revisions: 2, 4"
-    assert f"/runs/b/{backfill.backfill_id}" in str(told(result))
+    (materialized,) = result.get_asset_materialization_events()
+    metadata = materialized.step_materialization_data.materialization.metadata
+    assert {name: value.value for name, value in metadata.items()} == {
+        "backfill": f"/runs/b/{backfill.backfill_id}",
+        "revisions": "2, 4",
+        "count": 2,
+    }
 
 
 def test_the_job_import_outstanding_requests_nothing_if_nothing_is_outstanding(

@@ -4,10 +4,11 @@ import dagster as dg
 from pydantic import Field
 
 from kmdb_dagster.dagster_ext.asset_keys import REVISION_ASSETS
-from kmdb_dagster.dagster_ext.backfills import RequestedBackfill, request_outstanding, request_range
+from kmdb_dagster.dagster_ext.backfills import request_range
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.history_comparison import RECORDED_RANGES, compare, materializations
 from kmdb_dagster.dagster_ext.partition_registry import register
+from kmdb_dagster.defs.assets.outstanding import backfill_metadata, describe_backfill, outstanding_revisions
 from kmdb_dagster.defs.assets.revisions import BUCKET
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.km_export.layout import MAX_REVISION, chunks, describe_ranges
@@ -42,7 +43,9 @@ class RevisionRange(dg.Config):
 def request_backfill(context: dg.OpExecutionContext, config: RevisionRange, kmdb: Kmdb) -> None:
     """Request a backfill over the range. Revisions that are imported already are imported again."""
     with as_dagster_failure():
-        _show(context, request_range(context.instance, kmdb, config.first, config.last))
+        requested = request_range(context.instance, kmdb, config.first, config.last)
+    context.log.info("%s", describe_backfill(requested))
+    context.add_output_metadata(backfill_metadata(requested))
 
 
 @dg.job(
@@ -54,35 +57,12 @@ def import_range() -> None:
     request_backfill()
 
 
-@dg.op
-def request_outstanding_backfill(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
-    """Request a backfill over all revisions that are new, changed or failed, except those of active runs."""
-    with as_dagster_failure():
-        requested = request_outstanding(context.instance, kmdb)
-    if requested.revisions:
-        _show(context, requested)
-    else:
-        context.log.info("Nothing is outstanding: every revision of the bucket is imported, or in an active run.")
-
-
-@dg.job(
+import_outstanding = dg.define_asset_job(
+    "import_outstanding",
+    selection=dg.AssetSelection.assets(outstanding_revisions),
     description="Imports every revision that is new, changed or failed, as one backfill: the way to repair an import. "
-    "It lists the bucket first. It needs no configuration. `kmdb import` does the same.",
+    "Press **Materialize**. It lists the bucket first, and needs no configuration. `kmdb import` does the same.",
 )
-def import_outstanding() -> None:
-    """Import everything that is new, changed or failed."""
-    request_outstanding_backfill()
-
-
-def _show(context: dg.OpExecutionContext, requested: RequestedBackfill) -> None:
-    """Show a backfill on the page of the run that requested it."""
-    context.log.info("Requested backfill %s: see Runs, Backfills, or /runs/b/%s", requested.id, requested.id)
-    context.add_output_metadata(
-        {
-            "backfill": dg.MetadataValue.path(f"/runs/b/{requested.id}"),
-            "revisions": describe_ranges(requested.revisions),
-        }
-    )
 
 
 @dg.op
