@@ -56,8 +56,8 @@ def test_hostile_text_is_imported_unchanged_and_never_shown(
         "ORDER BY e.id"
     )
     assert rows(warehouse.engine, facts) == [(text,) * 4 for text in HOSTILE]
-    ties = rows(warehouse.engine, "SELECT name1, name2 FROM aliases ORDER BY id")
-    assert ties == [(text, f"{text}2") for text in HOSTILE]
+    aliases = rows(warehouse.engine, "SELECT name1, name2 FROM aliases ORDER BY id")
+    assert aliases == [(text, f"{text}2") for text in HOSTILE]
     raw = rows(warehouse.engine, "SELECT raw FROM rejected_lines ORDER BY line")
     assert [content for (content,) in raw] == [content.rstrip(b"\n") for content in lines[-len(HOSTILE) :]]
     told = "".join(str(event) for event in result.all_events)

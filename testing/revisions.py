@@ -73,11 +73,11 @@ class Revisions:
         write_parsed(path, revision, RawFile(None, etag_of(lines), sum(map(len, lines))), read_lines(lines))
         return ParsedFile(path, revision)
 
-    def tie(self, revision: int, *lines: bytes) -> ResolveCounts:
+    def resolve(self, revision: int, *lines: bytes) -> ResolveCounts:
         """Resolve lines without moving facts."""
-        return self.tie_parsed(revision, self.parsed(revision, *lines))
+        return self.resolve_parsed(revision, self.parsed(revision, *lines))
 
-    def tie_parsed(self, revision: int, parsed: ParsedRevision) -> ResolveCounts:
+    def resolve_parsed(self, revision: int, parsed: ParsedRevision) -> ResolveCounts:
         """Resolve a Parquet without moving facts."""
         return resolve_revisions(self.warehouse, [parsed], batch_size=BATCH, make_redactor=Redactor)[revision]
 
@@ -87,7 +87,7 @@ class Revisions:
         try:
             return self.load_parsed(revision, parsed)
         except UnresolvedError:
-            self.tie_parsed(revision, parsed)
+            self.resolve_parsed(revision, parsed)
             return self.load_parsed(revision, parsed)
 
     def load_parsed(self, revision: int, parsed: ParsedRevision) -> Entry:
@@ -96,7 +96,7 @@ class Revisions:
 
     def put(self, revision: int, *lines: bytes) -> Entry:
         """Resolve, move facts and load."""
-        self.tie(revision, *lines)
+        self.resolve(revision, *lines)
         move_facts(self.warehouse.engine)
         return self.load(revision, *lines)
 

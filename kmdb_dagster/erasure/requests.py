@@ -104,5 +104,5 @@ def extend_erasures(engine: Engine, edges: Iterable[tuple[str, str]], *, numeric
         rule = effective_rule(connection, numeric_apart=numeric_apart)
         if rule.apart:
             return
-        others = {other for erased, other in pairs if rule.ties(erased, other)}
+        others = {other for erased, other in pairs if rule.connects(erased, other)}
         insert(connection, EXTEND, sorted((digest(other),) for other in others))

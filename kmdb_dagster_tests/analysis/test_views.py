@@ -47,7 +47,7 @@ def tool(by_hand: Warehouse, terminal: Terminal) -> Iterator[Tool]:
         assert made.kmdb("drop", view.name).code == 0
 
 
-def test_the_view_of_an_event_has_a_row_an_event_and_a_typed_column_a_property(tool: Tool) -> None:
+def test_the_view_of_an_event_has_one_row_per_event_and_one_typed_column_per_property(tool: Tool) -> None:
     ended = tool.kmdb("create", "signed up")
     assert ended.code == 0, ended.err
     assert ended.out.startswith("event_signed_up: 6 properties.\n")
@@ -60,7 +60,7 @@ def test_the_view_of_an_event_has_a_row_an_event_and_a_typed_column_a_property(t
     )
 
 
-def test_properties_that_mysql_takes_for_one_have_columns_of_their_own(tool: Tool) -> None:
+def test_properties_with_colliding_column_names_have_separate_columns(tool: Tool) -> None:
     tool.kmdb("create", "signed up")
     _, second = tool.rows("SELECT * FROM event_signed_up ORDER BY t")
     names = unique_names(["plan", "Plan", "event_id"], taken=["event_id"])
@@ -68,7 +68,7 @@ def test_properties_that_mysql_takes_for_one_have_columns_of_their_own(tool: Too
     assert (second[names["plan"]], second[names["Plan"]], second[names["event_id"]]) == ("crew", "other", 12)
 
 
-def test_a_view_can_be_made_again_with_other_properties(tool: Tool) -> None:
+def test_a_view_can_be_replaced_with_other_properties(tool: Tool) -> None:
     tool.kmdb("create", "signed up")
     ended = tool.kmdb("create", "signed up", "--property", "seats")
     assert ended.out == "event_signed_up: 1 properties.\n  BIGINT         seats\n"
@@ -88,7 +88,7 @@ def test_a_value_that_came_later_and_does_not_fit_is_null(tool: Tool, revisions:
     assert sorted(row["amount"] for row in own.rows("SELECT amount FROM event_paid")) == ["12", "twelve"]
 
 
-def test_the_view_of_people_has_a_row_a_person(tool: Tool) -> None:
+def test_the_view_of_people_has_one_row_per_person(tool: Tool) -> None:
     assert tool.kmdb("people", "--property", "plan", "--property", "zip").code == 0
     bob, eve = tool.rows("SELECT * FROM people ORDER BY person")
     assert (bob["person"], bob["identities"], bob["events"], bob["plan"], bob["zip"]) == ("42", 3, 3, "crew", "007")
@@ -128,7 +128,7 @@ def test_views_are_listed_and_dropped(tool: Tool) -> None:
     assert one(tool.engine, "SELECT COUNT(*) FROM events") == 5
 
 
-def test_events_that_would_share_a_name_do_not_take_each_others_view(tool: Tool) -> None:
+def test_events_with_colliding_names_have_separate_views(tool: Tool) -> None:
     names = ["signed up", "signed-up", "Signed up", "x" * 100, "日本"]
     made = {name: view_name(name, [*names, "visited site"]) for name in names}
     assert len(set(made.values())) == len(names)
@@ -139,7 +139,7 @@ def test_events_that_would_share_a_name_do_not_take_each_others_view(tool: Tool)
     assert tool.kmdb("create", "never seen").code == 1
 
 
-def test_an_event_with_more_properties_than_mysql_joins_leaves_the_rarest_out(tool: Tool, revisions: Revisions) -> None:
+def test_an_event_with_too_many_properties_leaves_out_the_rarest(tool: Tool, revisions: Revisions) -> None:
     own = Tool(revisions.warehouse, tool._terminal)  # noqa: SLF001 - the same folder
     wide = {f"property {n}": str(n) for n in range(70)}
     line = {"_n": "wide", "_p": "bob", "_t": 1397577453}

@@ -1,4 +1,4 @@
-"""What the tests of Dagster's side may ask for."""
+"""Fixtures of the tests of Dagster's definitions."""
 
 from types import SimpleNamespace
 

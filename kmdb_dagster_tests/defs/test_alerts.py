@@ -84,7 +84,7 @@ def test_a_failed_import_is_reported_once_with_its_revisions_its_reason_and_a_li
     assert teller.tick(hook.url) == "Open incidents: the import of revisions 1..2."
 
 
-def test_many_runs_that_fail_with_one_cause_are_one_message_and_a_sum_an_hour_later_until_all_are_imported(
+def test_many_failures_of_one_cause_are_one_message_and_an_hourly_sum(
     teller: AlertTicks, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse, hook: Hook
 ) -> None:
     for number in range(1, 7):
@@ -150,9 +150,7 @@ def test_a_check_is_reported_by_its_severity_when_it_fails_and_when_it_passes_ag
         ),
     ],
 )
-def test_what_lies_beneath_our_own_words_goes_nowhere(
-    error: Exception, words: str, teller: AlertTicks, hook: Hook
-) -> None:
+def test_the_text_of_foreign_errors_is_not_sent(error: Exception, words: str, teller: AlertTicks, hook: Hook) -> None:
     def broken(*_: object, **__: object) -> None:
         raise error from OSError("bob@example.com")
 
@@ -215,15 +213,13 @@ def test_a_run_that_ended_without_a_message_is_reported_too(teller: AlertTicks, 
 
 
 @pytest.mark.usefixtures("failed")
-def test_without_a_receiver_it_says_which_setting_names_one_and_past_incidents_stay_unreported(
-    teller: AlertTicks, hook: Hook
-) -> None:
+def test_without_a_receiver_the_tick_names_the_setting_and_sends_nothing_later(teller: AlertTicks, hook: Hook) -> None:
     assert teller.tick() == "KMDB_ALERT_URLS is not set."
     assert teller.tick(hook.url) == "No open incidents."
 
 
 @pytest.mark.usefixtures("failed")
-def test_a_receiver_that_refuses_is_tried_again_and_the_next_tick_too(teller: AlertTicks, hook: Hook) -> None:
+def test_a_refusing_receiver_is_retried_in_this_and_the_next_tick(teller: AlertTicks, hook: Hook) -> None:
     hook.refusals = 2 * MAX_ATTEMPTS - 1
     with pytest.raises(PermanentError, match=r"^No alert channel \(KMDB_ALERT_URLS\) accepted a message"):
         teller.tick(hook.url)
@@ -233,7 +229,7 @@ def test_a_receiver_that_refuses_is_tried_again_and_the_next_tick_too(teller: Al
 
 @pytest.mark.usefixtures("failed")
 @pytest.mark.parametrize("wrong", ["json://user:hushhush@127.0.0.1:1/hook", "nosuchservice://hushhush"])
-def test_a_receiver_that_never_accepts_it_does_not_affect_the_others_and_its_secret_is_not_shown(
+def test_a_failing_receiver_does_not_affect_the_others_and_its_secret_is_not_shown(
     wrong: str, teller: AlertTicks, hook: Hook, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = teller.tick(wrong, hook.url)
@@ -334,7 +330,7 @@ def test_a_daemon_that_restarts_has_a_grace_period(
     assert posted["title"] == "kmdb: the import is stalled"
 
 
-def test_a_mail_shows_text_as_text(mailbox: Mailbox) -> None:
+def test_a_mail_escapes_its_text(mailbox: Mailbox) -> None:
     message = Message("kmdb: <b>failed</b>", '<img src="http://127.0.0.1:9/x.png">\nsecond & last', "failure")
     assert send([mailbox.url, f"{mailbox.url}&format=html"], message) == 0
     plain, html = sorted(

@@ -58,7 +58,7 @@ def materialization(found: dg.DagsterEvent) -> Any:
     return found.step_materialization_data.materialization.metadata
 
 
-def test_every_line_of_a_sample_is_accounted_for(
+def test_every_line_of_a_sample_has_an_outcome(
     instance: dg.DagsterInstance, kmdb: Kmdb, sample: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     result = import_range(instance, kmdb, 1, REVISIONS)
@@ -79,7 +79,7 @@ def test_every_line_of_a_sample_is_accounted_for(
     assert instance.get_records_for_run(result.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
 
 
-def test_each_partition_says_how_much_and_how_fast(
+def test_each_partition_has_metadata_of_counts_and_speed(
     instance: dg.DagsterInstance, kmdb: Kmdb, sample: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     result = import_range(instance, kmdb, 1, REVISIONS)
@@ -107,7 +107,7 @@ def test_importing_again_changes_no_row(
     assert everything(warehouse) == before
 
 
-def test_events_alone_are_loaded_again_from_the_parquet(
+def test_events_alone_are_reloaded_from_the_parquet(
     instance: dg.DagsterInstance, kmdb: Kmdb, sample: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     import_range(instance, kmdb, 1, REVISIONS)
@@ -123,7 +123,7 @@ def test_events_alone_are_loaded_again_from_the_parquet(
     assert not told(result, "parsed_events")
 
 
-def test_a_number_that_kissmetrics_never_wrote_is_empty_and_says_so(
+def test_an_absent_revision_is_an_empty_partition_with_a_note(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     bucket.put(1, event("visited site"))
@@ -137,7 +137,7 @@ def test_a_number_that_kissmetrics_never_wrote_is_empty_and_says_so(
     ]
 
 
-def test_a_revision_that_vanished_is_named_and_keeps_its_rows(
+def test_a_missing_revision_fails_and_keeps_its_rows(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     bucket.put(1, event("visited site"))
@@ -174,7 +174,7 @@ def test_a_defect_is_reported_without_personal_data(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_server_that_stays_unavailable_ends_the_run_which_dagster_retries(
+def test_an_unavailable_server_ends_the_run_for_a_retry_by_dagster(
     instance: dg.DagsterInstance,
     kmdb: Kmdb,
     bucket: FolderOfRevisions,
@@ -236,7 +236,7 @@ def test_a_group_is_resolved_while_the_one_before_it_is_loaded_and_its_facts_are
     assert instance.get_materialized_partitions(dg.AssetKey("events")) == {"1", "2", "3"}
 
 
-def test_a_load_that_fails_leaves_the_others_of_its_run_in(
+def test_a_failed_load_does_not_affect_other_revisions_of_the_run(
     instance: dg.DagsterInstance,
     kmdb: Kmdb,
     bucket: FolderOfRevisions,
@@ -258,7 +258,7 @@ def test_a_load_that_fails_leaves_the_others_of_its_run_in(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_server_that_becomes_unavailable_while_revisions_are_loaded_ends_the_run_which_keeps_what_it_had_done(
+def test_a_server_lost_during_loads_ends_the_run_and_keeps_its_commits(
     instance: dg.DagsterInstance,
     kmdb: Kmdb,
     bucket: FolderOfRevisions,

@@ -125,13 +125,13 @@ def kmdb(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_the_sensor_imports_what_is_new_by_itself(asked: Asked) -> None:
+def test_the_sensor_imports_new_revisions(asked: Asked) -> None:
     assert wait_until(lambda: asked_by_the_sensor(asked.instance, dg.DagsterRunStatus.SUCCESS) == 2, PATIENCE)
     # Revision 2 is in the ledger, so the job `record_loaded` may have recorded it by now.
     assert asked.instance.get_materialized_partitions(dg.AssetKey("events")) >= {"1", "3", "4"}
 
 
-def test_a_typed_range_becomes_a_backfill_in_which_one_revision_fails_and_the_others_come_in(asked: Asked) -> None:
+def test_a_typed_range_becomes_a_backfill_whose_failed_revision_does_not_affect_the_others(asked: Asked) -> None:
     assert wait_until(lambda: backfill_outcome(asked.instance, asked.typed_range) is not None, PATIENCE)
     assert backfill_outcome(asked.instance, asked.typed_range) == "COMPLETED_FAILED"
     backfill = asked.instance.get_backfill(asked.typed_range)
@@ -161,7 +161,7 @@ def test_kmdb_import_ends_with_the_reason_of_each_revision_that_failed(asked: As
     assert "Traceback" not in err
 
 
-def test_kmdb_import_without_a_range_asks_for_what_is_not_in_and_need_not_wait(asked: Asked) -> None:
+def test_kmdb_import_no_wait_requests_everything_outstanding(asked: Asked) -> None:
     # Revision 2 is not requested while a run over it is under way.
     assert wait_until(lambda: not active_imports(asked.instance).runs, PATIENCE)
     command = kmdb("import", "--no-wait")
@@ -179,7 +179,7 @@ def test_the_daemon_reports_the_failure_in_one_message(hook: Hook) -> None:
     assert posted["title"].startswith("kmdb: the import of revisions ")
 
 
-def test_a_sensor_that_no_longer_ticks_is_seen_in_dagsters_history(asked: Asked) -> None:
+def test_a_sensor_that_stopped_ticking_is_detected(asked: Asked) -> None:
     assert find_stalled_import(asked.instance, time.time(), 1, "http://here") is None
     found = find_stalled_import(asked.instance, time.time() + 7200, 1, "http://here")
     assert found is not None

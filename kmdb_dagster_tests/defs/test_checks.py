@@ -1,4 +1,4 @@
-"""The checks of all that is in, and the report, by real runs."""
+"""The checks of the whole warehouse and the report, by real runs."""
 
 import dagster as dg
 import pytest
@@ -62,7 +62,7 @@ def plainly(evaluation: dg.AssetCheckEvaluation) -> dict[str, object]:
 Imported = tuple[dg.DagsterInstance, Warehouse]
 
 
-def test_facts_that_are_not_under_their_person_fail_the_check(imported: Imported) -> None:
+def test_facts_with_a_wrong_person_fail_the_check(imported: Imported) -> None:
     instance, warehouse = imported
     good = checked(instance, "facts_under_their_person")
     assert (good.passed, good.metadata["misplaced_rows"].value) == (True, 0)
@@ -76,7 +76,7 @@ def test_facts_that_are_not_under_their_person_fail_the_check(imported: Imported
     assert (bad.passed, bad.metadata["misplaced_rows"].value) == (False, 3 + lost)
 
 
-def test_facts_that_wait_to_be_moved_are_counted_apart(imported: Imported) -> None:
+def test_pending_moves_are_counted_separately(imported: Imported) -> None:
     instance, warehouse = imported
     change(
         warehouse.engine,
@@ -87,7 +87,7 @@ def test_facts_that_wait_to_be_moved_are_counted_apart(imported: Imported) -> No
     assert (found.metadata["misplaced_rows"].value, found.metadata["rows_waiting_to_be_moved"].value) == (1, 2)
 
 
-def test_people_of_two_numbers_or_too_many_identities_are_named_by_id(
+def test_over_merged_people_are_listed_by_id(
     imported: Imported, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance, warehouse = imported
@@ -104,7 +104,7 @@ def test_people_of_two_numbers_or_too_many_identities_are_named_by_id(
     ]
 
 
-def test_another_rule_than_the_one_in_force_is_reported_until_realias_has_run(imported: Imported, kmdb: Kmdb) -> None:
+def test_a_pending_rule_is_reported_until_realias(imported: Imported, kmdb: Kmdb) -> None:
     instance, warehouse = imported
     change(warehouse.engine, "INSERT INTO placeholder_identities (name) VALUES ('anonymous')")
     run = import_range(instance, kmdb, 1, 1)
@@ -118,7 +118,7 @@ def test_another_rule_than_the_one_in_force_is_reported_until_realias_has_run(im
     assert "run `kmdb realias`" not in str([entry.user_message for entry in instance.all_logs(run.run_id)])
 
 
-def test_the_night_finds_what_is_wrong_with_all_that_is_in_and_reports_how_it_went(
+def test_the_nightly_job_runs_all_checks_and_reports(
     imported: Imported, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance, warehouse = imported
@@ -165,7 +165,7 @@ def test_the_night_finds_what_is_wrong_with_all_that_is_in_and_reports_how_it_we
     assert [record.data["revision"] for record in wrong] == [0, 1]
 
 
-def test_a_check_that_finds_an_edit_by_hand_names_the_commands_that_repair_it(imported: Imported) -> None:
+def test_a_check_that_finds_a_manual_edit_names_the_commands_that_repair_it(imported: Imported) -> None:
     instance, warehouse = imported
     assert checked(instance, "bookkeeping_agrees").passed
     change(
@@ -201,7 +201,7 @@ def test_a_run_that_imports_a_range_whose_ledger_rows_were_deleted_replaces_its_
     assert content(warehouse.engine) == before
 
 
-def test_facts_and_ids_of_other_names_fail_their_checks_by_counts_only(
+def test_wrong_facts_and_ids_fail_their_checks_with_counts_only(
     imported: Imported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance, warehouse = imported
@@ -234,7 +234,7 @@ def test_a_run_checks_its_own_revisions(imported: Imported, kmdb: Kmdb, bucket: 
     }
 
 
-def test_facts_are_moved_once_the_missing_indexes_are_built(
+def test_facts_are_moved_after_the_missing_indexes_are_built(
     imported: Imported, kmdb: Kmdb, bucket: FolderOfRevisions
 ) -> None:
     instance, warehouse = imported

@@ -1,4 +1,4 @@
-"""What the Dagster UI shows, pinned: a renamed asset is a visible diff here."""
+"""The definitions of Dagster, pinned: a renamed asset is a visible diff here."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def repository() -> dg.RepositoryDefinition:
     return found
 
 
-def test_the_names_are_these(repository: dg.RepositoryDefinition) -> None:
+def test_the_names_of_all_definitions_are_pinned(repository: dg.RepositoryDefinition) -> None:
     graph = repository.asset_graph
     assert sorted(key.to_user_string() for key in graph.get_all_asset_keys()) == sorted(
         [*FIVE, "filters", "import_report", "kissmetrics_bucket", "outstanding_revisions", "warehouse"]
@@ -86,14 +86,14 @@ def test_every_asset_has_a_description_and_an_owner(repository: dg.RepositoryDef
         assert node.group_name == "kissmetrics"
 
 
-def test_everything_that_is_started_by_hand_or_clock_has_a_description(repository: dg.RepositoryDefinition) -> None:
+def test_jobs_sensors_and_schedules_have_a_description(repository: dg.RepositoryDefinition) -> None:
     for job in repository.get_all_jobs():
         assert job.description or job.name.startswith("__")
     assert all(sensor.description for sensor in repository.sensor_defs)
     assert all(schedule.description for schedule in repository.schedule_defs)
 
 
-def test_the_five_assets_share_partitions_and_the_number_of_revisions_in_a_run() -> None:
+def test_the_five_assets_share_partitions_and_backfill_policy() -> None:
     settings = load_settings().model_copy(update={"revisions_per_run": 7})
     graph = build_defs(settings).resolve_asset_graph()
     for name in FIVE:
@@ -146,7 +146,7 @@ def test_dagsters_own_check_names_a_wrong_setting(tmp_path: Path) -> None:
     assert "KMDB_BATCH_SIZE is 'none'" in done.stdout
 
 
-def test_importing_the_definitions_reads_no_setting_opens_nothing_and_leaves_the_extra_alone(tmp_path: Path) -> None:
+def test_importing_the_definitions_has_no_side_effects(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("KMDB_REVISIONS_PER_RUN=many\n")
     code = (
         "import socket, sys\n"

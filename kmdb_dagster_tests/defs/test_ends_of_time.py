@@ -1,4 +1,4 @@
-"""Facts and aliases at the first and the last second that a line can have, through everything that reads them."""
+"""Facts and aliases at the first and the last possible second, through everything that reads them."""
 
 from datetime import UTC, date, datetime
 
@@ -28,7 +28,7 @@ def imported(
     warehouse: Warehouse,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Warehouse:
-    """A person whose facts and aliases are at both ends; a later revision ties it to another."""
+    """A person whose facts and aliases are at both ends; a later revision connects it to another."""
     for name, setting in PARTITIONS.items():
         monkeypatch.setenv(name, setting)
     run_job(instance, "partition_tables", {"ops": {"add_partitions": {"config": {"dry_run": False}}}})
@@ -42,7 +42,7 @@ def imported(
     return warehouse
 
 
-def test_facts_at_both_ends_of_time_come_in_and_follow_their_person(imported: Warehouse) -> None:
+def test_facts_at_the_ends_of_time_are_imported_and_moved(imported: Warehouse) -> None:
     assert set(people(imported.engine).values()) == {"a"}
     assert misplaced(imported.engine) == 0
     assert rows(imported.engine, "SELECT t FROM events ORDER BY t") == [
@@ -52,7 +52,7 @@ def test_facts_at_both_ends_of_time_come_in_and_follow_their_person(imported: Wa
     ]
 
 
-def test_checks_and_the_report_can_be_made_of_them(imported: Warehouse, instance: dg.DagsterInstance) -> None:
+def test_checks_and_the_report_accept_the_ends_of_time(imported: Warehouse, instance: dg.DagsterInstance) -> None:
     del imported
     result = run_job(instance, "check_everything")
     assert result.success
@@ -61,7 +61,7 @@ def test_checks_and_the_report_can_be_made_of_them(imported: Warehouse, instance
     }
 
 
-def test_realias_moves_them(imported: Warehouse, instance: dg.DagsterInstance) -> None:
+def test_realias_moves_facts_at_the_ends_of_time(imported: Warehouse, instance: dg.DagsterInstance) -> None:
     with imported.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM aliases")
     assert run_job(instance, "realias").success
@@ -69,12 +69,12 @@ def test_realias_moves_them(imported: Warehouse, instance: dg.DagsterInstance) -
     assert len(set(people(imported.engine).values())) == 4
 
 
-def test_facts_of_the_first_second_grow_old_and_those_of_the_last_do_not(imported: Warehouse) -> None:
+def test_facts_of_the_first_second_are_dropped_and_those_of_the_last_are_kept(imported: Warehouse) -> None:
     apply_drop(imported.engine, read_drop(imported.engine, date(2014, 4, 1)))
     assert one(imported.engine, "SELECT COUNT(*) FROM events") == 2
 
 
-def test_analysts_and_views_see_them(imported: Warehouse, database: str) -> None:
+def test_models_and_views_read_the_ends_of_time(imported: Warehouse, database: str) -> None:
     connect(database)
     assert Event.since("9999-12-31").count() == Event.before("1970-01-02").count() == 1
     assert str(Event.all().by_date().to_polars()["t"].max()) == "9999-12-31 23:59:59+00:00"

@@ -1,4 +1,4 @@
-"""A run that gives up on an unavailable service says where, and is started again, in whatever step it was."""
+"""A run that gives up on an unavailable service names its place, and is started again from any step."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def starts_again(instance: dg.DagsterInstance) -> bool:
         "kmdb_dagster.defs.revision_checks.ledger.unbalanced",
     ],
 )
-def test_a_server_that_is_unavailable_at_the_end_of_a_run_has_it_started_again(
+def test_an_unavailable_server_at_the_end_of_a_run_leads_to_a_retry(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch, work: str
 ) -> None:
     bucket.put(1, event("visited site"))
@@ -48,7 +48,7 @@ def test_a_server_that_is_unavailable_at_the_end_of_a_run_has_it_started_again(
     assert starts_again(instance)
 
 
-def test_a_run_that_gives_up_names_the_revision_that_it_was_at_and_what_comes_next(
+def test_a_run_that_gives_up_names_its_revision_and_the_next_step(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put(1, event("visited site"))
@@ -60,7 +60,7 @@ def test_a_run_that_gives_up_names_the_revision_that_it_was_at_and_what_comes_ne
     )
 
 
-def test_a_failure_that_cannot_be_written_down_has_the_run_started_again(
+def test_a_failure_that_cannot_be_recorded_leads_to_a_retry(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put(1, event("visited site"))
@@ -86,7 +86,7 @@ def read_only(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
 
 @pytest.mark.xdist_group("infile")  # with others that change settings of the server
-def test_maintenance_of_the_server_loses_nothing_and_needs_nobody_however_many_runs_it_takes(
+def test_maintenance_of_the_server_needs_no_operator(
     instance: dg.DagsterInstance,
     kmdb: Kmdb,
     bucket: FolderOfRevisions,
@@ -120,7 +120,7 @@ def refusing(error: KmdbError, key: str) -> Callable[[FolderBucket, str], Stored
     return refuse
 
 
-def test_an_object_that_s3_refuses_fails_its_revision_which_the_ledger_lists_and_no_other(
+def test_an_object_that_s3_refuses_fails_only_its_revision(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for revision in (1, 2, 3):

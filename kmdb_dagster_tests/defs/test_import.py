@@ -7,7 +7,7 @@ from testing.buckets import FolderOfRevisions, T, alias, event, property_set
 from testing.runs import import_range
 
 
-def test_a_range_of_revisions_is_in_mysql_after_a_run(
+def test_a_run_imports_a_range_of_revisions(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     bucket.put(1, event("visited site", "anon=", T, url="http://example.com"), property_set("anon=", T, plan="pro"))
@@ -26,7 +26,7 @@ def test_a_range_of_revisions_is_in_mysql_after_a_run(
         ]
 
 
-def test_a_revision_that_fails_leaves_the_others_of_its_run_in(
+def test_a_failed_revision_does_not_affect_the_others_of_its_run(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     bucket.put(2, event("visited site")).unlink()

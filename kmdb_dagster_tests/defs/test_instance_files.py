@@ -18,14 +18,14 @@ from testing.instance_files import CELERY, MYSQL, SQLITE
 from testing.runs import import_range
 
 
-def test_the_two_files_are_the_same_but_for_their_storage() -> None:
+def test_the_two_dagster_yaml_differ_in_their_storage_only() -> None:
     one, other = (yaml.safe_load(path.read_text()) for path in (SQLITE, MYSQL))
     assert list(one["storage"]["custom"].pop("config")) == ["base_dir"]
     assert list(other["storage"]["custom"].pop("config")) == ["mysql_url"]
     assert one == other
 
 
-def test_the_file_for_many_machines_differs_in_the_launcher() -> None:
+def test_the_dagster_yaml_of_celery_differs_in_the_launcher_only() -> None:
     one, many = (yaml.safe_load(path.read_text()) for path in (MYSQL, CELERY))
     assert (one.pop("run_launcher")["class"], many.pop("run_launcher")["class"]) == ("RunLauncher", "CeleryLauncher")
     del many["compute_logs"]
@@ -35,7 +35,7 @@ def test_the_file_for_many_machines_differs_in_the_launcher() -> None:
     assert one == many
 
 
-def test_the_file_for_the_first_minutes_keeps_its_history_below_the_folder(
+def test_the_default_dagster_yaml_keeps_the_history_below_dagster_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bare_environment: None
 ) -> None:
     del bare_environment
@@ -67,14 +67,14 @@ def test_an_import_runs_with_the_history_on_mysql(
 
 @pytest.mark.usefixtures("bare_environment")
 @pytest.mark.parametrize("home", ["relative", "/nowhere/at/all"])
-def test_a_dagster_home_that_is_no_folder_is_a_wrong_setting(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dagster_home_that_is_not_a_folder_is_an_error(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", home)
     with pytest.raises(SettingsError, match=f"DAGSTER_HOME is '{home}'"):
         open_instance()
 
 
 @pytest.mark.usefixtures("bare_environment")
-def test_without_a_history_it_is_said_how_to_have_one() -> None:
+def test_a_missing_dagster_home_is_an_error_with_the_remedy() -> None:
     with pytest.raises(SettingsError, match="DAGSTER_HOME is not set"):
         open_instance()
 

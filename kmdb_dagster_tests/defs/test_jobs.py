@@ -1,4 +1,4 @@
-"""What an operator starts by hand, and what the clock starts."""
+"""Jobs that an operator or a schedule starts."""
 
 from collections import Counter
 from datetime import date
@@ -39,7 +39,7 @@ def fill(bucket: FolderOfRevisions, *revisions: int) -> None:
         bucket.put(number, event("visited site"))
 
 
-def test_a_typed_range_becomes_a_backfill_of_just_these_revisions(
+def test_a_typed_range_becomes_a_backfill_of_exactly_these_revisions(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions
 ) -> None:
     del kmdb
@@ -68,7 +68,7 @@ def test_a_typed_range_becomes_a_backfill_of_just_these_revisions(
         (2, 9, "The range 2..9 reaches beyond the bucket, which has revisions 2 to 4."),
     ],
 )
-def test_a_range_that_cannot_be_is_refused_in_words(
+def test_an_invalid_range_is_an_error_with_the_remedy(
     first: int, last: int, words: str, instance: dg.DagsterInstance, bucket: FolderOfRevisions
 ) -> None:
     fill(bucket, 2, 3, 4)
@@ -87,11 +87,11 @@ def test_the_launchpad_takes_numbers_only(instance: dg.DagsterInstance) -> None:
 
 
 @pytest.mark.parametrize(("last", "words"), [(0, "greater than or equal to 1"), (2**23, "less than or equal")])
-def test_what_is_no_revision_number_is_refused(last: int, words: str, instance: dg.DagsterInstance) -> None:
+def test_an_invalid_revision_number_is_refused(last: int, words: str, instance: dg.DagsterInstance) -> None:
     assert words in failure_of(run_job(instance, "import_range", typed(1, last)))
 
 
-def test_what_is_not_imported_is_requested_by_a_backfill(
+def test_outstanding_revisions_are_requested_by_a_backfill(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     fill(bucket, 1, 2, 3, 4, 5)
@@ -201,7 +201,9 @@ def partitions_of(warehouse: Warehouse) -> Counter[str]:
 
 
 @pytest.mark.usefixtures("_dates")
-def test_a_dry_run_shows_the_statements_and_changes_nothing(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
+def test_a_dry_run_of_partition_tables_shows_the_statements_only(
+    instance: dg.DagsterInstance, warehouse: Warehouse
+) -> None:
     before = partitions_of(warehouse)
     shown = told(run_job(instance, "partition_tables"))
     assert shown["dry_run"] is True
@@ -211,7 +213,7 @@ def test_a_dry_run_shows_the_statements_and_changes_nothing(instance: dg.Dagster
 
 
 @pytest.mark.usefixtures("_dates")
-def test_the_night_adds_partitions_for_real_and_once(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
+def test_the_nightly_schedule_adds_partitions_once(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
     with dg.build_schedule_context(instance=instance) as context:
         (request,) = cover_the_future.evaluate_tick(context).run_requests or []
     before = partitions_of(warehouse)
@@ -226,7 +228,7 @@ def test_the_night_adds_partitions_for_real_and_once(instance: dg.DagsterInstanc
 
 
 @pytest.mark.usefixtures("_dates")
-def test_old_facts_are_proposed_with_rows_and_bytes_and_dropped_when_that_is_requested(
+def test_drop_partitions_shows_old_facts_and_drops_them_on_request(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_job(instance, "partition_tables", {"ops": {"add_partitions": {"config": {"dry_run": False}}}})
@@ -258,7 +260,7 @@ def test_old_facts_are_proposed_with_rows_and_bytes_and_dropped_when_that_is_req
     assert "Expected a day, e.g. 2024-01-01." in failure_of(run_job(instance, "drop_partitions", config))
 
 
-def test_aliases_that_were_added_by_hand_take_effect_with_realias(
+def test_the_job_realias_applies_aliases_that_were_added_by_hand(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     bucket.put(1, event("visited site", "anon="), event("signed up", "bob@example.com"), alias("anon=", "x"))
@@ -278,14 +280,14 @@ def test_aliases_that_were_added_by_hand_take_effect_with_realias(
 
 
 @pytest.mark.usefixtures("kmdb")
-def test_what_went_wrong_is_the_first_line_of_a_failure(instance: dg.DagsterInstance) -> None:
+def test_the_error_is_the_first_line_of_a_failure(instance: dg.DagsterInstance) -> None:
     result = run_job(instance, "import_range", typed(3, 1))
     (error,) = (event.step_failure_data.error for event in result.all_events if event.is_step_failure)
     assert error is not None
     assert error.message.startswith("dagster._core.definitions.events.Failure: The range 3..1 is the wrong way round.")
 
 
-def test_people_of_many_identities_are_forgotten_when_the_databases_name_was_typed(
+def test_people_with_many_identities_are_erased_after_confirmation(
     instance: dg.DagsterInstance, kmdb: Kmdb, warehouse: Warehouse
 ) -> None:
     del kmdb

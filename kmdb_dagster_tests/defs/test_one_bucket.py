@@ -1,4 +1,4 @@
-"""A database belongs to one bucket: a laptop with the production URL and a sample bucket changes nothing."""
+"""A database belongs to one bucket: an import from another bucket changes nothing."""
 
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def test_a_backfill_over_another_bucket_is_refused(
 
 
 @pytest.mark.parametrize("only", [None, ["raw_revisions"], ["events", "properties"]])
-def test_a_run_refuses_another_bucket_whatever_it_is_to_materialize(
+def test_a_run_of_any_asset_refuses_another_bucket(
     laptop: FolderOfRevisions,
     kmdb: Kmdb,
     instance: dg.DagsterInstance,
@@ -89,9 +89,7 @@ def test_a_confirmed_bucket_is_imported_from(
     assert rows(warehouse.engine, "SELECT DISTINCT string FROM `keys` k JOIN events e ON e.n = k.id") == [("invented",)]
 
 
-def test_a_bucket_of_another_s3_is_another_bucket_and_all_endpoints_of_amazon_are_one(
-    kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_endpoint_is_part_of_a_bucket_except_for_amazon(kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KMDB_LOCAL_BUCKET")
     monkeypatch.setenv("AWS_BUCKET", "acme")
     found = []

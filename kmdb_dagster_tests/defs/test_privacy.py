@@ -1,4 +1,4 @@
-"""Nothing of a person, and no secret, is written anywhere but to the database, the lake and Redis.
+"""Personal data and secrets are written to the database, the lake and Redis only.
 
 Marked data goes through real processes of Dagster's, well and badly; then all that was written is looked through.
 """
@@ -117,7 +117,7 @@ def ended(instance: dg.DagsterInstance, count: int) -> bool:
     return sum(run.is_finished for run in instance.get_runs()) >= count
 
 
-def test_no_mark_of_a_person_or_secret_is_found_outside_of_database_lake_and_redis(
+def test_personal_data_and_secrets_are_only_in_database_lake_and_redis(
     home: Path, bucket: FolderOfRevisions, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put(1, *GOOD)

@@ -49,7 +49,7 @@ def test_each_line_of_the_file_is_an_asset_that_answers_it(
 
 
 @pytest.mark.usefixtures("filled")
-def test_a_typed_question_is_answered_and_a_wrong_one_says_why(instance: dg.DagsterInstance) -> None:
+def test_a_typed_question_is_answered_and_a_wrong_one_is_explained(instance: dg.DagsterInstance) -> None:
     done = run_job(instance, "ask", {"ops": {"answer_question": {"config": {"question": FUNNEL}}}})
     (output,) = (event for event in done.all_events if event.event_type == dg.DagsterEventType.STEP_OUTPUT)
     assert output.step_output_data.metadata["finding"].value == "33.3 % of 3 people reach the last step."
@@ -67,7 +67,7 @@ def test_a_typed_question_is_answered_and_a_wrong_one_says_why(instance: dg.Dags
     ],
 )
 @pytest.mark.usefixtures("bare_environment")
-def test_a_file_with_something_else_in_it_is_refused_when_definitions_load(
+def test_an_invalid_question_file_is_refused_when_definitions_load(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, said: str
 ) -> None:
     questions_file(monkeypatch, tmp_path, text)

@@ -1,4 +1,4 @@
-"""What is in and not in Dagster's history is recorded there, and alerts of it end."""
+"""Imported revisions that Dagster's history lacks are recorded there, and their alerts are resolved."""
 
 import time
 from collections.abc import Sequence
@@ -55,9 +55,7 @@ def lost(kmdb: Kmdb, bucket: FolderOfRevisions) -> Kmdb:
     return kmdb
 
 
-def test_after_the_history_was_lost_every_asset_has_every_revision_again(
-    instance: dg.DagsterInstance, lost: Kmdb
-) -> None:
+def test_a_lost_history_is_restored_for_every_asset_and_revision(instance: dg.DagsterInstance, lost: Kmdb) -> None:
     assert asks(instance, lost)
     assert run_job(instance, "record_loaded").success
     assert list(instance.get_dynamic_partitions(PARTITIONS_NAME)) == ["2", "3", "4"]
@@ -66,9 +64,7 @@ def test_after_the_history_was_lost_every_asset_has_every_revision_again(
     assert not asks(instance, lost)
 
 
-def test_what_is_recorded_has_the_counts_of_the_ledger_and_says_where_they_are_from(
-    instance: dg.DagsterInstance, lost: Kmdb
-) -> None:
+def test_recorded_materializations_have_the_counts_of_the_ledger(instance: dg.DagsterInstance, lost: Kmdb) -> None:
     del lost
     run_job(instance, "record_loaded")
     records = instance.fetch_materializations(dg.AssetRecordsFilter(EVENTS, asset_partitions=["4"]), limit=10).records
@@ -79,7 +75,7 @@ def test_what_is_recorded_has_the_counts_of_the_ledger_and_says_where_they_are_f
     assert (counts["lines"], counts["dagster/partition_row_count"], counts["recorded_from"]) == (2, 2, "ledger")
 
 
-def test_only_what_is_missing_is_recorded(
+def test_only_missing_materializations_are_recorded(
     instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(bucket, [1, 2])
@@ -105,7 +101,7 @@ def _killed_before_recording(asset: str) -> Any:
     return record_others
 
 
-def test_what_failed_or_is_in_an_active_run_or_lies_below_the_lowest_revision_is_not_recorded(
+def test_failed_active_and_unwanted_revisions_are_not_recorded(
     instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.record_failure(warehouse.engine, 5, "raw_revisions: it is broken")
@@ -117,12 +113,14 @@ def test_what_failed_or_is_in_an_active_run_or_lies_below_the_lowest_revision_is
     assert not asks(instance, lost)
 
 
-def test_a_run_at_a_time(instance: dg.DagsterInstance, lost: Kmdb, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_loaded_runs_one_at_a_time(
+    instance: dg.DagsterInstance, lost: Kmdb, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(instance, "get_runs", lambda *_, **__: [SimpleNamespace()])
     assert look(instance, lost)[0] == "A run of record_loaded is active."
 
 
-def test_without_a_database_it_says_which_setting_is_missing(
+def test_record_loaded_without_a_database_names_the_missing_setting(
     instance: dg.DagsterInstance, kmdb: Kmdb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DATABASE_URL")
@@ -138,7 +136,7 @@ def test_partitions_that_are_missing_are_registered_in_order(
     assert list(instance.get_dynamic_partitions(PARTITIONS_NAME)) == ["2", "3", "4", "5"]
 
 
-def test_the_alert_of_a_run_that_was_killed_before_it_recorded_its_last_revision_ends(
+def test_recording_a_revision_resolves_the_alert_of_its_killed_run(
     instance: dg.DagsterInstance,
     kmdb: Kmdb,
     bucket: FolderOfRevisions,
@@ -175,7 +173,7 @@ def _materialized(run: dg.DagsterRun, done: dg.AssetMaterialization) -> dg.Dagst
     )
 
 
-def test_more_than_a_run_takes_is_left_to_the_next(
+def test_revisions_beyond_the_size_of_a_run_are_left_to_the_next(
     instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(warehouse.engine, "INSERT INTO revisions (revision, imported_at) VALUES (9, '2014-01-01')")
@@ -188,7 +186,7 @@ def test_more_than_a_run_takes_is_left_to_the_next(
     assert not asks(instance, lost)
 
 
-def test_only_what_was_imported_since_the_last_comparison_is_looked_up(
+def test_only_revisions_imported_since_the_last_comparison_are_compared(
     instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_job(instance, "record_loaded")
@@ -221,7 +219,7 @@ def test_many_revisions_are_compared_at_once(
     assert not asks(instance, lost)
 
 
-def test_once_a_day_everything_is_compared(
+def test_everything_is_compared_once_a_day(
     instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_job(instance, "record_loaded")
@@ -234,7 +232,7 @@ def test_once_a_day_everything_is_compared(
         assert look(instance, lost, cursor)[0] == ""
 
 
-def test_a_ledger_of_a_clock_that_was_ahead_hides_nothing(
+def test_ledger_times_in_the_future_hide_nothing(
     instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse
 ) -> None:
     change(warehouse.engine, "UPDATE revisions SET imported_at = '2099-01-01' WHERE revision = 4")
@@ -244,7 +242,7 @@ def test_a_ledger_of_a_clock_that_was_ahead_hides_nothing(
     assert look(instance, lost, cursor)[0] == ""
 
 
-def test_what_is_in_an_active_run_is_compared_later(
+def test_revisions_of_an_active_run_are_compared_later(
     instance: dg.DagsterInstance, lost: Kmdb, warehouse: Warehouse
 ) -> None:
     register(instance, warehouse, 2, 4)
@@ -255,7 +253,7 @@ def test_what_is_in_an_active_run_is_compared_later(
 
 
 @pytest.mark.parametrize("cursor", ["57", "{}", "null", "no JSON", '{"imported": "3"}'])
-def test_with_an_edited_cursor_both_are_compared(instance: dg.DagsterInstance, lost: Kmdb, cursor: str) -> None:
+def test_an_edited_cursor_leads_to_a_full_comparison(instance: dg.DagsterInstance, lost: Kmdb, cursor: str) -> None:
     assert look(instance, lost, cursor)[0] == ""
     run_job(instance, "record_loaded")
     assert look(instance, lost, cursor)[0].endswith("is treated as none.")

@@ -1,4 +1,4 @@
-"""The rights in docs/how-to/set-up.md are sufficient, and each of them is necessary."""
+"""The grants in docs/how-to/set-up.md are sufficient, and each of them is necessary."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def database(rights: Rights) -> str:
 DATES = {"KMDB_MIN_DATE": "2014-04-01", "KMDB_MAX_DATE": "2014-06-01"}
 
 
-def test_each_user_can_do_its_work_and_not_that_of_another(
+def test_each_database_user_has_its_grants_and_no_others(
     instance: dg.DagsterInstance,
     kmdb: Kmdb,
     bucket: FolderOfRevisions,
@@ -166,7 +166,7 @@ def test_a_tool_that_an_analyst_connects_sees_the_columns_of_views(rights: Right
 
 
 @pytest.mark.parametrize("right", ["SELECT", "INSERT", "UPDATE", "DELETE"])
-def test_none_of_the_rights_to_import_is_too_much(
+def test_every_grant_of_the_import_user_is_necessary(
     right: str, kmdb: Kmdb, bucket: FolderOfRevisions, rights: Rights
 ) -> None:
     bucket.put(1, *LINES)
@@ -220,7 +220,7 @@ def guarded(s3_url: str) -> Iterator[GuardedS3]:
     found.guard(float("inf"))
 
 
-def test_the_policy_of_the_document_is_enough_to_import_and_no_write_is_in_it(
+def test_the_documented_policy_suffices_to_import_and_allows_no_write(
     instance: dg.DagsterInstance, kmdb: Kmdb, guarded: GuardedS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3, name = guarded.client("s3"), "acme-kissmetrics"

@@ -1,4 +1,4 @@
-"""The sensor asks for what is new, once."""
+"""The sensor requests each new or changed revision once."""
 
 import os
 import time
@@ -33,7 +33,7 @@ def fill(bucket: FolderOfRevisions, *revisions: int) -> None:
         bucket.put(number, event("visited site"))
 
 
-def test_the_first_tick_requests_ranges_of_what_a_run_takes(
+def test_the_first_tick_requests_ranges_of_the_size_of_a_run(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "3")
@@ -64,7 +64,7 @@ def test_a_bucket_of_fifty_thousand_files_is_requested_in_order_and_a_few_runs_a
     assert list(instance.get_dynamic_partitions(PARTITIONS_NAME)) == [str(number) for number in range(1, 50_001)]
 
 
-def test_nothing_new_is_said_in_words(watch: Watch, bucket: FolderOfRevisions) -> None:
+def test_a_tick_without_anything_new_has_a_reason(watch: Watch, bucket: FolderOfRevisions) -> None:
     fill(bucket, 1, 2, 4, 9)
     (bucket.folder / "revisions" / "007.json").touch()
     (bucket.folder / "status.csv").write_text("total_revisions,exported_revisions\n12,9\n")
@@ -80,7 +80,7 @@ def test_nothing_new_is_said_in_words(watch: Watch, bucket: FolderOfRevisions) -
     )
 
 
-def test_objects_that_are_not_read_are_named_in_each_tick_that_lists_the_bucket_and_noted_for_the_alert(
+def test_unread_objects_are_named_in_each_listing_tick_and_stored_for_the_alert(
     watch: Watch, bucket: FolderOfRevisions
 ) -> None:
     fill(bucket, 1)
@@ -97,20 +97,20 @@ def test_objects_that_are_not_read_are_named_in_each_tick_that_lists_the_bucket_
     assert watch.noted().unread == ""
 
 
-def test_an_empty_bucket_is_no_failure(watch: Watch) -> None:
+def test_an_empty_bucket_is_not_an_error(watch: Watch) -> None:
     requests, words = watch.tick()
     assert requests == []
     assert "It has no revisions (yet)." in words
 
 
-def test_what_comes_after_the_last_known_revision_is_seen_at_once(watch: Watch, bucket: FolderOfRevisions) -> None:
+def test_a_revision_after_the_watermark_is_found_at_once(watch: Watch, bucket: FolderOfRevisions) -> None:
     fill(bucket, 1)
     watch.carry_out(*watch.tick()[0])
     fill(bucket, 2, 5)
     assert watch.ranges() == ["2..5"]
 
 
-def test_what_hides_behind_ten_missing_numbers_is_seen_within_an_hour(watch: Watch, bucket: FolderOfRevisions) -> None:
+def test_a_revision_beyond_the_lookahead_is_found_within_an_hour(watch: Watch, bucket: FolderOfRevisions) -> None:
     fill(bucket, 1)
     watch.carry_out(*watch.tick()[0])
     fill(bucket, 12)
@@ -269,7 +269,7 @@ def test_a_listing_is_an_observation_of_the_bucket(watch: Watch, bucket: FolderO
     assert watch.observe() == []
 
 
-def test_a_file_that_vanished_is_named_and_what_is_in_of_it_is_kept(
+def test_a_missing_file_is_named_and_its_rows_are_kept(
     watch: Watch, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     fill(bucket, 1, 2, 4)
@@ -290,7 +290,9 @@ def test_a_late_arrival_in_a_gap_is_requested(watch: Watch, bucket: FolderOfRevi
     assert watch.ranges() == ["2..2"]
 
 
-def test_what_failed_waits_for_a_person(watch: Watch, bucket: FolderOfRevisions, warehouse: Warehouse) -> None:
+def test_a_failed_revision_is_not_requested_again(
+    watch: Watch, bucket: FolderOfRevisions, warehouse: Warehouse
+) -> None:
     fill(bucket, 1, 2, 3)
     ledger.record_failure(warehouse.engine, 2, "raw_revisions: it is broken")
     requests, _ = watch.tick()
@@ -302,7 +304,7 @@ def test_what_failed_waits_for_a_person(watch: Watch, bucket: FolderOfRevisions,
     assert "2 imported, 0 still to be imported, 1 failed" in words
 
 
-def test_a_range_whose_run_was_killed_is_requested_again_but_not_for_ever(
+def test_a_killed_range_is_requested_again_a_limited_number_of_times(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance
 ) -> None:
     fill(bucket, 1, 2)
@@ -325,7 +327,7 @@ def leave_a_transient_run(instance: dg.DagsterInstance, tags: Mapping[str, str])
         instance.add_run_tags(run.run_id, transient_tags(run))
 
 
-def test_a_range_whose_runs_met_an_unavailable_server_is_requested_again_for_as_long_as_that_lasts(
+def test_a_range_is_requested_again_while_a_server_is_unavailable(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance
 ) -> None:
     fill(bucket, 1, 2)
@@ -355,7 +357,7 @@ def test_pauses_after_transient_runs_grow_to_a_quarter_of_an_hour() -> None:
     assert [pause_seconds(runs) for runs in (0, 1, 2, 3, 4, 5, 5000)] == [0, 60, 120, 240, 480, 900, 900]
 
 
-def test_a_range_whose_run_was_canceled_waits_for_a_user_and_takes_no_room(
+def test_a_canceled_range_is_left_to_the_operator_and_takes_no_slot(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "1")
@@ -371,7 +373,7 @@ def test_a_range_whose_run_was_canceled_waits_for_a_user_and_takes_no_room(
     assert "Runs over 1..1 ended early and are not requested again: run `kmdb import`." in words
 
 
-def test_a_range_has_one_key_whatever_a_tick_saw_until_the_warehouse_is_flushed(
+def test_a_range_has_the_same_run_key_until_a_flush(
     watch: Watch, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     fill(bucket, 1, 2)
@@ -388,7 +390,7 @@ def test_a_range_has_one_key_whatever_a_tick_saw_until_the_warehouse_is_flushed(
     assert after.run_key != listed.run_key
 
 
-def test_what_is_in_an_active_run_is_not_asked_for_twice(
+def test_revisions_of_an_active_run_are_not_requested_again(
     watch: Watch, bucket: FolderOfRevisions, instance: dg.DagsterInstance, warehouse: Warehouse
 ) -> None:
     fill(bucket, 1, 2, 3, 4, 5)
@@ -418,7 +420,7 @@ def test_what_an_active_backfill_takes_is_not_requested_and_said(
     assert "A backfill over 2 revisions is active." in words
 
 
-def test_all_settings_that_are_missing_are_named_at_once_and_no_failure(
+def test_all_missing_settings_are_reported_together_without_a_failure(
     watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KMDB_LOCAL_BUCKET")
@@ -459,7 +461,7 @@ def test_a_tick_that_finds_nothing_new_asks_the_bucket_only_for_the_numbers_ahea
     assert counting.requests == 13
 
 
-def test_a_touched_file_of_the_same_content_does_no_harm(
+def test_a_touched_file_with_the_same_content_changes_nothing(
     watch: Watch, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     fill(bucket, 1)

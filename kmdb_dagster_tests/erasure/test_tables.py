@@ -127,8 +127,8 @@ def test_the_time_of_the_request_does_not_change_the_content(
 
 
 def test_numeric_identities_apart_are_erased_separately(warehouse: Warehouse, tmp_path: Path) -> None:
-    ties = [alias("7", "x", T), alias("x", "12", T + 1), alias("12", "y", T)]
-    site = Site(warehouse, tmp_path, [[*ties, *(event("came", name) for name in ("7", "x", "12", "y"))]])
+    aliases = [alias("7", "x", T), alias("x", "12", T + 1), alias("12", "y", T)]
+    site = Site(warehouse, tmp_path, [[*aliases, *(event("came", name) for name in ("7", "x", "12", "y"))]])
     site.import_revisions(1, apart=True)
     assert site.erase("12").identities == 2
     before = site.content()

@@ -1,4 +1,4 @@
-"""What is seen in a bucket, and what follows from it."""
+"""The scan of a bucket, and the revisions that it requests."""
 
 from collections.abc import Iterator
 
@@ -59,7 +59,7 @@ def seen(etags: dict[int, str]) -> bucket_scan.BucketScan:
     return bucket_scan.BucketScan(etags, None, None)
 
 
-def test_everywhere_finds_every_revision_with_its_etag_and_nothing_else() -> None:
+def test_a_full_scan_finds_every_revision_with_its_etag() -> None:
     bucket = InMemory(7, 3, 100, **{"hello.txt": b"", "revisions/x": b"", "revisions/007.json": b""})
     scan = list_bucket(bucket, None)
     assert scan.etags == {number: f"etag of revisions/{number}.json" for number in (3, 7, 100)}
@@ -72,29 +72,29 @@ def test_everywhere_finds_every_revision_with_its_etag_and_nothing_else() -> Non
     assert scan.listing.gaps == ((4, 6), (8, 99))
 
 
-def test_everywhere_leaves_out_revisions_before_the_first_wanted_one() -> None:
+def test_a_full_scan_leaves_out_revisions_below_the_lowest_wanted_one() -> None:
     assert set(list_bucket(InMemory(1, 49, 50, 51), 50).etags) == {50, 51}
 
 
-def test_everywhere_of_an_empty_bucket_is_nothing() -> None:
+def test_a_full_scan_of_an_empty_bucket_finds_nothing() -> None:
     assert list_bucket(InMemory(), None) == bucket_scan.BucketScan({}, Listing(), None)
 
 
-def test_everywhere_reads_the_status() -> None:
+def test_a_full_scan_reads_the_status_file() -> None:
     assert list_bucket(InMemory(1, **{STATUS_CSV: STATUS}), None).status == ExportStatus(275, 270)
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"\xff\xfe\x00", b"no,such\ncolumns,here\n", STATUS + bytes(MAX_STATUS_BYTES)]
 )
-def test_a_status_that_does_not_say_never_fails(content: bytes) -> None:
+def test_an_incomplete_status_file_is_no_error(content: bytes) -> None:
     scan = list_bucket(InMemory(1, **{STATUS_CSV: content}), None)
     assert scan.status is None
     assert set(scan.etags) == {1}
 
 
 @pytest.mark.parametrize("failure", [PermanentError("access denied"), TransientError("a lost connection")])
-def test_a_status_that_cannot_be_read_never_fails(failure: KmdbError) -> None:
+def test_an_unreadable_status_file_is_no_error(failure: KmdbError) -> None:
     bucket = InMemory(1, **{STATUS_CSV: STATUS})
     bucket.failure = failure
     scan = list_bucket(bucket, None)
@@ -109,29 +109,29 @@ def test_a_huge_status_is_not_read() -> None:
 
 
 @pytest.mark.parametrize("lookahead", [1, 3, 10])
-def test_ahead_stops_after_so_many_misses_in_a_row(lookahead: int) -> None:
+def test_a_lookahead_stops_after_a_number_of_consecutive_misses(lookahead: int) -> None:
     bucket = InMemory(1, 2)
     assert probe_ahead(bucket, 2, lookahead) == seen({})
     assert bucket.asked == [revision_key(number) for number in range(3, 3 + lookahead)]
 
 
-def test_ahead_does_not_stop_at_fewer_misses_in_a_row() -> None:
+def test_a_lookahead_continues_after_fewer_consecutive_misses() -> None:
     bucket = InMemory(5, 8, 11)
     assert set(probe_ahead(bucket, 2, 3).etags) == {5, 8, 11}
     assert bucket.asked[-1] == revision_key(14)
 
 
-def test_ahead_does_not_see_behind_a_gap_as_long_as_the_lookahead() -> None:
+def test_a_lookahead_does_not_see_beyond_a_gap_of_its_length() -> None:
     assert set(probe_ahead(InMemory(3, 7), 2, 3).etags) == {3}
 
 
-def test_ahead_sees_etags_and_does_not_look_back() -> None:
+def test_a_lookahead_finds_etags_and_no_earlier_revisions() -> None:
     bucket = InMemory(1, 2, 3)
     assert probe_ahead(bucket, 2, 1).etags == {3: "etag of revisions/3.json"}
     assert revision_key(2) not in bucket.asked
 
 
-def test_ahead_ends_even_if_there_is_always_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lookahead_has_a_maximum_of_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bucket_scan, "MAX_PROBES", 20)
     bucket = InMemory(*range(1, 100))
     assert set(probe_ahead(bucket, 2, 10).etags) == set(range(3, 23))
@@ -142,29 +142,29 @@ def test_a_replaced_file_has_changed_and_others_have_not() -> None:
     assert changed({3: "new", 2: "b", 1: "new"}, statuses) == [1, 3]
 
 
-def test_a_revision_that_came_late_into_a_gap_has_changed() -> None:
+def test_a_late_revision_in_a_gap_counts_as_changed() -> None:
     assert changed({5: "a"}, dict([status(5, None)])) == [5]
 
 
-def test_a_failed_revision_waits_for_a_person_even_if_it_was_never_in() -> None:
+def test_a_failed_revision_is_left_to_the_operator() -> None:
     statuses = dict([status(5, None, imported=False, failed=True)])
     assert changed({5: "a"}, statuses) == []
     assert never_attempted([5], statuses, set()) == []
 
 
-def test_a_revision_that_nobody_dealt_with_has_not_changed() -> None:
+def test_a_revision_without_an_attempt_has_not_changed() -> None:
     assert changed({5: "a"}, {}) == []
 
 
-def test_a_revision_that_vanished_has_not_changed() -> None:
+def test_a_missing_revision_has_not_changed() -> None:
     assert changed({}, dict([status(5, "a")])) == []
 
 
-def test_untouched_are_those_that_are_neither_dealt_with_nor_under_way() -> None:
+def test_new_revisions_have_no_attempt_and_no_active_run() -> None:
     assert never_attempted([9, 1, 2, 3, 4], {1}, {3, 4}) == [2, 9]
 
 
-def test_an_etag_that_became_weak_or_strong_is_no_change() -> None:
+def test_a_weak_and_a_strong_etag_are_equal() -> None:
     statuses = dict([status(1, 'W/"a"'), status(2, "b"), status(3, "W/c"), status(4, "d"), status(5, None)])
     assert changed({1: "a", 2: 'W/"b"', 3: '"c"', 4: "W/e", 5: "f"}, statuses) == [4, 5]
 

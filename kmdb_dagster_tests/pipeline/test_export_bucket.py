@@ -64,7 +64,7 @@ def filled(put: Put, layout: str, monkeypatch: pytest.MonkeyPatch, *revisions: i
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_listing_and_a_look_ahead_see_the_same_revisions(
+def test_a_listing_and_a_lookahead_find_the_same_revisions(
     put: Put, layout: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = filled(put, layout, monkeypatch, 1, 2, 4)
@@ -86,7 +86,7 @@ def test_a_revision_is_imported_from_any_layout(
         assert len(content(opened.warehouse.engine)["events"]) == 1
 
 
-def test_other_objects_are_found_under_their_own_key(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_objects_keep_their_key(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = filled(put, "flat", monkeypatch, 1)
     put("status.csv", b"total_revisions,exported_revisions\n5,2\n")
     status = list_bucket(bucket, None).status
@@ -95,7 +95,7 @@ def test_other_objects_are_found_under_their_own_key(put: Put, monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("bare_environment")
-def test_a_prefix_that_is_no_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_prefix_folder_is_an_error_that_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KMDB_LOCAL_BUCKET", str(tmp_path))
     monkeypatch.setenv("KMDB_PREFIX", "nowhere")
     with pytest.raises(PermanentError, match="KMDB_PREFIX is 'nowhere/'"):

@@ -1,4 +1,4 @@
-"""Raw copies in gzip are searched for forgotten people too."""
+"""Raw copies in gzip are searched for erased people."""
 
 import gzip
 from pathlib import Path
@@ -22,7 +22,7 @@ BOB = ErasedIdentities([digest("bob")])
     ],
     ids=["named", "not named", "cut off, so not known"],
 )
-def test_a_raw_copy_in_gzip_is_removed_unless_it_is_sure_to_name_no_forgotten_person(
+def test_a_raw_copy_in_gzip_is_deleted_unless_it_certainly_names_no_erased_person(
     tmp_path: Path, content: bytes, *, holds: bool
 ) -> None:
     path = tmp_path / "e.json"

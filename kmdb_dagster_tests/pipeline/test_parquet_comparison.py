@@ -1,4 +1,4 @@
-"""What the comparison of facts with the Parquet finds, and what the comparison of ids with names does."""
+"""The comparison of facts with the Parquet, and of ids with names."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_facts_that_differ_from_the_parquet_are_counted_by_revision(
     assert compare_with_parquet(warehouse.engine, lake, 1000) == Comparison(2 * ROWS, wrong, 2, 0)
 
 
-def test_a_sample_is_as_large_as_asked_for_and_meets_every_line_in_time(
+def test_a_sample_has_the_requested_size_and_covers_every_line_over_time(
     warehouse: Warehouse, lake: Lake, bucket: FolderOfRevisions, kmdb: Kmdb
 ) -> None:
     bucket.put(1, *(event("came", f"user{number}", t=number) for number in range(1, 101)))

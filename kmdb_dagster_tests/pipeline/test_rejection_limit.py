@@ -37,9 +37,7 @@ def refusal(lake: Lake, content: bytes, most: float) -> str:
     ("lines", "rejected", "most"),
     [(200, 100, 0.5), (100, 29, 0.29), (300, 100, 1 / 3), (100, 0, 0.0), (100, 100, 1.0)],
 )
-def test_as_many_rejected_lines_as_are_allowed_are_let_through_and_one_more_is_not(
-    lake: Lake, lines: int, rejected: int, most: float
-) -> None:
+def test_the_rejection_limit_is_inclusive(lake: Lake, lines: int, rejected: int, most: float) -> None:
     figures = parse_into(lake, 57, GOOD * (lines - rejected) + BAD * rejected, most=most)
     assert figures["rejected"] == rejected
     if rejected < lines:
@@ -48,7 +46,7 @@ def test_as_many_rejected_lines_as_are_allowed_are_let_through_and_one_more_is_n
         )
 
 
-def test_a_small_file_is_let_through_if_one_of_its_lines_can_be_imported(lake: Lake) -> None:
+def test_a_small_file_is_accepted_if_one_line_can_be_imported(lake: Lake) -> None:
     assert parse_into(lake, 57, GOOD + BAD * (SMALL - 2), most=0.0)["rejected"] == SMALL - 2
     assert f"{SMALL - 1} of the {SMALL} lines" in refusal(lake, GOOD + BAD * (SMALL - 1), 0.0)
 
@@ -60,7 +58,7 @@ def test_a_file_without_a_line_that_can_be_imported_is_refused_whatever_its_size
 
 
 @pytest.mark.parametrize("lines", [b"", b"\n", b" \r\n\n\t\n"])
-def test_a_file_that_is_empty_or_blank_is_let_through(lake: Lake, lines: bytes) -> None:
+def test_an_empty_or_blank_file_is_accepted(lake: Lake, lines: bytes) -> None:
     assert parse_into(lake, 57, lines, most=0.0)["rejected"] == 0
 
 
@@ -75,7 +73,9 @@ def test_a_file_that_is_empty_or_blank_is_let_through(lake: Lake, lines: bytes) 
         ),
     ],
 )
-def test_a_file_that_is_no_export_fails_its_revision_and_says_what_it_is(lake: Lake, name: str, words: str) -> None:
+def test_a_file_that_is_not_an_export_fails_its_revision_and_names_the_format(
+    lake: Lake, name: str, words: str
+) -> None:
     assert re.match(f"{REPLACE} {words}", refusal(lake, (CASES / f"{name}.json").read_bytes(), 0.5))
 
 
@@ -85,12 +85,12 @@ def test_an_export_with_crlf_or_in_gzip_is_read(lake: Lake, name: str) -> None:
     assert (figures["lines"], figures["events"]) == (40, 40)
 
 
-def test_gzip_that_is_cut_off_fails_its_revision(lake: Lake) -> None:
+def test_truncated_gzip_fails_its_revision(lake: Lake) -> None:
     with pytest.raises(PermanentError, match="gzip file is cut off"):
         parse_into(lake, 57, (CASES / "gzip-in-place.json").read_bytes()[:-9], most=1.0)
 
 
-def test_the_refusal_names_counts_and_lines_with_reasons_and_what_to_do_but_nothing_of_a_line(lake: Lake) -> None:
+def test_the_refusal_has_counts_reasons_and_the_remedy_but_no_content(lake: Lake) -> None:
     words = refusal(lake, GOOD * 60 + BAD * 2 + b"secret\n" + BAD * 97, 0.25)
     assert "100 of the 160 lines of revision 57 are rejected" in words
     assert "more than KMDB_MAX_REJECTED_SHARE (0.25) allows" in words
@@ -105,7 +105,7 @@ def test_the_refusal_names_counts_and_lines_with_reasons_and_what_to_do_but_noth
     assert "secret" not in words
 
 
-def test_a_refused_revision_leaves_the_older_parquet_and_nothing_else(lake: Lake) -> None:
+def test_a_refused_revision_keeps_the_older_parquet_and_leaves_no_other_file(lake: Lake) -> None:
     parse_into(lake, 57, GOOD * 100, most=0.5)
     refusal(lake, BAD * 100, 0.5)
     path = lake.parsed(57)
@@ -118,7 +118,7 @@ def bring_in(opened: Pipeline, revision: int) -> None:
         step(opened, revision)
 
 
-def test_a_file_that_turned_bad_keeps_what_was_imported_of_it_until_the_setting_is_raised(
+def test_a_refused_file_keeps_its_imported_rows(
     kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put(57, *[GOOD] * 120)

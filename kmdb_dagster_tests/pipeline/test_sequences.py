@@ -1,4 +1,4 @@
-"""Every sequence of the corpus comes out as it must, through the steps as Dagster runs them, in any order."""
+"""Every sequence of the corpus gives its expected people, through the steps of Dagster's runs, in any order."""
 
 import base64
 import json
@@ -61,7 +61,7 @@ def comparable(persons: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES, ids=lambda sequence: str(sequence["id"]))
-def test_a_sequence_comes_out_as_its_people_forwards_twice_and_backwards(
+def test_a_sequence_of_the_corpus_has_its_people_in_any_order(
     kmdb: Kmdb, bucket: FolderOfRevisions, sequence: dict[str, Any]
 ) -> None:
     forwards = sorted(fill(bucket, sequence))
@@ -87,7 +87,7 @@ def rejected(engine: Engine) -> list[dict[str, Any]]:
     return [{"file": f"{revision}.json", "line": line, "reason": reason} for revision, line, reason in lines]
 
 
-def test_all_sequences_as_one_export_come_out_the_same_in_any_order(kmdb: Kmdb, bucket: FolderOfRevisions) -> None:
+def test_all_sequences_as_one_export_give_the_same_tables_in_any_order(kmdb: Kmdb, bucket: FolderOfRevisions) -> None:
     files = [raw for sequence in SEQUENCES for raw in sequence["files"].values()]
     for revision, raw in enumerate(files, start=1):
         bucket.put(revision, base64.b64decode(raw))

@@ -38,7 +38,7 @@ OTHERS = [
     alias("heidi", "ivan"),
 ]
 STEPS = [(resolve, 2), (resolve, 3), (load, 2), (resolve, 4), (load, 3), (load, 4)]
-"""As a run does them: ties are ahead of loads."""
+"""The steps in the order of a run: revisions are resolved before they are loaded."""
 
 
 def opened(warehouse: Warehouse, lake: Path) -> Pipeline:
@@ -88,7 +88,7 @@ def expected(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> dict[
 @pytest.mark.parametrize(
     "moment", [(kept, lost) for kept, lost in product(range(6), range(1, 7)) if kept < lost], ids=str
 )
-def test_a_run_that_lives_on_after_the_server_lost_commits_puts_no_fact_under_a_wrong_name(
+def test_a_run_that_survives_lost_commits_stores_no_fact_under_a_wrong_name(
     database: str, warehouse: Warehouse, tmp_path: Path, expected: dict[str, object], moment: tuple[int, int]
 ) -> None:
     kept, lost = moment
@@ -116,7 +116,7 @@ V1, V2 = [event("came", "alice"), alias("alice", "bob")], [event("went", "alice"
 TIED = "SELECT name1, name2 FROM aliases"
 
 
-def test_a_load_resolves_the_file_that_it_loads_where_another_version_of_it_was_resolved(
+def test_a_load_resolves_its_file_if_another_version_was_resolved(
     kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
 ) -> None:
     engine = warehouse.engine
@@ -134,7 +134,7 @@ def test_a_load_resolves_the_file_that_it_loads_where_another_version_of_it_was_
     assert rows(engine, "SELECT etag FROM resolved_revisions") == rows(engine, "SELECT etag FROM revisions")
 
 
-def test_a_load_resolves_a_revision_that_never_was(kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse) -> None:
+def test_a_load_resolves_an_unresolved_revision(kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse) -> None:
     bucket.put(1, *V1)
     with kmdb.pipeline() as pipeline:
         for revision in (1, 2):
@@ -173,7 +173,7 @@ def test_revisions_that_were_resolved_before_a_flush_are_loaded_after_it(
         (V1, ["DELETE FROM aliases", "DELETE FROM resolved_revisions"]),
     ],
 )
-def test_rows_that_were_deleted_by_hand_are_there_again_after_a_load(
+def test_a_load_restores_rows_that_were_deleted_by_hand(
     kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse, lines: list[bytes], statements: list[str]
 ) -> None:
     bucket.put(1, *lines)
@@ -186,7 +186,7 @@ def test_rows_that_were_deleted_by_hand_are_there_again_after_a_load(
     assert content(warehouse.engine) == before
 
 
-def test_a_load_whose_names_disappear_each_time_gives_up_in_words(
+def test_a_load_whose_names_disappear_each_time_is_a_permanent_error(
     kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket.put(1, *V1)

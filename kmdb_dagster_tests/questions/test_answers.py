@@ -1,4 +1,4 @@
-"""Questions to a real server: they read what they say, and answer what loops over the rows of its tables find."""
+"""Questions on a real server: they read their slice only, and agree with loops over the rows of the tables."""
 
 import json
 from collections import Counter
@@ -93,7 +93,7 @@ def test_a_trend_by_a_property_counts_people_with_each_value_of_the_event(sample
     assert found == {(hour, value): people for hour, value, people in expected}
 
 
-def test_a_funnel_by_a_property_equals_loops_over_everybody(sampled: Warehouse) -> None:
+def test_a_funnel_by_a_property_equals_a_loop_over_all_people(sampled: Warehouse) -> None:
     frame = ask(sampled, QUESTIONS["funnel"]).frame
     steps = [ids(sampled.engine)[name] for name in ("visited site", "signed up", "activated")]
     campaigns = firsts(sampled.engine, "campaign name")
@@ -104,7 +104,7 @@ def test_a_funnel_by_a_property_equals_loops_over_everybody(sampled: Warehouse) 
         assert all(expected)
 
 
-def test_retention_equals_loops_over_everybody(sampled: Warehouse) -> None:
+def test_retention_equals_a_loop_over_all_people(sampled: Warehouse) -> None:
     frame = ask(sampled, QUESTIONS["retention"]).frame
     known = max(one.t for one in facts(sampled.engine)) + 1
     start = ids(sampled.engine)["page view"]
@@ -118,7 +118,7 @@ def test_retention_equals_loops_over_everybody(sampled: Warehouse) -> None:
     assert len(found) > 10
 
 
-def test_paths_equal_loops_over_everybody(sampled: Warehouse) -> None:
+def test_paths_equal_a_loop_over_all_people(sampled: Warehouse) -> None:
     frame = ask(sampled, f"{QUESTIONS['paths']} --longest 10").frame
     names = {at: name for name, at in ids(sampled.engine).items()}
     start, goal, left_out = (ids(sampled.engine)[name] for name in ("visited site", "signed up", "page view"))
@@ -129,7 +129,7 @@ def test_paths_equal_loops_over_everybody(sampled: Warehouse) -> None:
 
 
 @pytest.mark.parametrize("question", ["paths", "retention"])
-def test_all_events_of_few_people_are_looked_up_and_of_many_all_are_read_with_one_answer(
+def test_looking_up_few_people_and_reading_all_give_the_same_answer(
     sampled: Warehouse, monkeypatch: pytest.MonkeyPatch, question: str
 ) -> None:
     few = ask(sampled, QUESTIONS[question])
@@ -139,7 +139,7 @@ def test_all_events_of_few_people_are_looked_up_and_of_many_all_are_read_with_on
     assert ["SELECT events.user_id \nFROM" in answer.sql[0] for answer in (few, many)] == [True, False]
 
 
-def test_delays_equal_loops_over_everybody(sampled: Warehouse) -> None:
+def test_delays_equal_a_loop_over_all_people(sampled: Warehouse) -> None:
     frame = ask(sampled, QUESTIONS["delay"]).frame
     start, goal = (ids(sampled.engine)[name] for name in ("visited site", "signed up"))
     campaigns = firsts(sampled.engine, "campaign name")
@@ -151,7 +151,7 @@ def test_delays_equal_loops_over_everybody(sampled: Warehouse) -> None:
     assert row["median"] == there[(len(there) + 1) // 2 - 1]
 
 
-def test_an_experiment_counts_who_converts_after_the_first_variant(sampled: Warehouse) -> None:
+def test_an_experiment_counts_conversions_after_the_first_variant(sampled: Warehouse) -> None:
     frame = ask(sampled, QUESTIONS["experiment"]).frame
     goal = ids(sampled.engine)["signed up"]
     goals = by_hand.by_person(one for one in facts(sampled.engine) if one.name == goal)
@@ -165,7 +165,7 @@ def test_an_experiment_counts_who_converts_after_the_first_variant(sampled: Ware
         assert row["people"] - row["converted"] == expected[row["variant"], False]
 
 
-def test_the_newsletter_of_the_sample_is_what_goes_with_signing_up(sampled: Warehouse) -> None:
+def test_the_newsletter_of_the_sample_drives_sign_ups(sampled: Warehouse) -> None:
     # Planted: 37.5 % of its visitors sign up, 18.75 % of all others: odds of 2.6.
     answer = ask(sampled, QUESTIONS["drivers"])
     (row,) = (row for row in answer.frame.iter_rows(named=True) if row["value"] == "skippers newsletter")
@@ -175,7 +175,7 @@ def test_the_newsletter_of_the_sample_is_what_goes_with_signing_up(sampled: Ware
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_reads_only_the_time_partitions_that_it_is_about(sampled: Warehouse, question: str) -> None:
+def test_a_question_reads_only_the_time_partitions_of_its_span(sampled: Warehouse, question: str) -> None:
     statements = ask(sampled, QUESTIONS[question]).sql
     assert statements
     for statement in statements:
@@ -194,7 +194,7 @@ def read_by(engine: Engine, statement: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_all_words_of_a_picture_are_in_it(sampled: Warehouse, question: str) -> None:
+def test_all_text_of_a_picture_is_inside_it(sampled: Warehouse, question: str) -> None:
     figure = ask(sampled, QUESTIONS[question]).figure()
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]  # matplotlib's
     figure.draw(renderer)
@@ -208,7 +208,7 @@ def test_all_words_of_a_picture_are_in_it(sampled: Warehouse, question: str) -> 
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_span_in_which_nothing_happened_has_an_answer_and_a_picture_too(sampled: Warehouse, question: str) -> None:
+def test_an_empty_span_has_an_answer_and_a_picture(sampled: Warehouse, question: str) -> None:
     line = QUESTIONS[question].replace(DAY, "--since 2013-12-26 --until 2013-12-27")
     if question in {"experiment", "drivers"}:
         with pytest.raises(PermanentError, match="nothing to compare"):
@@ -224,16 +224,16 @@ def test_an_answer_shows_itself_in_markdown_with_its_picture(sampled: Warehouse)
     assert "* Repeated looks until" in shown
 
 
-def test_a_name_that_is_not_there_is_answered_with_one_that_is(sampled: Warehouse) -> None:
+def test_an_unknown_name_is_an_error_with_a_similar_one(sampled: Warehouse) -> None:
     with pytest.raises(PermanentError, match=r"No event is called 'signd up'\. Did you mean 'signed up'"):
         ask(sampled, 'funnel "signd up"')
 
 
-def test_without_a_span_the_last_thirty_days_of_the_data_are_meant(sampled: Warehouse) -> None:
+def test_the_default_span_is_the_last_thirty_days_of_data(sampled: Warehouse) -> None:
     span = ask(sampled, 'funnel "visited site"').span
     assert (span.since, span.known_until) == (datetime(2013, 12, 2, tzinfo=UTC), span.until)
 
 
-def test_of_nothing_nothing_can_be_asked(warehouse: Warehouse) -> None:
+def test_an_empty_warehouse_has_no_answers(warehouse: Warehouse) -> None:
     with pytest.raises(PermanentError, match="Nothing is imported yet"):
         ask(warehouse, "trend")

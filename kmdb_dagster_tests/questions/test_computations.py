@@ -1,4 +1,4 @@
-"""What is computed of a slice equals what loops over each person's events find, whatever the events are."""
+"""Computations on a slice agree with loops over each person's events, for generated events."""
 
 from collections import Counter
 from datetime import UTC
@@ -31,7 +31,7 @@ def in_step(frame: pl.DataFrame) -> list[int]:
 
 @EXAMPLES
 @given(some_facts(), st.lists(name, min_size=1, max_size=4), seconds, st.integers(0, 9))
-def test_a_funnel_counts_who_has_a_chain_of_all_steps_in_time(
+def test_a_funnel_counts_people_with_a_chain_of_all_steps_in_time(
     facts: list[Fact], steps: list[int], within: int, end: int
 ) -> None:
     found = in_step(count_steps(tables(facts), steps, within, end))
@@ -51,7 +51,7 @@ def test_the_last_second_that_there_is_still_counts() -> None:
     assert in_step(count_steps(tables(facts), [1, 2], 10, 10)) == []
 
 
-def test_of_one_second_what_arrived_first_came_first() -> None:
+def test_events_of_one_second_are_ordered_by_arrival() -> None:
     forward, backward = [Fact(1, 5, 1, 1), Fact(1, 5, 2, 2)], [Fact(1, 5, 1, 2), Fact(1, 5, 2, 1)]
     assert in_step(count_steps(tables(forward), [1, 2], 10, 20)) == [1, 1]
     assert in_step(count_steps(tables(backward), [1, 2], 10, 20)) == [1, 0]
@@ -82,7 +82,7 @@ def test_a_delay_is_from_the_first_start_to_the_first_goal_after_it(
     assert found == by_hand.delays(facts, start, goal, within, end)
 
 
-def test_quarters_of_delays_and_their_curve_are_those_of_the_people_who_got_there() -> None:
+def test_quartiles_and_curve_of_delays_are_those_of_converted_people() -> None:
     facts = [Fact(person, 0, person, 1) for person in range(1, 11)]
     facts += [Fact(person, 10 * person, 100 + person, 2) for person in range(1, 9)]
     duck = tables(facts)
@@ -95,7 +95,7 @@ def test_quarters_of_delays_and_their_curve_are_those_of_the_people_who_got_ther
 
 @EXAMPLES
 @given(some_facts(), name, st.none() | name, st.integers(1, 5), st.integers(1, 9))
-def test_retention_counts_who_comes_back_in_each_period_that_is_over(
+def test_retention_counts_returning_people_in_each_complete_period(
     facts: list[Fact], start: int, back: int | None, every: int, end: int
 ) -> None:
     inside = [fact for fact in facts if fact.t < end]
@@ -109,7 +109,7 @@ def test_retention_counts_who_comes_back_in_each_period_that_is_over(
 
 @EXAMPLES
 @given(some_facts(), name, st.none() | name, seconds, st.integers(0, 9))
-def test_paths_are_what_people_do_one_after_the_other(
+def test_paths_are_sequences_of_events_of_a_person(
     facts: list[Fact], start: int, goal: int | None, within: int, end: int
 ) -> None:
     if goal == start:
@@ -145,14 +145,14 @@ def test_a_trend_has_every_period_of_every_group_and_loses_no_event(counts: dict
         assert row["events"] == counts.get((period, row["group"]), 0)
 
 
-def test_what_few_have_becomes_one_group() -> None:
+def test_rare_values_become_one_group() -> None:
     labels = [(at, 0, at, label) for at, label in enumerate("aaabbbccd", 1)]
     duck = tables([], labels)
     fold_rare_values(duck, max_groups=2)
     assert Counter(row[0] for row in duck.sql("SELECT label FROM labels").fetchall()) == {"a": 3, "b": 3, OTHER: 3}
 
 
-def test_numbers_become_four_bands_and_words_stay() -> None:
+def test_numbers_become_four_bands_and_text_stays() -> None:
     duck = tables([], [(at, 0, at, str(at / 2)) for at in range(1, 41)])
     band_numbers(duck)
     sizes = Counter(row[0] for row in duck.sql("SELECT label FROM labels").fetchall())

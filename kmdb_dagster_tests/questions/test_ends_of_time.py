@@ -73,9 +73,7 @@ def test_a_trend_counts_the_first_and_the_last_second(ends: Warehouse, span: str
 
 @pytest.mark.parametrize(("span", "people"), [(FIRST_DAYS, 4), (LAST_DAYS, 4), (ALL_TIME, 8)])
 @pytest.mark.parametrize("question", ["funnel", "delay", "experiment"])
-def test_people_of_the_first_and_the_last_second_count_and_convert(
-    ends: Warehouse, question: str, span: str, people: int
-) -> None:
+def test_people_at_the_ends_of_time_count_and_convert(ends: Warehouse, question: str, span: str, people: int) -> None:
     frame = ask(ends, question, span).frame
     if question == "funnel":
         assert [frame.filter(frame["step"] == step)["people"].sum() for step in (1, 2)] == [people, people // 2]
@@ -84,7 +82,7 @@ def test_people_of_the_first_and_the_last_second_count_and_convert(
 
 
 @pytest.mark.parametrize("when", ["--last 99999w", "--until 1970-01-02 --last 30d", "--since 0001-01-01"])
-def test_a_span_that_begins_before_all_time_begins_with_it(ends: Warehouse, when: str) -> None:
+def test_a_span_before_all_time_starts_at_the_first_second(ends: Warehouse, when: str) -> None:
     found = parse(f"trend came --every 9999d {when}").ask(ends.engine)
     assert found.frame["events"].sum() == 4
 

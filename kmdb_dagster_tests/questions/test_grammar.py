@@ -1,4 +1,4 @@
-"""How questions are written, and what is said of those that are written wrong."""
+"""The grammar of questions, and the errors of wrong ones."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -61,7 +61,7 @@ DAY = 86_400
         ),
     ],
 )
-def test_a_line_is_a_question(line: str, question: Question) -> None:
+def test_a_line_of_the_grammar_is_a_question(line: str, question: Question) -> None:
     assert parse(line) == question
 
 
@@ -79,7 +79,7 @@ def test_a_line_is_a_question(line: str, question: Question) -> None:
         ("paths a --longest 1", "1 is not in the range 2<=x<=10"),
     ],
 )
-def test_a_line_that_is_no_question_is_answered_with_the_reason(line: str, said: str) -> None:
+def test_an_invalid_question_is_an_error_with_the_reason(line: str, said: str) -> None:
     with pytest.raises(PermanentError) as caught:
         parse(line)
     assert f"This is not a question: {line}" in str(caught.value)

@@ -65,9 +65,7 @@ def quoted(name: str) -> str:
 
 
 @pytest.mark.parametrize("names", [["visited site", "40", "16", "1"], HOSTILE[:6], HOSTILE[6:12], HOSTILE[12:]])
-def test_events_are_counted_apart_even_if_one_is_called_as_the_id_of_another(
-    names: list[str], asked: Warehouse
-) -> None:
+def test_an_event_named_like_the_id_of_another_is_counted_separately(names: list[str], asked: Warehouse) -> None:
     frame = ask(asked, f"trend {' '.join(map(quoted, names))}").frame
     found = dict(frame.group_by("group").sum().select("group", "events").iter_rows())
     assert found == {name: COUNTS[name] for name in names}
@@ -90,7 +88,7 @@ def test_a_picture_draws_every_character_in_text_that_fits(question: str, asked:
         assert "Boxes" not in found.get_text(), "run dev/bootstrap: a font is missing"
 
 
-def test_prices_are_no_formulas_of_tex(asked: Warehouse) -> None:
+def test_prices_are_not_rendered_as_tex(asked: Warehouse) -> None:
     figure = ask(asked, QUESTIONS["trend by"]).figure()
     texts = {found.get_text(): found for found in figure.findobj(Text) if isinstance(found, Text)}
     assert {"$19 to $49", "$5_$10", "$$", "$50% off $10"} <= texts.keys()
@@ -141,7 +139,7 @@ def test_csv_of_an_answer_holds_no_formula_and_no_control_character(question: st
 
 @pytest.mark.parametrize("word", ["(none)", "(other)", "(empty)"])
 @pytest.mark.parametrize("question", ["trend came --by plan", "funnel came --by plan", "trend"])
-def test_a_name_like_a_word_for_a_group_is_counted_apart(
+def test_a_name_like_a_group_label_is_counted_separately(
     word: str, question: str, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     lines = [event("came", f"{number}", T, plan=word) for number in range(3)]

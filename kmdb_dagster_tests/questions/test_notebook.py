@@ -1,4 +1,4 @@
-"""The notebook of the documents runs from its top to its end, and finds what is planted in the sample."""
+"""The notebook of the documents runs completely, and finds the planted truth of the sample."""
 
 from pathlib import Path
 
@@ -21,6 +21,6 @@ def test_docs_the_notebook_answers_its_questions(sampled_url: str, monkeypatch: 
     assert "FROM events" in str(shown)
 
 
-def test_docs_the_notebook_is_kept_without_what_it_showed() -> None:
+def test_docs_the_notebook_is_stored_without_output() -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]  # as above
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)

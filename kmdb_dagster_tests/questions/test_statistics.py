@@ -21,18 +21,18 @@ def cell(frame: pl.DataFrame, prop: str, value: str) -> dict[str, float]:
     return frame.row(by_predicate=(pl.col("property") == prop) & (pl.col("value") == value), named=True)
 
 
-def test_who_converts_after_the_variant_was_seen_and_in_time_counts() -> None:
+def test_a_conversion_counts_after_the_variant_and_within_the_time() -> None:
     labels = [(person, 100, person, "long" if person < 4 else "short") for person in range(1, 7)]
     goals = [Fact(1, 101, 11, 9), Fact(2, 99, 12, 9), Fact(3, 111, 13, 9), Fact(4, 110, 14, 9), Fact(9, 105, 15, 9)]
     found = count_conversions(tables(goals, labels), 9, 10)
     assert found.rows() == [("long", 3, 1), ("short", 3, 1)]
 
 
-def test_who_had_two_variants_is_told() -> None:
+def test_people_with_two_variants_are_reported() -> None:
     assert count_switched(tables([], [(1, 0, 1, "a"), (1, 1, 2, "b"), (2, 0, 3, "a"), (2, 1, 4, "a")])) == 1
 
 
-def test_an_interval_is_wilsons_and_a_difference_newcombes() -> None:
+def test_intervals_are_wilsons_and_differences_newcombes() -> None:
     # Newcombe (1998), Statistics in Medicine 17, 873-890, table II: 56/70 against 48/80, method 10.
     frame = compare(counted(("control", 80, 48), ("new", 70, 56)))
     new = frame.row(1, named=True)
@@ -46,7 +46,7 @@ def test_an_interval_is_wilsons_and_a_difference_newcombes() -> None:
     assert frame.row(0, named=True)["high"] == pytest.approx(high, abs=1e-5)
 
 
-def test_an_effect_that_was_planted_is_found_and_none_is_not() -> None:
+def test_a_planted_effect_is_found_and_no_other() -> None:
     rng = np.random.default_rng(8)
     a, b, c = (int(rng.binomial(5000, rate)) for rate in (0.2, 0.25, 0.2))
     frame = compare(counted(("a", 5000, a), ("b", 5000, b), ("c", 5000, c)))
@@ -57,7 +57,7 @@ def test_an_effect_that_was_planted_is_found_and_none_is_not() -> None:
     assert none["gain_low"] < 0 < none["gain_high"]
 
 
-def test_the_control_can_be_chosen_and_must_be_there() -> None:
+def test_the_control_can_be_chosen_and_must_exist() -> None:
     counts = counted(("a", 100, 10), ("b", 50, 10))
     assert compare(counts, "b")["variant"].to_list() == ["b", "a"]
     with pytest.raises(PermanentError, match="No person has the control value"):
@@ -69,12 +69,12 @@ def test_variants_without_conversions_do_not_differ() -> None:
 
 
 @pytest.mark.parametrize("variants", [1, 11])
-def test_one_variant_or_very_many_are_not_compared(variants: int) -> None:
+def test_one_variant_or_very_many_variants_are_not_compared(variants: int) -> None:
     with pytest.raises(PermanentError, match="nothing to compare"):
         compare(counted(*((str(at), 10, 5) for at in range(variants))))
 
 
-def test_patterns_count_people_and_values_that_come_with_the_goal_do_not_count() -> None:
+def test_patterns_count_people_without_values_that_come_with_the_goal() -> None:
     duck = tables([Fact(1, 0, 1, 1), Fact(1, 10, 5, 2), Fact(2, 0, 2, 1), Fact(3, 0, 3, 1)])
     find_conversions(duck, Conversion(1, 2, 100, 50))
     held = {"person": [1, 2, 3], "t": [10, 5, 200], "id": [6, 7, 8], "label": ["pro", "free", "late"]}
@@ -101,7 +101,7 @@ def planted(effects: dict[str, dict[str, float]], people: int, seed: int = 4) ->
     )
 
 
-def test_effects_that_were_planted_are_found_each_for_itself() -> None:
+def test_planted_effects_are_estimated_independently() -> None:
     effects = {
         "source": {"mail": 0.8, "web": 0.0},
         "plan": {"crew": -0.5, "free": 0.0},
@@ -127,14 +127,14 @@ def test_the_odds_of_one_property_are_those_of_its_table() -> None:
     assert row["odds_low"] == pytest.approx(4 * np.exp(-spread), rel=1e-4)
 
 
-def test_values_that_go_together_do_not_break_it_and_are_counted() -> None:
+def test_collinear_values_are_dropped_and_counted() -> None:
     twice = planted({"source": {"mail": 0.8, "web": 0.0}}, 1000)
     fitted = fit(twice.with_columns(copy=pl.col("source")), ["source", "copy"])
     assert (fitted.tests, fitted.dropped) == (1, 1)
     assert [odds for odds in fitted.frame["odds"].to_list() if odds is None] == [None]
 
 
-def test_a_value_without_conversions_has_no_odds_and_the_others_do() -> None:
+def test_a_value_without_conversions_has_no_odds_ratio() -> None:
     counts = pl.DataFrame({"plan": ["a", "b", "none"], "people": [100, 80, 30], "converted": [20, 40, 0]})
     fitted = fit(counts, ["plan"])
     assert fitted.separated == 1
@@ -142,11 +142,11 @@ def test_a_value_without_conversions_has_no_odds_and_the_others_do() -> None:
     assert cell(fitted.frame, "plan", "b")["odds"] == pytest.approx(4)
 
 
-def test_where_everybody_converts_nothing_is_compared() -> None:
+def test_nothing_is_compared_if_all_people_convert() -> None:
     with pytest.raises(PermanentError, match="All people convert, or none"):
         fit(pl.DataFrame({"plan": ["a", "b"], "people": [10, 10], "converted": [10, 10]}), ["plan"])
 
 
-def test_few_who_convert_are_told() -> None:
+def test_few_conversions_are_reported() -> None:
     fitted: Fit = fit(pl.DataFrame({"plan": ["a", "b"], "people": [10, 10], "converted": [3, 4]}), ["plan"])
     assert fitted.fewest == 7

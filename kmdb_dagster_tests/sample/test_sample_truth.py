@@ -24,7 +24,7 @@ class Roots(dict[str, str]):
             identity = parent
         return identity
 
-    def tie(self, one: str, other: str) -> None:
+    def resolve(self, one: str, other: str) -> None:
         """Two identities are one person."""
         self[self.of(one)] = self.of(other)
 
@@ -37,7 +37,7 @@ def people() -> Group:
     roots = Roots()
     for record in found:
         if "_p2" in record:
-            roots.tie(record["_p"], record["_p2"])
+            roots.resolve(record["_p"], record["_p2"])
     events: Group = {}
     for record in found:
         events.setdefault(roots.of(record["_p"]), []).append(record)

@@ -191,7 +191,7 @@ def test_realias_moves_all_facts_although_spans_were_lost(warehouse: Warehouse, 
 def test_a_resolved_revision_that_is_not_loaded_is_consistent(warehouse: Warehouse, revisions: Revisions) -> None:
     revisions.put(1, *LINES[1])
     for again in (1, 2):
-        revisions.tie(again, alias("7", "carl"), alias("7", "dora", T + 900 * DAY), event("came", "7"))
+        revisions.resolve(again, alias("7", "carl"), alias("7", "dora", T + 900 * DAY), event("came", "7"))
         assert find_inconsistencies(warehouse.engine) == []
         revisions.load(again, alias("7", "carl"), alias("7", "dora", T + 900 * DAY), event("came", "7"))
         assert find_inconsistencies(warehouse.engine) == []

@@ -222,5 +222,5 @@ def _edges(stored: Iterable[StoredAlias], rule: Rule) -> Edges:
     return {
         (min(line.identity1, line.identity2), max(line.identity1, line.identity2))
         for line in stored
-        if rule.ties(line.name1, line.name2)
+        if rule.connects(line.name1, line.name2)
     }

@@ -110,13 +110,13 @@ def _look_up_alias_ids(engine: Engine, generation: str) -> None:
 def _rebuild(connection: Connection, rule: Rule, report: Progress) -> int:
     lines = without(_lines(connection, rule, report), excluded_ids(connection, rule))
     names = _Names(connection, report)
-    tied, found = resolve_identities(lines, np.empty(0, dtype=np.int64), names, apart=rule.apart)
+    resolved, found = resolve_identities(lines, np.empty(0, dtype=np.int64), names, apart=rule.apart)
     identities = np.concatenate(names.identities)
     if not len(identities):
         return 0
     # An identity without alias lines is its own canonical identity.
     person = identities.copy()
-    person[np.searchsorted(identities, tied)] = found
+    person[np.searchsorted(identities, resolved)] = found
     changed = np.flatnonzero(_before(connection, identities, report) != person)
     if len(changed):
         increment_map_version(connection)

@@ -33,11 +33,11 @@ def rank(identity: str) -> Rank:
     return (1, 0, "", identity)
 
 
-def components(ties: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """The connected components of an undirected graph of numbered nodes, each sorted, those of one node too."""
-    if not ties:
+def components(edges: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Return the connected components of an undirected graph of numbered nodes, each sorted, single nodes included."""
+    if not edges:
         return []
-    nodes, ends = np.unique(np.asarray(ties, dtype=np.int64).ravel(), return_inverse=True)
+    nodes, ends = np.unique(np.asarray(edges, dtype=np.int64).ravel(), return_inverse=True)
     labels = _components(ends[0::2], ends[1::2], len(nodes))
     order = np.argsort(labels, kind="stable")
     cuts = np.searchsorted(labels[order], np.arange(1, labels.max() + 1))
@@ -78,14 +78,20 @@ class AliasEdges(NamedTuple):
     t: IntColumn
 
 
-def canonical_identities(ties: AliasEdges, ranks: Ranking, *, apart: bool) -> IntColumn:
+def canonical_identities(edges: AliasEdges, ranks: Ranking, *, apart: bool) -> IntColumn:
     """Return the canonical identity of each identity, both as positions in the ranked array.
 
-    With ``apart`` two numeric identities are never one person: see `_nearest`.
+    Args:
+        edges: the alias edges, by positions in the ranked array.
+        ranks: the order of the identities.
+        apart: whether two numeric identities are never one person; see `_nearest`.
+
+    Returns:
+        One position per identity (int64).
     """
     count = len(ranks.order)
-    labels = _components(ties.one, ties.other, count)
-    # Of several that are assigned to one place the last one stays: the lowest.
+    labels = _components(edges.one, edges.other, count)
+    # The last assignment to a place stays, which is the lowest identity.
     from_highest = ranks.order[::-1]
     heads = np.empty(labels.max(initial=-1) + 1, dtype=np.int64)
     heads[labels[from_highest]] = from_highest
@@ -93,43 +99,43 @@ def canonical_identities(ties: AliasEdges, ranks: Ranking, *, apart: bool) -> In
     numeric = ranks.order[: ranks.numeric]
     if apart and len(numeric):
         crowded = (np.bincount(labels[numeric], minlength=len(heads)) > 1)[labels]
-        nearest = _nearest(ties, ranks)
+        nearest = _nearest(edges, ranks)
         person[crowded] = nearest[crowded]
     return person
 
 
-def _nearest(ties: AliasEdges, ranks: Ranking) -> IntColumn:
-    """The nearest numeric identity of each: by the fewest edges, then the earliest, then the lowest number.
+def _nearest(edges: AliasEdges, ranks: Ranking) -> IntColumn:
+    """Return the nearest numeric identity of each: by the fewest edges, then the earliest edge, then the lowest number.
 
-    Breadth first from all numeric identities at once. At each level an identity that is tied to some of the level
-    before takes the person of the one to which it has the earliest tie; of several as early, the lowest person. One
-    that no numeric identity reaches is -1. Costs what the ties cost, however many levels there are.
+    Breadth first from all numeric identities at once. An identity of the next level takes the person of its neighbour
+    with the earliest edge; among equally early ones, the lowest person. An identity that no numeric identity reaches
+    is -1. The time is linear in the number of edges, whatever the number of levels.
     """
     count = len(ranks.order)
     place = np.empty(count, dtype=np.int64)
     place[ranks.order] = np.arange(count)
-    source, target = np.concatenate([ties.one, ties.other]), np.concatenate([ties.other, ties.one])
+    source, target = np.concatenate([edges.one, edges.other]), np.concatenate([edges.other, edges.one])
     by_source = np.argsort(source, kind="stable")
-    target, t = target[by_source], np.concatenate([ties.t, ties.t])[by_source]
+    target, t = target[by_source], np.concatenate([edges.t, edges.t])[by_source]
     first = np.searchsorted(source[by_source], np.arange(count + 1))
     person = np.full(count, -1, dtype=np.int64)
     level = ranks.order[: ranks.numeric]
     person[level] = level
     while len(level):
-        tied = first[level + 1] - first[level]
-        origin = np.repeat(level, tied)
-        edges = np.arange(len(origin)) - np.repeat(np.cumsum(tied) - tied, tied) + first[origin]
-        new = person[target[edges]] < 0
-        origin, edges = origin[new], edges[new]
-        # From the last to the first: of several that are assigned to one place the last one stays.
-        best = np.lexsort((place[person[origin]], t[edges]))[::-1]
-        person[target[edges[best]]] = person[origin[best]]
-        level = np.unique(target[edges])
+        degree = first[level + 1] - first[level]
+        origin = np.repeat(level, degree)
+        hops = np.arange(len(origin)) - np.repeat(np.cumsum(degree) - degree, degree) + first[origin]
+        new = person[target[hops]] < 0
+        origin, hops = origin[new], hops[new]
+        # From the last to the first, because the last assignment to a place stays.
+        best = np.lexsort((place[person[origin]], t[hops]))[::-1]
+        person[target[hops[best]]] = person[origin[best]]
+        level = np.unique(target[hops])
     return person
 
 
 def _components(one: IntColumn, other: IntColumn, count: int) -> IntColumn:
-    # They take a quarter of a second to import.
+    # Their import takes a quarter of a second.
     from scipy.sparse import coo_matrix  # noqa: PLC0415
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
 

@@ -15,13 +15,13 @@ from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.schema.state_rows import required
 
 RULE_IS_PENDING = (
-    "placeholder_identities, ignored_users or KMDB_NUMERIC_APART ask for another rule than the user map follows: run "
+    "placeholder_identities, ignored_users or KMDB_NUMERIC_APART request another rule than the user map follows: run "
     "`kmdb realias`."
 )
 
 
 class Rule(NamedTuple):
-    """Aliases of ``placeholders`` and of ``ignored`` tie nothing; with ``apart`` no person has two numeric identities.
+    """Alias lines of ``placeholders`` and ``ignored`` connect nothing; ``apart``: no person has two numeric identities.
 
     Ignored identities are digests: they may belong to people, and erasure must not have to look for them here.
     """
@@ -30,8 +30,8 @@ class Rule(NamedTuple):
     apart: bool
     ignored: frozenset[bytes] = frozenset()
 
-    def ties(self, one: str, other: str) -> bool:
-        """Whether an alias line of these two identities makes them one person."""
+    def connects(self, one: str, other: str) -> bool:
+        """Return whether an alias line of these two identities makes them one person."""
         if not self.placeholders.isdisjoint((one, other)):
             return False
         return not self.ignored or self.ignored.isdisjoint((digest(one), digest(other)))
@@ -53,7 +53,7 @@ def requested_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
 
 
 def _erased(connection: Connection, ignored: frozenset[bytes]) -> frozenset[bytes]:
-    """Identities that erasure took out of ``ignored_users``: their aliases must not tie the next revision's people."""
+    """Return the identities that erasure removed from ``ignored_users``; their alias lines still connect nothing."""
     dropped = rule_in_force(connection).ignored - ignored
     if not dropped:
         return dropped
@@ -73,7 +73,7 @@ def store_rule(connection: Connection, rule: Rule) -> None:
 
 
 def adopt_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
-    """The rule that ties are to follow. Without any alias it is the one that is asked for, from now on.
+    """Return the rule for a merge. Without any stored alias, the requested rule is put in force.
 
     Requires `lock_map`.
     """
@@ -86,18 +86,18 @@ def adopt_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
 
 
 def effective_rule(connection: Connection, *, numeric_apart: bool) -> Rule:
-    """The rule that the next tie is to follow: as `adopt_rule`, without putting it in force."""
+    """Return the rule for the next merge, like `adopt_rule`, without putting it in force."""
     return (
         rule_in_force(connection) if _any_alias(connection) else requested_rule(connection, numeric_apart=numeric_apart)
     )
 
 
 def is_rule_pending(engine: Engine, *, numeric_apart: bool) -> bool:
-    """Whether the requested rule differs from the one in force. `kmdb realias` puts it in force."""
+    """Return whether the requested rule differs from the one in force. `kmdb realias` puts it in force."""
     with transaction(engine) as connection:
         if rule_in_force(connection) == requested_rule(connection, numeric_apart=numeric_apart):
             return False
-        # Without aliases the next tie puts it in force by itself.
+        # Without aliases the next import puts it in force.
         return _any_alias(connection)
 
 
@@ -106,7 +106,7 @@ def _any_alias(connection: Connection) -> bool:
 
 
 def excluded_ids(connection: Connection, rule: Rule) -> set[int]:
-    """``users.id`` of the identities whose aliases tie nothing, as far as they were ever met."""
+    """Return ``users.id`` of the known identities whose alias lines connect nothing."""
     digests = sorted(rule.ignored.union(map(digest, rule.placeholders)))
     if not digests:
         return set()

@@ -2,7 +2,7 @@
 
 Read when a revision is loaded. A change takes effect on revisions loaded after it; `kmdb filter apply` loads the
 others again. The ledger has the digest of the filters that each revision was loaded with. Alias lines are stored in any
-case; those of ignored users tie nothing (`warehouse.identity.rules`).
+case; those of ignored users connect nothing (`warehouse.identity.rules`).
 """
 
 import json

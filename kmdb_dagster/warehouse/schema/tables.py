@@ -302,7 +302,7 @@ class SearchedFolder(Base):
 
 
 class PlaceholderIdentity(Base):
-    """An identity that no person has: its aliases tie nothing, once `kmdb realias` has put that in force."""
+    """An identity that no person has: its alias lines connect nothing, once `kmdb realias` has put that in force."""
 
     __tablename__ = "placeholder_identities"
 
@@ -333,6 +333,6 @@ class MapState(Base):
     numeric_apart: Mapped[bool]
     """The rule in force: whether two numeric identities are never one person."""
     placeholders: Mapped[str | None] = mapped_column(Text)
-    """The rule in force: a JSON list of the names whose aliases tie nothing. None: none."""
+    """The rule in force: a JSON list of the names whose alias lines connect nothing."""
     ignored: Mapped[str | None] = mapped_column(Text)
-    """The rule in force: a JSON list of the digests of ignored identities, whose aliases tie nothing. None: none."""
+    """The rule in force: a JSON list of digests of ignored identities, whose alias lines connect nothing."""

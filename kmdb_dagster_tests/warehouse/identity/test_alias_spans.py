@@ -1,4 +1,4 @@
-"""When the alias lines of a revision are: they are looked for in few time partitions, and found wherever they are."""
+"""Spans of alias lines: they are searched in few time partitions, and always found."""
 
 from datetime import date
 from typing import Any, cast
@@ -15,24 +15,26 @@ SPANS = "SELECT revision, t_min, t_max FROM resolved_revisions WHERE t_min IS NO
 LINES = "SELECT id >> 40 AS revision, MIN(t), MAX(t) FROM aliases GROUP BY revision ORDER BY revision"
 
 
-def test_a_span_is_that_of_the_alias_lines_that_are_stored(engine: Engine, revisions: Revisions) -> None:
-    revisions.tie(1, alias("a", "b", t=T), alias("c", "d", t=T + 9 * WEEK))
-    revisions.tie(2, alias("e", "f", t=1))
-    revisions.tie(3)
+def test_the_span_of_a_revision_covers_its_stored_alias_lines(engine: Engine, revisions: Revisions) -> None:
+    revisions.resolve(1, alias("a", "b", t=T), alias("c", "d", t=T + 9 * WEEK))
+    revisions.resolve(2, alias("e", "f", t=1))
+    revisions.resolve(3)
     assert rows(engine, SPANS) == rows(engine, LINES)
-    revisions.tie(1, alias("a", "b", t=T + WEEK))
-    revisions.tie(2)
+    revisions.resolve(1, alias("a", "b", t=T + WEEK))
+    revisions.resolve(2)
     assert rows(engine, SPANS) == rows(engine, LINES)
     assert [row[0] for row in rows(engine, SPANS)] == [1]
 
 
-def test_alias_lines_that_moved_to_another_time_are_replaced(engine: Engine, revisions: Revisions) -> None:
+def test_alias_lines_with_a_changed_time_are_replaced(engine: Engine, revisions: Revisions) -> None:
     for t in (T, T + 50 * WEEK, 1):
         revisions.put(1, alias("a", "b", t=t), alias("b", "c", t=t))
         assert one(engine, "SELECT COUNT(*) FROM aliases") == 2
 
 
-def test_alias_lines_of_a_revision_are_looked_for_in_its_time_partitions(engine: Engine, revisions: Revisions) -> None:
+def test_alias_lines_of_a_revision_are_searched_in_its_time_partitions_only(
+    engine: Engine, revisions: Revisions
+) -> None:
     days: dict[str, Any] = {"min_date": date(2013, 12, 2), "max_date": date(2014, 6, 30), "days": 7}
     apply_plans(engine, plan_all(engine, **days, today=date(2014, 1, 1)))
     revisions.put(1, alias("a", "b", t=T))

@@ -1,4 +1,4 @@
-"""The user map: what alias lines make of it, and the facts that follow."""
+"""The user map: merges and splits by alias lines, and the facts that move."""
 
 from typing import cast
 
@@ -13,8 +13,8 @@ from testing.buckets import event as came
 from testing.revisions import Revisions, misplaced, one, people, rows
 
 
-def ties(*pairs: str) -> list[bytes]:
-    """``ties("a-b", "b-c")``: alias lines."""
+def alias_lines(*pairs: str) -> list[bytes]:
+    """``alias_lines("a-b", "b-c")``: alias lines."""
     return [alias(one, other) for one, other in (pair.split("-") for pair in pairs)]
 
 
@@ -43,22 +43,22 @@ def persons(engine: Engine) -> dict[str, set[str]]:
 def test_a_person_is_a_connected_component_of_the_alias_lines(
     engine: Engine, revisions: Revisions, pairs: list[str], expected: dict[str, str]
 ) -> None:
-    revisions.tie(1, *ties(*pairs))
+    revisions.resolve(1, *alias_lines(*pairs))
     assert persons(engine) == {person: set(members) for person, members in expected.items()}
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_it_does_not_matter_how_alias_lines_are_spread_over_revisions(
+def test_people_do_not_depend_on_the_split_of_alias_lines_into_revisions(
     engine: Engine, revisions: Revisions, number: int
 ) -> None:
     pairs = ["e-d", "a-b", "d-c", "7-e", "c-b", "x-x"]
     for revision, pair in enumerate(pairs[number:] + pairs[:number], start=1):
-        revisions.tie(revision, *ties(pair))
+        revisions.resolve(revision, *alias_lines(pair))
     assert persons(engine) == {"7": set("abcde7"), "x": {"x"}}
 
 
 def test_alias_lines_are_stored_as_they_were_written(engine: Engine, revisions: Revisions) -> None:
-    revisions.tie(3, *ties("b-a", "b-a"), alias("ä ", "ä", T + 1))
+    revisions.resolve(3, *alias_lines("b-a", "b-a"), alias("ä ", "ä", T + 1))
     stored = rows(engine, "SELECT id, UNIX_TIMESTAMP(t), name1, name2 FROM aliases ORDER BY id")
     assert stored == [
         (row_id(3, 1), T, "b", "a"),
@@ -68,60 +68,60 @@ def test_alias_lines_are_stored_as_they_were_written(engine: Engine, revisions: 
     assert len(persons(engine)) == 2
 
 
-def test_a_revision_tied_again_changes_nothing_and_takes_no_lock(engine: Engine, revisions: Revisions) -> None:
-    lines = ties("a-b", "b-c")
-    assert revisions.tie(1, *lines) == (2, 2)
+def test_resolving_a_revision_again_changes_nothing_and_takes_no_lock(engine: Engine, revisions: Revisions) -> None:
+    lines = alias_lines("a-b", "b-c")
+    assert revisions.resolve(1, *lines) == (2, 2)
     with engine.begin() as holding:
         holding.exec_driver_sql("SELECT * FROM warehouse_state LOCK IN SHARE MODE")
-        assert revisions.tie(1, *lines) == (2, 0)
-        assert revisions.tie(2) == (0, 0)
+        assert revisions.resolve(1, *lines) == (2, 0)
+        assert revisions.resolve(2) == (0, 0)
 
 
-def test_people_are_taken_apart_when_a_tie_is_gone(engine: Engine, revisions: Revisions) -> None:
-    revisions.tie(1, *ties("a-b", "b-c", "c-d"))
-    revisions.tie(1, *ties("a-b", "c-d"))
+def test_a_removed_alias_line_splits_its_person(engine: Engine, revisions: Revisions) -> None:
+    revisions.resolve(1, *alias_lines("a-b", "b-c", "c-d"))
+    revisions.resolve(1, *alias_lines("a-b", "c-d"))
     assert persons(engine) == {"a": set("ab"), "c": set("cd")}
-    revisions.tie(1)
+    revisions.resolve(1)
     assert persons(engine) == {name: {name} for name in "abcd"}
     assert one(engine, "SELECT COUNT(*) FROM aliases") == 0
 
 
-def test_a_tie_that_another_revision_has_too_stays(engine: Engine, revisions: Revisions) -> None:
-    revisions.tie(1, *ties("a-b", "b-c"))
-    revisions.tie(2, *ties("b-a"))
-    revisions.tie(1, *ties("x-y"))
+def test_an_alias_line_of_two_revisions_stays_while_one_has_it(engine: Engine, revisions: Revisions) -> None:
+    revisions.resolve(1, *alias_lines("a-b", "b-c"))
+    revisions.resolve(2, *alias_lines("b-a"))
+    revisions.resolve(1, *alias_lines("x-y"))
     assert persons(engine) == {"a": set("ab"), "c": {"c"}, "x": set("xy")}
 
 
-def test_a_revision_that_gains_and_loses_ties_at_once_is_put_together_anew(
-    engine: Engine, revisions: Revisions
-) -> None:
-    revisions.tie(2, *ties("p-q", "c-d"))
-    revisions.tie(1, *ties("a-b", "b-c"))
-    revisions.tie(1, *ties("a-b", "b-p"))
+def test_a_revision_that_gains_and_loses_alias_lines_is_resolved_again(engine: Engine, revisions: Revisions) -> None:
+    revisions.resolve(2, *alias_lines("p-q", "c-d"))
+    revisions.resolve(1, *alias_lines("a-b", "b-c"))
+    revisions.resolve(1, *alias_lines("a-b", "b-p"))
     assert persons(engine) == {"a": set("abpq"), "c": set("cd")}
 
 
-def test_a_revision_does_not_touch_the_aliases_of_its_neighbours(engine: Engine, revisions: Revisions) -> None:
+def test_a_revision_does_not_change_the_aliases_of_its_neighbours(engine: Engine, revisions: Revisions) -> None:
     for revision in (1, 2, 3):
-        revisions.tie(revision, *ties(f"a{revision}-b{revision}"))
-    revisions.tie(2)
+        revisions.resolve(revision, *alias_lines(f"a{revision}-b{revision}"))
+    revisions.resolve(2)
     assert rows(engine, "SELECT name1 FROM aliases ORDER BY id") == [("a1",), ("a3",)]
 
 
-def test_people_larger_than_a_statement_are_joined_and_taken_apart(engine: Engine, revisions: Revisions) -> None:
+def test_people_with_more_identities_than_a_statement_takes_are_merged_and_split(
+    engine: Engine, revisions: Revisions
+) -> None:
     crowd = IDS_PER_STATEMENT + 5
     star = [alias("hub", f"user{number}") for number in range(crowd)]
-    assert revisions.tie(1, *star).changed == crowd
-    assert revisions.tie(2, *ties("hub-1")).changed == crowd + 1
+    assert revisions.resolve(1, *star).changed == crowd
+    assert revisions.resolve(2, *alias_lines("hub-1")).changed == crowd + 1
     assert set(people(engine).values()) == {"1"}
-    assert revisions.tie(1, *star[:1]).changed == crowd - 1
+    assert revisions.resolve(1, *star[:1]).changed == crowd - 1
     assert persons(engine)["1"] == {"hub", "1", "user0"}
 
 
-def test_facts_follow_the_identity_when_people_are_tied_later(engine: Engine, revisions: Revisions) -> None:
+def test_facts_move_to_the_person_of_a_later_merge(engine: Engine, revisions: Revisions) -> None:
     revisions.put(1, came("came", "c", plan="pro"), property_set("b", sex="f"), came("went", "x"))
-    revisions.put(2, *ties("c-b", "b-a"))
+    revisions.put(2, *alias_lines("c-b", "b-a"))
     assert misplaced(engine) == 0
     assert set(rows(engine, STANDING)) == {("c", "a"), ("b", "a"), ("x", "x")}
 
@@ -132,28 +132,28 @@ STANDING = """
 """
 
 
-def test_facts_go_back_when_the_tie_is_gone(engine: Engine, revisions: Revisions) -> None:
+def test_facts_move_back_when_the_alias_line_is_removed(engine: Engine, revisions: Revisions) -> None:
     revisions.put(1, came("came", "b"), came("came", "a", plan="pro"))
-    revisions.put(2, *ties("b-a"))
+    revisions.put(2, *alias_lines("b-a"))
     revisions.put(2)
     assert set(rows(engine, STANDING)) == {("b", "b"), ("a", "a")}
 
 
-def test_facts_that_wait_to_be_moved_go_where_the_map_points_in_the_end(engine: Engine, revisions: Revisions) -> None:
+def test_pending_moves_end_at_the_person_of_the_final_map(engine: Engine, revisions: Revisions) -> None:
     revisions.load(1, came("came", "d"))
     for revision, pair in enumerate(("d-c", "c-b", "b-a"), start=2):
-        revisions.tie(revision, *ties(pair))
-    revisions.tie(3)
+        revisions.resolve(revision, *alias_lines(pair))
+    revisions.resolve(3)
     assert one(engine, "SELECT COUNT(*) FROM pending_moves") > 1
     move_facts(engine)
     assert set(rows(engine, STANDING)) == {("d", "c")}
     assert one(engine, "SELECT COUNT(*) FROM pending_moves") == 0
 
 
-def test_facts_of_more_people_than_move_at_once_all_move(engine: Engine, revisions: Revisions) -> None:
+def test_facts_of_more_people_than_one_batch_all_move(engine: Engine, revisions: Revisions) -> None:
     crowd = MOVES_PER_TRANSACTION * 2 + 1
     revisions.load(1, *(came("came", f"user{number}") for number in range(crowd)))
-    revisions.tie(2, *(alias("1", f"user{number}") for number in range(crowd)))
+    revisions.resolve(2, *(alias("1", f"user{number}") for number in range(crowd)))
     steps: list[tuple[int, int]] = []
     assert move_facts(engine, lambda _, *done: steps.append(done)) == crowd
     assert steps == [(MOVES_PER_TRANSACTION, crowd), (2 * MOVES_PER_TRANSACTION, crowd), (crowd, crowd)]
@@ -162,14 +162,14 @@ def test_facts_of_more_people_than_move_at_once_all_move(engine: Engine, revisio
 
 
 def test_moving_again_moves_nothing(engine: Engine, revisions: Revisions) -> None:
-    revisions.put(1, came("came", "b"), *ties("b-a"))
+    revisions.put(1, came("came", "b"), *alias_lines("b-a"))
     assert move_facts(engine) == 0
 
 
-def test_facts_are_moved_by_an_index_however_many_people_move(engine: Engine, revisions: Revisions) -> None:
+def test_facts_are_moved_by_an_index_whatever_the_number_of_people(engine: Engine, revisions: Revisions) -> None:
     crowd = MOVES_PER_TRANSACTION + 1
     revisions.load(1, *(came("came", f"user{number}", plan="pro") for number in range(crowd)))
-    revisions.tie(2, *(alias("1", f"user{number}") for number in range(crowd)))
+    revisions.resolve(2, *(alias("1", f"user{number}") for number in range(crowd)))
     sent: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *arguments: sent.append(explained(arguments)))
     move_facts(engine)

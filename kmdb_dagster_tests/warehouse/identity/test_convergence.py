@@ -1,4 +1,4 @@
-"""The same revisions give the same content, whatever the way there."""
+"""Convergence: the same revisions give the same content, whatever the order."""
 
 from typing import NamedTuple
 
@@ -17,8 +17,8 @@ from testing.revisions import Revisions, content, misplaced, people
 NAMES = ("7", "007", "12", "Bob", "bob", "bob ", "böb", "\U0001f600")
 REVISIONS = (1, 2, 3)
 
-Ties = list[tuple[str, str]]
-TIES = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=5)
+Pairs = list[tuple[str, str]]
+PAIRS = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=5)
 EVERYTHING = [line for name in NAMES for line in (event("came", name, plan="pro"), property_set(name, sex="f"))]
 EXAMPLES = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
@@ -27,11 +27,11 @@ class Step(NamedTuple):
     """A revision is given other alias lines; facts follow at once or some time later."""
 
     revision: int
-    ties: Ties
+    pairs: Pairs
     moved: bool
 
 
-def reference(lines: Ties) -> dict[str, str]:
+def reference(lines: Pairs) -> dict[str, str]:
     """Compute the canonical identity of each identity, the slow way."""
     person = {name: {name} for line in lines for name in line}
     for one, other in lines:
@@ -41,27 +41,27 @@ def reference(lines: Ties) -> dict[str, str]:
     return {name: min(members, key=rank) for name, members in person.items()}
 
 
-def alias_lines(ties: Ties) -> list[bytes]:
-    return [alias(one, other) for one, other in ties]
+def alias_lines(pairs: Pairs) -> list[bytes]:
+    return [alias(one, other) for one, other in pairs]
 
 
 @EXAMPLES
-@given(st.lists(st.builds(Step, st.sampled_from(REVISIONS), TIES, st.booleans()), max_size=7))
+@given(st.lists(st.builds(Step, st.sampled_from(REVISIONS), PAIRS, st.booleans()), max_size=7))
 def test_the_map_is_a_function_of_the_final_alias_lines(
     database: str, tmp_path_factory: pytest.TempPathFactory, steps: list[Step]
 ) -> None:
     warehouse = opened(database)
     revisions = Revisions(warehouse, tmp_path_factory.mktemp("lake"))
     revisions.load(9, *EVERYTHING)
-    final: dict[int, Ties] = {}
+    final: dict[int, Pairs] = {}
     for step in steps:
-        revisions.tie(step.revision, *alias_lines(step.ties))
-        final[step.revision] = step.ties
+        revisions.resolve(step.revision, *alias_lines(step.pairs))
+        final[step.revision] = step.pairs
         if step.moved:
             move_facts(warehouse.engine)
     move_facts(warehouse.engine)
     alone = {name: name for name in NAMES}
-    assert people(warehouse.engine) == alone | reference([tie for ties in final.values() for tie in ties])
+    assert people(warehouse.engine) == alone | reference([pair for pairs in final.values() for pair in pairs])
     assert misplaced(warehouse.engine) == 0
     warehouse.close()
 
@@ -86,7 +86,7 @@ FACTS = st.lists(
 
 @EXAMPLES
 @given(st.lists(FACTS, min_size=3, max_size=3), st.lists(st.sampled_from(REVISIONS), max_size=4))
-def test_neither_order_nor_repetition_of_revisions_matters(
+def test_content_does_not_depend_on_order_or_repetition_of_revisions(
     database: str, tmp_path_factory: pytest.TempPathFactory, lines: list[list[bytes]], again: list[int]
 ) -> None:
     folder = tmp_path_factory.mktemp("lake")

@@ -1,4 +1,4 @@
-"""Repair after the map, the aliases or the facts were edited by hand."""
+"""Realias: the rebuild of the map, after manual edits and changes of the rule."""
 
 from datetime import date
 from itertools import permutations
@@ -39,7 +39,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("how", SPOILED)
-def test_realias_mends(warehouse: Warehouse, revisions: Revisions, how: str) -> None:
+def test_realias_repairs_the_map_and_the_facts(warehouse: Warehouse, revisions: Revisions, how: str) -> None:
     revisions.put(1, *LINES)
     before = content(warehouse.engine)
     change(warehouse.engine, *SPOILED[how])
@@ -49,12 +49,12 @@ def test_realias_mends(warehouse: Warehouse, revisions: Revisions, how: str) -> 
     assert misplaced(warehouse.engine) == 0
 
 
-def test_realias_moves_nothing_where_nothing_is_wrong(warehouse: Warehouse, revisions: Revisions) -> None:
+def test_realias_of_a_correct_map_moves_nothing(warehouse: Warehouse, revisions: Revisions) -> None:
     revisions.put(1, *LINES)
     assert realias(warehouse.engine, warehouse.generation()) == (0, 0)
 
 
-def test_run_again_realias_moves_nothing(warehouse: Warehouse, revisions: Revisions) -> None:
+def test_a_second_realias_moves_nothing(warehouse: Warehouse, revisions: Revisions) -> None:
     revisions.put(1, *LINES)
     change(warehouse.engine, "UPDATE user_map SET user_id = 1", "UPDATE events SET user_id = 1")
     first = realias(warehouse.engine, warehouse.generation())
@@ -62,7 +62,7 @@ def test_run_again_realias_moves_nothing(warehouse: Warehouse, revisions: Revisi
     assert realias(warehouse.engine, warehouse.generation()) == (0, 0)
 
 
-def test_aliases_deleted_by_hand_are_no_longer_in_force(warehouse: Warehouse, revisions: Revisions) -> None:
+def test_realias_ignores_aliases_that_were_deleted_by_hand(warehouse: Warehouse, revisions: Revisions) -> None:
     revisions.put(1, *LINES)
     change(warehouse.engine, "DELETE FROM aliases WHERE name1 = 'b'")
     realias(warehouse.engine, warehouse.generation())
@@ -71,7 +71,7 @@ def test_aliases_deleted_by_hand_are_no_longer_in_force(warehouse: Warehouse, re
     assert misplaced(warehouse.engine) == 0
 
 
-def test_realias_says_what_it_does_without_names(warehouse: Warehouse, revisions: Revisions) -> None:
+def test_realias_reports_its_progress_without_names(warehouse: Warehouse, revisions: Revisions) -> None:
     revisions.put(1, *LINES)
     change(warehouse.engine, "UPDATE user_map SET user_id = identity_id")
     said: list[tuple[str, int, int]] = []
@@ -92,14 +92,14 @@ def test_realias_of_an_empty_warehouse_does_nothing(warehouse: Warehouse) -> Non
     assert realias(warehouse.engine, warehouse.generation()) == (0, 0)
 
 
-def test_realias_after_a_flush_gives_way(engine: Engine, warehouse: Warehouse) -> None:
+def test_realias_stops_after_a_flush(engine: Engine, warehouse: Warehouse) -> None:
     generation = warehouse.generation()
     flush(engine)
     with pytest.raises(TransientError, match="flushed"):
         realias(engine, generation)
 
 
-def test_realias_that_is_killed_after_the_map_is_finished_by_the_next_import(
+def test_the_next_import_completes_a_realias_killed_after_the_map(
     warehouse: Warehouse, revisions: Revisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = warehouse.engine
@@ -116,7 +116,7 @@ def test_realias_that_is_killed_after_the_map_is_finished_by_the_next_import(
     assert content(engine)["events"] == before
 
 
-def test_realias_looks_through_every_time_partition_and_the_times_around_them(
+def test_realias_searches_every_time_partition_and_the_times_outside(
     warehouse: Warehouse, revisions: Revisions
 ) -> None:
     engine, day = warehouse.engine, date(2014, 4, 1)
@@ -128,9 +128,7 @@ def test_realias_looks_through_every_time_partition_and_the_times_around_them(
     assert misplaced(engine) == 0
 
 
-def test_placeholders_take_effect_with_realias_and_on_every_later_tie(
-    warehouse: Warehouse, revisions: Revisions
-) -> None:
+def test_placeholders_take_effect_with_realias_and_in_later_imports(warehouse: Warehouse, revisions: Revisions) -> None:
     engine = warehouse.engine
     revisions.put(1, *LINES, alias("anonymous", "x"), alias("anonymous", "y"))
     assert people(engine)["y"] == "anonymous"
@@ -147,9 +145,7 @@ def test_placeholders_take_effect_with_realias_and_on_every_later_tie(
     assert misplaced(engine) == 0
 
 
-def test_aliases_of_an_ignored_user_tie_nothing_from_the_first_import_on(
-    warehouse: Warehouse, revisions: Revisions
-) -> None:
+def test_aliases_of_an_ignored_user_connect_nothing(warehouse: Warehouse, revisions: Revisions) -> None:
     engine = warehouse.engine
     change(engine, "INSERT INTO ignored_users (name) VALUES ('admin')")
     entry = revisions.put(1, alias("x", "admin"), alias("admin", "y"), alias("Admin", "z"), event("came", "x"))
@@ -167,7 +163,7 @@ REVISIONS_OF_ADMIN = {
 
 @pytest.mark.parametrize("order", list(permutations(REVISIONS_OF_ADMIN)))
 @pytest.mark.parametrize("before", range(4))
-def test_whenever_a_user_comes_to_be_ignored_the_map_after_realias_is_the_same(
+def test_the_map_after_realias_does_not_depend_on_when_a_user_was_ignored(
     warehouse: Warehouse, revisions: Revisions, order: tuple[int, ...], before: int
 ) -> None:
     engine = warehouse.engine
@@ -206,7 +202,7 @@ def test_a_later_file_without_the_alias_of_an_ignored_user_changes_nothing(
         assert [found[name] for name in ("7", "x", "y")] == ["7", "7", "7"]
 
 
-def test_an_ignored_user_who_is_erased_goes_on_to_tie_nothing_and_is_named_nowhere(
+def test_an_erased_ignored_user_connects_nothing_and_is_not_named(
     warehouse: Warehouse, revisions: Revisions, tmp_path: Path
 ) -> None:
     engine = warehouse.engine
@@ -225,7 +221,7 @@ def test_an_ignored_user_who_is_erased_goes_on_to_tie_nothing_and_is_named_nowhe
     assert one(engine, "SELECT COUNT(*) FROM forgotten_identities") == 1
 
 
-def test_numeric_identities_come_apart_with_realias(warehouse: Warehouse, revisions: Revisions) -> None:
+def test_realias_splits_numeric_identities_apart(warehouse: Warehouse, revisions: Revisions) -> None:
     engine = warehouse.engine
     revisions.put(1, event("came", "12"), alias("7", "x"), alias("x", "y"), alias("y", "12"))
     assert set(people(engine).values()) == {"7"}

@@ -1,4 +1,4 @@
-"""Which identity stands for a person, and who belongs together."""
+"""Identity resolution: canonical identities and connected components."""
 
 import numpy as np
 import pyarrow as pa
@@ -29,12 +29,12 @@ ORDERED = [
     ["B", "a", "bob", "bo\u0301b", "böb", "\uffee", "\U0001f600"],
 ]
 
-TIES = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), max_size=15)
+EDGES = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), max_size=15)
 
 
-def reference(ties: list[tuple[int, int]]) -> list[list[int]]:
-    group = {end: {end} for tie in ties for end in tie}
-    for one, other in ties:
+def reference(edges: list[tuple[int, int]]) -> list[list[int]]:
+    group = {end: {end} for edge in edges for end in edge}
+    for one, other in edges:
         joined = group[one] | group[other]
         for member in joined:
             group[member] = joined
@@ -47,7 +47,7 @@ def test_identities_rank_in_this_order(identities: list[str]) -> None:
 
 
 @given(st.lists(st.text(alphabet="0123456789ab ٣"), max_size=8))
-def test_no_two_identities_rank_the_same(identities: list[str]) -> None:
+def test_every_identity_has_a_different_rank(identities: list[str]) -> None:
     assert len({rank(identity) for identity in identities}) == len(set(identities))
 
 
@@ -57,7 +57,7 @@ def test_numbers_of_any_length_are_compared_as_numbers(one: int, other: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("ties", "groups"),
+    ("edges", "groups"),
     [
         ([], []),
         ([(3, 3)], [[3]]),
@@ -68,19 +68,21 @@ def test_numbers_of_any_length_are_compared_as_numbers(one: int, other: int) -> 
         ([(4294967295, 1), (7, 7)], [[1, 4294967295], [7]]),
     ],
 )
-def test_people_are_the_connected_components(ties: list[tuple[int, int]], groups: list[list[int]]) -> None:
-    assert sorted(components(ties)) == groups
+def test_people_are_the_connected_components(edges: list[tuple[int, int]], groups: list[list[int]]) -> None:
+    assert sorted(components(edges)) == groups
 
 
-@given(TIES)
-def test_components_are_those_of_joining_one_tie_after_another(ties: list[tuple[int, int]]) -> None:
-    assert sorted(components(ties)) == reference(ties)
+@given(EDGES)
+def test_components_are_those_of_merging_edge_by_edge(edges: list[tuple[int, int]]) -> None:
+    assert sorted(components(edges)) == reference(edges)
 
 
-@given(TIES.flatmap(lambda ties: st.tuples(st.just(ties), st.permutations(ties))))
-def test_neither_order_nor_direction_of_ties_matters(both: tuple[list[tuple[int, int]], list[tuple[int, int]]]) -> None:
-    ties, shuffled = both
-    assert sorted(components(ties)) == sorted(components([(other, one) for one, other in shuffled]))
+@given(EDGES.flatmap(lambda edges: st.tuples(st.just(edges), st.permutations(edges))))
+def test_components_do_not_depend_on_order_or_direction_of_edges(
+    both: tuple[list[tuple[int, int]], list[tuple[int, int]]],
+) -> None:
+    edges, shuffled = both
+    assert sorted(components(edges)) == sorted(components([(other, one) for one, other in shuffled]))
 
 
 def test_a_chain_of_a_hundred_thousand_is_one_person() -> None:
@@ -88,7 +90,7 @@ def test_a_chain_of_a_hundred_thousand_is_one_person() -> None:
     assert chain == list(range(100_001))
 
 
-def test_the_lowest_ranked_member_stands_for_the_person() -> None:
+def test_the_lowest_ranked_identity_is_canonical() -> None:
     names = {1: "bob@example.com", 2: "0010", 3: "9", 4: "anna"}
     assert canonical_identity(names, {number: rank(name) for number, name in names.items()}) == 3
 
@@ -97,13 +99,13 @@ IDENTITIES = st.lists(st.text(alphabet="0123456789ab ٣é\0\n\U0001f600\uffee"),
 
 
 @given(IDENTITIES)
-def test_many_identities_rank_as_each_of_them_does(identities: list[str]) -> None:
+def test_a_batch_of_identities_has_the_ranks_of_each(identities: list[str]) -> None:
     ranks = ranking(pa.chunked_array([pa.array(identities, pa.large_string())]))
     assert [identities[place] for place in ranks.order] == sorted(identities, key=rank)
     assert ranks.numeric == sum(rank(identity)[0] == 0 for identity in identities)
 
 
-def test_very_long_identities_rank_as_each_of_them_does() -> None:
+def test_very_long_identities_have_the_rank_of_each() -> None:
     identities = ["a" * 70_000, "1" + "0" * 70_000, "0" * 70_000 + "1", "a" * 69_999 + "b", "9" * 70_000]
     ranks = ranking(pa.chunked_array([pa.array(identities, pa.large_string())]))
     assert [identities[place] for place in ranks.order] == sorted(identities, key=rank)
@@ -117,9 +119,9 @@ def found(lines: list[Line], *, apart: bool) -> dict[str, str]:
     """The persons as arrays give them: identity to person."""
     names = sorted({name for _, *both in lines for name in both})
     ends = [(names.index(one), names.index(other), t) for t, one, other in lines if one != other]
-    ties = AliasEdges(*np.array(ends, dtype=np.int64).reshape(-1, 3).T)
+    edges = AliasEdges(*np.array(ends, dtype=np.int64).reshape(-1, 3).T)
     ranks = ranking(pa.chunked_array([pa.array(names, pa.large_string())]))
-    return {names[node]: names[person] for node, person in enumerate(canonical_identities(ties, ranks, apart=apart))}
+    return {names[node]: names[person] for node, person in enumerate(canonical_identities(edges, ranks, apart=apart))}
 
 
 def group_of(name: str, lines: list[Line]) -> set[str]:
@@ -150,42 +152,44 @@ def nearest(name: str, lines: list[Line]) -> str:
 
 
 @given(LINES)
-def test_the_lowest_of_each_component_is_the_person_of_very_many_too(lines: list[Line]) -> None:
+def test_canonical_identities_of_very_many_components_are_the_lowest(lines: list[Line]) -> None:
     assert found(lines, apart=False) == {
         name: min(group_of(name, lines), key=rank) for _, *both in lines for name in both
     }
 
 
 @given(LINES)
-def test_numeric_identities_stay_apart_and_others_go_to_the_nearest(lines: list[Line]) -> None:
+def test_numeric_identities_apart_divide_the_others_by_distance(lines: list[Line]) -> None:
     assert found(lines, apart=True) == {name: nearest(name, lines) for _, *both in lines for name in both}
 
 
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        # Fewest ties before the earliest.
+        # Fewest edges before the earliest.
         ([(9, "1", "x"), (1, "x", "y"), (1, "y", "2")], {"x": "1", "y": "2"}),
         ([(2, "1", "x"), (1, "x", "2")], {"x": "2"}),
         ([(1, "12", "x"), (1, "x", "7")], {"x": "7"}),
         ([(1, "12", "7"), (2, "x", "12")], {"12": "12", "7": "7", "x": "12"}),
-        # The tie that counts is the one to the neighbour, not those beyond it.
+        # The edge that counts is the one to the neighbour, not those beyond it.
         ([(9, "1", "p"), (1, "2", "q"), (3, "p", "x"), (4, "q", "x")], {"p": "1", "q": "2", "x": "1"}),
         ([(1, "b", "a")], {"a": "a", "b": "a"}),
     ],
 )
-def test_which_numeric_identity_is_the_nearest(lines: list[Line], expected: dict[str, str]) -> None:
+def test_the_nearest_numeric_identity_is_defined_by_distance_and_time(
+    lines: list[Line], expected: dict[str, str]
+) -> None:
     people = found(lines, apart=True)
     assert people | expected == people
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_a_chain_of_a_hundred_thousand_between_two_numbers_is_halved_only_when_they_stay_apart(
+def test_a_chain_of_a_hundred_thousand_between_two_numbers_is_divided_in_the_middle(
     apart: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     count = 100_000
     chain = np.arange(count - 1)
-    ties = AliasEdges(chain, chain + 1, np.zeros(count - 1, dtype=np.int64))
+    edges = AliasEdges(chain, chain + 1, np.zeros(count - 1, dtype=np.int64))
     order = np.concatenate([[0, count - 1], np.arange(1, count - 1)])
-    people = canonical_identities(ties, Ranking(order, 2), apart=apart)
+    people = canonical_identities(edges, Ranking(order, 2), apart=apart)
     assert np.unique(people, return_counts=True)[1].tolist() == ([count // 2] * 2 if apart else [count])

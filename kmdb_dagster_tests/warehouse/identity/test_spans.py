@@ -1,4 +1,4 @@
-"""When the facts of an identity are."""
+"""Spans of the facts of an identity."""
 
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ SPANS = "SELECT u.name, s.first_week, s.last_week FROM identity_spans s JOIN use
 LATEST = 253402300799
 
 
-def test_a_span_holds_all_facts_of_its_identity(engine: Engine, revisions: Revisions) -> None:
+def test_a_span_covers_all_facts_of_its_identity(engine: Engine, revisions: Revisions) -> None:
     revisions.put(1, event("came", "a", t=T), event("came", "b", t=T), property_set("a", T + 5 * WEEK, sex="f"))
     revisions.put(2, event("came", "b", t=1), event("came", "c", t=LATEST))
     week = T // WEEK
@@ -35,7 +35,7 @@ def test_a_span_never_shrinks(engine: Engine) -> None:
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(second=st.sampled_from([1, WEEK - 1, WEEK, LATEST - 2 * 86_400, LATEST]) | st.integers(1, LATEST))
-def test_the_span_of_an_identity_holds_any_second_that_a_fact_can_have(engine: Engine, second: int) -> None:
+def test_the_span_of_an_identity_covers_any_possible_time(engine: Engine, second: int) -> None:
     change(engine, "DELETE FROM identity_spans")
     widen(engine, np.array([5]), np.array([second]))
     with engine.connect() as connection:
@@ -43,25 +43,25 @@ def test_the_span_of_an_identity_holds_any_second_that_a_fact_can_have(engine: E
     assert first <= datetime(1970, 1, 1) + timedelta(seconds=second) <= last  # noqa: DTZ001 - as the server has it
 
 
-def test_an_identity_without_facts_has_none_to_follow(engine: Engine, revisions: Revisions) -> None:
+def test_an_identity_without_facts_has_no_span(engine: Engine, revisions: Revisions) -> None:
     revisions.load(1, event("came", "b"))
-    revisions.tie(2, alias("a", "b"), alias("a", "c"))
+    revisions.resolve(2, alias("a", "b"), alias("a", "c"))
     waiting = "SELECT u.name FROM pending_moves p JOIN users u ON u.id = p.identity_id"
     assert rows(engine, waiting) == [("b",)]
 
 
-def test_facts_at_both_ends_of_a_span_follow(engine: Engine, revisions: Revisions) -> None:
+def test_facts_at_both_ends_of_a_span_are_moved(engine: Engine, revisions: Revisions) -> None:
     start, end = 10 * WEEK, 12 * WEEK - 1
     revisions.load(1, event("came", "b", t=start), event("went", "b", t=end), event("came", "c", t=T))
-    revisions.tie(2, alias("a", "b"), alias("a", "c"))
+    revisions.resolve(2, alias("a", "b"), alias("a", "c"))
     assert move_facts(engine) == 2
     assert misplaced(engine) == 0
 
 
-def test_a_revision_that_fails_has_its_spans_and_nothing_else(engine: Engine, revisions: Revisions) -> None:
+def test_a_failed_load_leaves_wider_spans_and_nothing_else(engine: Engine, revisions: Revisions) -> None:
     revisions.load(1, event("came", "a"))
     parsed = revisions.parsed(2, event("came", "a", t=T + WEEK), alias("a", "b"))
-    revisions.tie_parsed(2, parsed)
+    revisions.resolve_parsed(2, parsed)
     change(engine, "DELETE FROM aliases")
     before = content(engine)
     with pytest.raises(UnresolvedError, match="has 1 alias lines, and 0 of them are in"):

@@ -21,8 +21,8 @@ def test_revisions_without_alias_lines_are_resolved_while_the_map_is_locked(
     with engine.begin() as merging:
         merging.exec_driver_sql("SELECT * FROM map_state FOR UPDATE")
         for line in (b"", b"\n"):
-            assert revisions.tie(1, event("came", "a"), line) == (0, 0)
-            revisions.tie(2, line)
+            assert revisions.resolve(1, event("came", "a"), line) == (0, 0)
+            revisions.resolve(2, line)
     assert rows(engine, "SELECT revision, t_min FROM resolved_revisions") == [(1, None), (2, None)]
 
 
@@ -57,9 +57,9 @@ def test_a_revision_that_two_processes_resolve_from_two_files_ends_with_the_alia
     statement: str,
 ) -> None:
     if before:
-        revisions.tie(1, *before, event("went", "a"))
-    with at_the_statement(warehouse.engine, statement, lambda: retry_transient(other.tie)(1, *other_file)):
-        retry_transient(revisions.tie)(1, *one_file)
+        revisions.resolve(1, *before, event("went", "a"))
+    with at_the_statement(warehouse.engine, statement, lambda: retry_transient(other.resolve)(1, *other_file)):
+        retry_transient(revisions.resolve)(1, *one_file)
     stored = one(warehouse.engine, "SELECT COUNT(*) FROM aliases")
     assert rows(warehouse.engine, "SELECT t_min IS NOT NULL FROM resolved_revisions") == [(stored,)]
     found = people(warehouse.engine)
@@ -70,9 +70,9 @@ def test_a_revision_that_two_processes_resolve_from_two_files_ends_with_the_alia
 def test_alias_lines_whose_record_was_edited_by_hand_are_removed_by_a_file_without_any(
     engine: Engine, revisions: Revisions, lines: list[bytes]
 ) -> None:
-    revisions.tie(1, *WITH)
+    revisions.resolve(1, *WITH)
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE resolved_revisions SET t_min = NULL, t_max = NULL")
-    revisions.tie(1, *lines)
+    revisions.resolve(1, *lines)
     assert one(engine, "SELECT COUNT(*) FROM aliases") == 0
     assert people(engine) == {"a": "a", "b": "b"}

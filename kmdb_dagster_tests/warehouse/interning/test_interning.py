@@ -1,4 +1,4 @@
-"""Names are stored once, however many processes add them."""
+"""Interning stores each name once, also by concurrent processes."""
 
 import multiprocessing
 from collections.abc import Callable, Collection, Iterator
@@ -48,7 +48,7 @@ def intern_many(url: str) -> dict[str, int]:
     return users(Warehouse(database_url(url)).engine, set(MANY))
 
 
-def test_a_name_has_one_id_however_often_it_is_asked_for(engine: Engine) -> None:
+def test_a_name_has_one_id(engine: Engine) -> None:
     names = ["signed up", "plan", "billing amount"]
     first = keys(engine, names)
     assert set(first) == set(names)
@@ -59,7 +59,7 @@ def test_a_name_has_one_id_however_often_it_is_asked_for(engine: Engine) -> None
     )
 
 
-def test_nothing_is_asked_for_no_names(engine: Engine) -> None:
+def test_no_names_need_no_statement(engine: Engine) -> None:
     engine.dispose()
     intern_identities(engine, [])
     assert engine.pool.checkedin() == 0  # type: ignore[attr-defined]  # it is a QueuePool
@@ -72,7 +72,7 @@ def test_known_names_use_up_no_ids(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(("intern", "table", "column"), [(users, "users", "name"), (keys, "`keys`", "string")])
-def test_names_that_differ_at_all_are_different(
+def test_names_that_differ_in_any_character_have_different_ids(
     engine: Engine, intern: Callable[..., dict[str, int]], table: str, column: str
 ) -> None:
     ids = intern(engine, DIFFERENT)
@@ -87,25 +87,25 @@ def test_the_server_compares_names_exactly(engine: Engine) -> None:
     assert one(engine, "SELECT COUNT(DISTINCT name) FROM users") == len(DIFFERENT)
 
 
-def test_the_digest_is_what_sql_makes_of_the_name(engine: Engine) -> None:
+def test_the_digest_equals_sha2_of_the_server(engine: Engine) -> None:
     users(engine, DIFFERENT)
     assert one(engine, "SELECT COUNT(*) FROM users WHERE digest <> UNHEX(SHA2(name, 256))") == 0
     assert one(engine, "SELECT UNHEX(SHA2('bob@example.com', 256))") == digest("bob@example.com")
 
 
-def test_every_new_identity_stands_for_itself(engine: Engine) -> None:
+def test_every_new_identity_is_its_own_person(engine: Engine) -> None:
     users(engine, DIFFERENT)
     assert people(engine) == {name: name for name in DIFFERENT}
 
 
-def test_asking_again_does_not_change_whose_identity_it_is(engine: Engine) -> None:
+def test_interning_again_keeps_the_person_of_an_identity(engine: Engine) -> None:
     ids = users(engine, ["anna", "bob"])
     change(engine, f"UPDATE user_map SET user_id = {ids['anna']}")  # noqa: S608 - a number
     users(engine, ["bob", "carl"])
     assert people(engine) == {"anna": "anna", "bob": "anna", "carl": "carl"}
 
 
-def test_many_that_add_some_of_the_same_names_all_find_them(engine: Engine) -> None:
+def test_concurrent_interning_of_overlapping_names_succeeds(engine: Engine) -> None:
     def add(seed: int) -> None:
         some = Random(seed).sample(MANY[:100], 30)
         assert set(users(engine, some)) == set(some)
@@ -116,7 +116,7 @@ def test_many_that_add_some_of_the_same_names_all_find_them(engine: Engine) -> N
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_threads_that_add_the_same_names_agree(engine: Engine, number: int) -> None:
+def test_threads_that_intern_the_same_names_get_the_same_ids(engine: Engine, number: int) -> None:
     start = Barrier(3)
 
     def add(order: int) -> dict[str, int]:
@@ -130,7 +130,7 @@ def test_threads_that_add_the_same_names_agree(engine: Engine, number: int) -> N
     assert one(engine, "SELECT COUNT(*) FROM user_map WHERE user_id = identity_id") == len(MANY)
 
 
-def test_interning_costs_a_handful_of_statements_however_many_names_there_are(engine: Engine) -> None:
+def test_interning_takes_a_few_statements_whatever_the_number_of_names(engine: Engine) -> None:
     known, new = [f"known{number}" for number in range(400)], [f"new{number}" for number in range(500)]
     ids = users(engine, known)
     with statements_of(engine) as sent:
@@ -156,7 +156,7 @@ def statements_of(engine: Engine) -> Iterator[list[str]]:
     event.remove(engine, "before_cursor_execute", note)
 
 
-def test_processes_that_add_the_same_names_agree(database: str, engine: Engine) -> None:
+def test_processes_that_intern_the_same_names_get_the_same_ids(database: str, engine: Engine) -> None:
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         first, second = pool.map(intern_many, [database, database])
     assert first == second
@@ -165,7 +165,7 @@ def test_processes_that_add_the_same_names_agree(database: str, engine: Engine) 
     assert one(engine, "SELECT MAX(id) FROM users") < 2 * len(MANY)
 
 
-def test_a_name_too_large_for_the_server_is_an_error_that_does_not_pass(engine: Engine) -> None:
+def test_a_name_too_large_for_the_server_is_a_permanent_error(engine: Engine) -> None:
     most = one(engine, "SELECT @@max_allowed_packet")
     with pytest.raises(PermanentError, match=r"max_allowed_packet is [0-9,]+: raise it to 64M"):
         keys(engine, ["'" * (most // 2)])

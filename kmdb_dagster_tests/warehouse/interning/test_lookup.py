@@ -1,4 +1,4 @@
-"""Ids are looked up by digest, and what is missing is an error that says how much, never which."""
+"""Lookup of ids by digest; a missing name is counted and never shown."""
 
 import pytest
 from sqlalchemy import Engine
@@ -13,9 +13,7 @@ from testing.revisions import change, rows
 NAMES = [f"user{number}@example.com" for number in range(25)]
 
 
-def test_ids_are_those_of_the_tables_however_many_statements_it_takes(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_looked_up_ids_are_those_of_the_tables(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     intern_identities(engine, NAMES)
     intern_keys(engine, NAMES[::-1])
     change(engine, "UPDATE user_map SET user_id = 7 WHERE identity_id = 9")
@@ -33,7 +31,7 @@ TABLES = [("name, id", "users"), ("string, id", "`keys`")]
 
 
 @pytest.mark.parametrize("look_up", [identity_ids, key_ids, persons_of])
-def test_a_name_that_is_missing_is_counted_and_not_told(engine: Engine, look_up: object) -> None:
+def test_a_missing_name_is_counted_and_not_shown(engine: Engine, look_up: object) -> None:
     intern_identities(engine, NAMES)
     intern_keys(engine, NAMES)
     with transaction(engine) as connection, pytest.raises(UnresolvedError) as error:
@@ -41,7 +39,7 @@ def test_a_name_that_is_missing_is_counted_and_not_told(engine: Engine, look_up:
     assert str(error.value) == "The database lacks 2 of 27 names."
 
 
-def test_an_identity_that_only_the_map_lacks_is_for_realias(engine: Engine) -> None:
+def test_an_identity_missing_in_the_map_only_names_realias(engine: Engine) -> None:
     intern_identities(engine, NAMES)
     change(engine, "DELETE FROM user_map LIMIT 3")
     with transaction(engine) as connection, pytest.raises(PermanentError, match=r"lacks 3 .* Run `kmdb realias`"):

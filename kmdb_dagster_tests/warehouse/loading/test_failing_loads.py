@@ -1,4 +1,4 @@
-"""A load that fails leaves what was in before."""
+"""A failed load keeps the previous rows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -35,7 +35,7 @@ class Interrupted:
 def resolved(revisions: Revisions, *lines: bytes) -> ParsedFile:
     """Revision 1 of these lines, resolved."""
     parsed = revisions.parsed(1, *lines)
-    revisions.tie_parsed(1, parsed)
+    revisions.resolve_parsed(1, parsed)
     return parsed
 
 
@@ -47,7 +47,7 @@ def kill_others(engine: Engine) -> None:
             connection.exec_driver_sql(f"KILL CONNECTION {number}")
 
 
-def test_a_load_whose_connection_is_killed_fails_for_now_and_changes_nothing(
+def test_a_load_whose_connection_is_killed_is_transient_and_changes_nothing(
     engine: Engine, revisions: Revisions
 ) -> None:
     revisions.load(1, *OLD)
@@ -61,7 +61,7 @@ def test_a_load_whose_connection_is_killed_fails_for_now_and_changes_nothing(
     assert revisions.load(1, *NEW).events == 5
 
 
-def test_a_load_that_meets_a_defect_changes_nothing(engine: Engine, revisions: Revisions) -> None:
+def test_a_load_with_a_defect_changes_nothing(engine: Engine, revisions: Revisions) -> None:
     revisions.load(1, *OLD)
     before = content(engine)
     held: Any = Interrupted(resolved(revisions, *NEW), lambda: 1 / 0)
@@ -80,9 +80,7 @@ def test_a_first_load_that_fails_leaves_no_row_in_the_ledger(engine: Engine, rev
     assert one(engine, "SELECT COUNT(*) FROM events") == 0
 
 
-def test_a_line_that_is_too_large_for_the_server_is_an_error_that_does_not_pass(
-    engine: Engine, revisions: Revisions
-) -> None:
+def test_a_line_that_is_too_large_for_the_server_is_a_permanent_error(engine: Engine, revisions: Revisions) -> None:
     most = one(engine, "SELECT @@max_allowed_packet")
     line = b"\\" * (most // 2 + 1) + b"\n"
     assert len(line) < most

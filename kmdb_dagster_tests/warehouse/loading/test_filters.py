@@ -1,4 +1,4 @@
-"""What filters keep out, and how it is counted."""
+"""Filters: what they exclude, and how it is counted."""
 
 import pytest
 from sqlalchemy import Engine, text
@@ -20,11 +20,11 @@ def fates(entry: Entry) -> tuple[int, int, int, int]:
     return entry.imported, entry.ignored, entry.blank, entry.rejected
 
 
-def test_without_filters_everything_comes_in(revisions: Revisions) -> None:
+def test_everything_is_imported_without_filters(revisions: Revisions) -> None:
     assert fates(revisions.load(1, event("came"), property_set(plan="pro"), b"\n", b"x\n")) == (2, 0, 1, 1)
 
 
-def test_nothing_of_an_ignored_user_comes_in(engine: Engine, revisions: Revisions) -> None:
+def test_nothing_of_an_ignored_user_is_imported(engine: Engine, revisions: Revisions) -> None:
     keep_out(engine, "ignored_users", "bob", "anna")
     lines = [event("came", "bob", plan="pro"), property_set("anna", plan="pro"), event("came", "carl")]
     assert fates(revisions.load(1, *lines)) == (1, 2, 0, 0)
@@ -38,14 +38,14 @@ def test_users_are_ignored_by_their_exact_name(engine: Engine, revisions: Revisi
     assert fates(revisions.load(1, event("came", name))) == (1, 0, 0, 0)
 
 
-def test_with_a_whitelist_only_its_events_come_in(engine: Engine, revisions: Revisions) -> None:
+def test_a_whitelist_admits_only_its_events(engine: Engine, revisions: Revisions) -> None:
     keep_out(engine, "whitelisted_events", "came")
     entry = revisions.load(1, event("came"), event("Came"), event("went", plan="pro"), property_set(plan="pro"))
     assert fates(entry) == (2, 2, 0, 0)
     assert (entry.events, entry.property_sets, entry.properties) == (1, 1, 1)
 
 
-def test_a_blacklisted_property_stays_out_and_the_others_keep_their_ids(engine: Engine, revisions: Revisions) -> None:
+def test_a_blacklisted_property_is_filtered_and_the_others_keep_their_ids(engine: Engine, revisions: Revisions) -> None:
     keep_out(engine, "blacklisted_properties", "b")
     entry = revisions.load(1, event("came", a="1", b="2", c="3"))
     assert rows(engine, "SELECT id, value FROM properties ORDER BY id") == [
@@ -55,14 +55,14 @@ def test_a_blacklisted_property_stays_out_and_the_others_keep_their_ids(engine: 
     assert (entry.events, entry.properties) == (1, 2)
 
 
-def test_an_event_without_its_blacklisted_properties_still_comes_in(engine: Engine, revisions: Revisions) -> None:
+def test_an_event_is_imported_without_its_blacklisted_properties(engine: Engine, revisions: Revisions) -> None:
     keep_out(engine, "blacklisted_properties", "a", "b")
     entry = revisions.load(1, event("came", a="1", b="2"))
     assert fates(entry) == (1, 0, 0, 0)
     assert (entry.events, entry.properties) == (1, 0)
 
 
-def test_a_property_set_of_blacklisted_properties_only_is_ignored(engine: Engine, revisions: Revisions) -> None:
+def test_a_property_set_with_only_blacklisted_properties_is_ignored(engine: Engine, revisions: Revisions) -> None:
     keep_out(engine, "blacklisted_properties", "a", "b")
     entry = revisions.load(1, property_set(a="1", b="2"), property_set(a="1", c="3"))
     assert fates(entry) == (1, 1, 0, 0)
@@ -75,13 +75,13 @@ def test_a_line_that_is_an_alias_and_an_ignored_event_counts_as_imported(
 ) -> None:
     keep_out(engine, table, "bob")
     both = line({"_n": "came", "_p": "bob", "_p2": "anna", "_t": T})
-    revisions.tie(1, both)
+    revisions.resolve(1, both)
     entry = revisions.load(1, both)
     assert fates(entry) == (1, 0, 0, 0)
     assert (entry.events, entry.aliases, entry.t_min) == (0, 1, None)
 
 
-def test_aliases_of_ignored_users_are_imported_and_tie_nothing(engine: Engine, revisions: Revisions) -> None:
+def test_aliases_of_ignored_users_are_imported_and_connect_nothing(engine: Engine, revisions: Revisions) -> None:
     keep_out(engine, "ignored_users", "bob")
     assert fates(revisions.put(1, alias("bob", "anna"), alias("anna", "carl"))) == (2, 0, 0, 0)
     assert people(engine) == {"bob": "bob", "anna": "anna", "carl": "anna"}

@@ -1,4 +1,4 @@
-"""Rows by LOAD DATA: they arrive as they were, or the revision fails."""
+"""LOAD DATA: rows round-trip, or the revision fails."""
 
 import resource
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def properties(*values: str | None, **columns: Any) -> pa.Table:
 @example(
     [None, "\\N", "N", "NULL", "", "\\", "\\\\", "\\t", "\t", "a\\", "a\n", "\n", '"', '"a"', "\r\n", "\0", "\x1a"]
 )
-def test_any_value_arrives_as_it_was(engine: Engine, values: list[str | None]) -> None:
+def test_any_value_round_trips_through_load_data(engine: Engine, values: list[str | None]) -> None:
     with transaction(engine) as connection:
         bulk_insert(connection, "properties", properties(*values))
         found = connection.exec_driver_sql("SELECT value FROM properties ORDER BY id").scalars().all()
@@ -56,14 +56,14 @@ def test_any_value_arrives_as_it_was(engine: Engine, values: list[str | None]) -
 
 
 @given(st.lists(st.text() | st.text(alphabet=TROUBLE) | st.none(), min_size=1))
-def test_text_has_a_line_for_each_row_and_a_tab_between_cells(values: list[str | None]) -> None:
+def test_load_data_text_has_one_line_per_row_and_tabs_between_cells(values: list[str | None]) -> None:
     text = load_data.as_text(properties(*values)).to_pybytes()
     assert text.endswith(b"\n")
     assert [line.count(b"\t") for line in text[:-1].split(b"\n")] == [6] * len(values)
 
 
 @given(st.lists(st.text(alphabet=TROUBLE) | st.none(), min_size=1), st.integers(1, 4))
-def test_pieces_have_at_most_so_many_rows_and_are_the_whole_text(values: list[str | None], most: int) -> None:
+def test_pieces_have_a_maximum_of_rows_and_make_up_the_whole_text(values: list[str | None], most: int) -> None:
     table = properties(*values)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(load_data, "MAX_ROWS_PER_PIECE", most)
@@ -72,7 +72,7 @@ def test_pieces_have_at_most_so_many_rows_and_are_the_whole_text(values: list[st
     assert all(piece.count(b"\n") <= most for piece in pieces)
 
 
-def test_times_numbers_and_nulls_arrive_as_they_were(engine: Engine) -> None:
+def test_times_numbers_and_nulls_round_trip(engine: Engine) -> None:
     largest: dict[str, Any] = {"id": [2**63 - 1], "t": [datetime(9999, 12, 31, 23, 59, 59)], "key": [2**32 - 1]}  # noqa: DTZ001 - as the server has it
     with transaction(engine) as connection:
         bulk_insert(connection, "properties", properties("a", **largest, event_id=[2**63 - 65536]))
@@ -84,7 +84,7 @@ def test_times_numbers_and_nulls_arrive_as_they_were(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("mode", ["", "NO_BACKSLASH_ESCAPES", "ANSI_QUOTES,PIPES_AS_CONCAT"])
-def test_what_the_server_has_for_a_default_does_not_matter(engine: Engine, mode: str) -> None:
+def test_load_data_does_not_depend_on_the_defaults_of_the_server(engine: Engine, mode: str) -> None:
     given = one(engine, "SELECT @@GLOBAL.sql_mode")
     change(engine, f"SET GLOBAL sql_mode = '{mode}'")
     engine.dispose()
@@ -101,13 +101,13 @@ def test_what_the_server_has_for_a_default_does_not_matter(engine: Engine, mode:
     [{"key": ["x"]}, {"key": [-1]}, {"key": [2**32]}, {"t": ["nonsense"]}, {"t": ["2014-02-30"]}, {"user_id": [None]}],
     ids=str,
 )
-def test_what_does_not_fit_is_an_error_and_not_made_to_fit(engine: Engine, wrong: dict[str, list[Any]]) -> None:
+def test_a_value_that_does_not_fit_fails_the_load(engine: Engine, wrong: dict[str, list[Any]]) -> None:
     with pytest.raises(PermanentError, match=r"with warnings \[\d+.*\]|MySQL error"), transaction(engine) as connection:
         bulk_insert(connection, "properties", properties("bob@example.com", **wrong))
     assert one(engine, "SELECT COUNT(*) FROM properties") == 0
 
 
-def test_a_row_whose_id_is_taken_is_an_error_and_says_no_value(engine: Engine) -> None:
+def test_a_duplicate_row_id_is_an_error_without_a_value(engine: Engine) -> None:
     with transaction(engine) as connection:
         bulk_insert(connection, "properties", properties("old"))
     with (
@@ -119,12 +119,12 @@ def test_a_row_whose_id_is_taken_is_an_error_and_says_no_value(engine: Engine) -
     assert rows(engine, "SELECT value FROM properties") == [("old",)]
 
 
-def test_rows_that_come_to_be_unknown_while_a_run_lasts_are_replaced_at_its_next_attempt(
+def test_rows_that_the_ledger_lost_during_a_run_are_replaced_at_the_next_attempt(
     engine: Engine, revisions: Revisions
 ) -> None:
     leftovers = Leftovers(*FACTS)
     parsed = revisions.parsed(1, event("came", plan="pro"))
-    revisions.tie_parsed(1, parsed)
+    revisions.resolve_parsed(1, parsed)
     load = partial(load_revisions, engine, [parsed], batch_size=10, make_redactor=Redactor, leftovers=leftovers)
     load()
     before = content(engine)
@@ -135,7 +135,7 @@ def test_rows_that_come_to_be_unknown_while_a_run_lasts_are_replaced_at_its_next
     assert content(engine) == before
 
 
-def test_what_is_not_in_the_way_of_a_range_is_asked_once(engine: Engine, revisions: Revisions) -> None:
+def test_leftover_rows_are_looked_up_once_per_range(engine: Engine, revisions: Revisions) -> None:
     leftovers = Leftovers(*FACTS)
     revisions.load(5, event("came"))
     asked: list[str] = []
@@ -170,16 +170,14 @@ def answered_with(number: int) -> Callable[..., None]:
     return refused
 
 
-def test_where_a_proxy_refuses_load_data_rows_go_in_by_insert(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_inserted_where_a_proxy_refuses_load_data(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_data, "_load_data", answered_with(1047))
     with transaction(engine) as connection:
         bulk_insert(connection, "properties", properties("a", "b"))
     assert rows(engine, "SELECT value FROM properties ORDER BY id") == [("a",), ("b",)]
 
 
-def test_a_node_that_is_not_ready_refuses_insert_too_and_is_waited_for(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_that_is_not_ready_is_transient(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_data, "_load_data", answered_with(1047))
     monkeypatch.setattr(load_data, "_insert", answered_with(1047))
     with pytest.raises(TransientError, match="the node is not ready"), transaction(engine) as connection:
@@ -187,7 +185,7 @@ def test_a_node_that_is_not_ready_refuses_insert_too_and_is_waited_for(
 
 
 @pytest.mark.usefixtures("refusing")
-def test_where_the_server_refuses_rows_go_in_by_insert_with_one_warning(
+def test_rows_are_inserted_with_one_warning_where_the_server_refuses_load_data(
     engine: Engine, revisions: Revisions, caplog: pytest.LogCaptureFixture
 ) -> None:
     values = ["a\\b\tc\nd", "", '"', "\U0001f600"]
@@ -209,7 +207,7 @@ def test_where_the_server_refuses_rows_go_in_by_insert_with_one_warning(
     assert "local_infile" in warning
 
 
-def test_where_the_client_refuses_rows_go_in_by_insert(database: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_rows_are_inserted_where_the_client_refuses_load_data(database: str, caplog: pytest.LogCaptureFixture) -> None:
     engine = create_engine(database_url(database), connect_args={"local_infile": 0})
     with transaction(engine) as connection:
         bulk_insert(connection, "properties", properties("a\\b\tc", None))
@@ -218,7 +216,7 @@ def test_where_the_client_refuses_rows_go_in_by_insert(database: str, caplog: py
     engine.dispose()
 
 
-def test_many_pieces_of_a_revision_come_in_as_one(
+def test_a_revision_of_many_batches_is_loaded_in_one_transaction(
     engine: Engine, revisions: Revisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = [
@@ -231,7 +229,7 @@ def test_many_pieces_of_a_revision_come_in_as_one(
     assert content(engine) == whole
 
 
-def test_a_full_disk_is_said_as_what_it_is_and_where_to_make_room() -> None:
+def test_a_full_disk_is_an_error_with_the_place_to_make_room() -> None:
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, limit[1]))
     try:

@@ -32,7 +32,7 @@ def counts(engine: Engine, *tables: str) -> set[int]:
 
 
 def test_flush_empties_all_tables_except_the_filters(engine: Engine, revisions: Revisions) -> None:
-    revisions.tie(1, *LINES)
+    revisions.resolve(1, *LINES)
     revisions.load(1, *LINES)
     change(engine, *(f"INSERT INTO {table} ({name}) VALUES ('x')" for table, name in FILTERS.items()))  # noqa: S608 - ours
     change(
@@ -64,7 +64,7 @@ def test_a_revision_resolved_before_a_flush_is_not_loaded_until_it_is_resolved_a
     warehouse: Warehouse, revisions: Revisions
 ) -> None:
     parsed = revisions.parsed(1, *LINES)
-    revisions.tie_parsed(1, parsed)
+    revisions.resolve_parsed(1, parsed)
     flush(warehouse.engine)
     with pytest.raises(UnresolvedError, match="Revision 1 is not resolved from the file that is parsed"):
         revisions.load_parsed(1, parsed)
@@ -83,7 +83,7 @@ def test_alias_lines_resolved_before_a_flush_are_not_stored(warehouse: Warehouse
 
 def test_flush_waits_for_running_loads(engine: Engine, revisions: Revisions) -> None:
     parsed = revisions.parsed(1, event("came"))
-    revisions.tie_parsed(1, parsed)
+    revisions.resolve_parsed(1, parsed)
     flushing = Thread(target=flush, args=(engine,))
     batches = parsed.batches
 

@@ -133,13 +133,13 @@ def test_statements_do_not_queue_behind_ddl_that_waits_for_a_table(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(server, "DDL_LOCK_TIMEOUT_SECONDS", 1)
-    with engine.connect() as load, engine.connect() as tie:
+    with engine.connect() as load, engine.connect() as merge:
         load.exec_driver_sql("SELECT COUNT(*) FROM aliases")
         maker = Thread(target=partition, args=[engine])
         maker.start()
         wait_until(lambda: one(engine, WAITING))
         # Were it to wait for the partitions, and the load then for it, they would wait for each other.
-        assert tie.exec_driver_sql("SELECT COUNT(*) FROM aliases").scalar() == 0
+        assert merge.exec_driver_sql("SELECT COUNT(*) FROM aliases").scalar() == 0
         assert maker.is_alive()
         assert "future" in names(engine, "aliases")[0]
         wait_until(lambda: "waited too long for a lock" in caplog.text)

@@ -1,4 +1,4 @@
-"""Imports in any order, at once, broken off and killed: the content is that of one plain import."""
+"""Imports in any order, concurrent, interrupted and killed give the content of one sequential import."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -72,8 +72,8 @@ class Way(NamedTuple):
     shares: tuple[list[list[int]], list[list[int]]]
     group_sizes: tuple[int, ...]
     """Of each process."""
-    untied: str | None
-    """The table that has a name whose aliases tie nothing."""
+    unconnected: str | None
+    """The table that has a name whose aliases connect nothing."""
     apart: bool
 
     def revisions(self) -> list[list[bytes]]:
@@ -97,25 +97,25 @@ WAYS = st.builds(
 
 def persons(way: Way) -> dict[str, str]:
     """Compute the canonical identity of each identity, as the rule is written."""
-    ties = [line for line in way.lines if isinstance(line, Alias) and not (way.untied and PLACEHOLDER in line)]
+    aliases = [line for line in way.lines if isinstance(line, Alias) and not (way.unconnected and PLACEHOLDER in line)]
     person = {name: name for line in way.lines for name in (line[1:] if isinstance(line, Alias) else line[1:2])}
     for name in person:
         group: set[str] = set()
         more = {name}
         while more - group:
             group |= more
-            more = {end for tie in ties if group & {tie.one, tie.other} for end in (tie.one, tie.other)}
+            more = {end for line in aliases if group & {line.one, line.other} for end in (line.one, line.other)}
         numbers = sorted((end for end in group if end.isdecimal()), key=rank)
         apart = way.apart and len(numbers) > 1
-        person[name] = nearest(name, ties, numbers) if apart else min(group, key=rank)
+        person[name] = nearest(name, aliases, numbers) if apart else min(group, key=rank)
     return person
 
 
-def nearest(name: str, ties: Sequence[Alias], numbers: Sequence[str]) -> str:
+def nearest(name: str, aliases: Sequence[Alias], numbers: Sequence[str]) -> str:
     """The number that a name goes to where numbers stay apart."""
     reached = {number: number for number in numbers}
     while name not in reached:
-        ends = [(tie.t, *both) for tie in ties for both in ((tie.one, tie.other), (tie.other, tie.one))]
+        ends = [(line.t, *both) for line in aliases for both in ((line.one, line.other), (line.other, line.one))]
         choices = [(t, rank(reached[at]), end) for t, at, end in ends if at in reached and end not in reached]
         best = {end: number for _, (_, _, _, number), end in sorted(choices, reverse=True)}
         reached |= best
@@ -136,23 +136,23 @@ def team(database: str) -> Iterator[list[Worker]]:
         yield found
 
 
-def prepared(engine: Engine, untied: str | None = None) -> None:
+def prepared(engine: Engine, unconnected: str | None = None) -> None:
     empty_tables(engine)
-    if untied:
+    if unconnected:
         with engine.begin() as connection:
-            connection.execute(text(f"INSERT INTO {untied} (name) VALUES (:name)"), {"name": PLACEHOLDER})  # noqa: S608
+            connection.execute(text(f"INSERT INTO {unconnected} (name) VALUES (:name)"), {"name": PLACEHOLDER})  # noqa: S608
 
 
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(WAYS)
-def test_two_processes_make_what_one_plain_import_makes(
+def test_two_concurrent_processes_produce_the_tables_of_a_sequential_import(
     warehouse: Warehouse, plain: Warehouse, team: list[Worker], tmp_path_factory: pytest.TempPathFactory, way: Way
 ) -> None:
     lake = tmp_path_factory.mktemp("lake")
     for revision, lines in enumerate(way.revisions(), start=1):
         parse(lake, revision, lines)
     for opened in (plain, warehouse):
-        prepared(opened.engine, way.untied)
+        prepared(opened.engine, way.unconnected)
     everything = Run(lake, range(1, REVISIONS + 1), way.apart)
     everything(plain)
     asked = {number for share in way.shares for numbers in share for number in numbers}
@@ -169,11 +169,11 @@ def chains(revision: int) -> list[bytes]:
     """People who become one from revision to revision, and facts of all of them in each."""
     names = [f"user{number}" for number in range(revision, revision + 8)]
     facts = [line for name in names for line in (event("came", name, plan="pro"), property_set(name, sex="f"))]
-    ties = [alias(f"user{revision + step}", f"user{revision + 2 * step + 1}") for step in range(4)]
-    return [*facts, *ties, alias(f"user{revision}", str(1000 - revision))]
+    aliases = [alias(f"user{revision + step}", f"user{revision + 2 * step + 1}") for step in range(4)]
+    return [*facts, *aliases, alias(f"user{revision}", str(1000 - revision))]
 
 
-def test_two_processes_that_load_and_tie_the_same_people_lose_nothing_and_end_no_run(
+def test_two_processes_that_load_and_merge_the_same_people_lose_nothing_and_fail_no_run(
     warehouse: Warehouse, plain: Warehouse, team: list[Worker], tmp_path: Path
 ) -> None:
     numbers = list(range(1, 31))
@@ -183,7 +183,7 @@ def test_two_processes_that_load_and_tie_the_same_people_lose_nothing_and_end_no
     Run(tmp_path, numbers)(plain)
     shares = [numbers[::2], numbers[1::2][::-1]], [numbers[5:15], numbers[10:20]]
     for share in shares:
-        # One after another, so that the one ties while the other loads.
+        # One after another, so that one merges while the other loads.
         at_once(team, [[Run(tmp_path, [number]) for number in numbers] for numbers in share])
         assert content(warehouse.engine) == content(plain.engine)
         assert misplaced(warehouse.engine) == 0
@@ -192,7 +192,9 @@ def test_two_processes_that_load_and_tie_the_same_people_lose_nothing_and_end_no
 MOMENTS = 50
 
 
-def test_killed_at_any_moment_and_run_again_it_is_all_in(database: str, warehouse: Warehouse, tmp_path: Path) -> None:
+def test_an_import_killed_at_any_moment_completes_when_run_again(
+    database: str, warehouse: Warehouse, tmp_path: Path
+) -> None:
     before, after = tmp_path / "before", tmp_path / "after"
     for revision in (1, 2, 3):
         parse(before, revision, chains(revision))

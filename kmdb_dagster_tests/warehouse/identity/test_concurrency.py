@@ -1,4 +1,4 @@
-"""Those who load, tie, move and rebuild at the same time."""
+"""Concurrent loads, merges, moves and rebuilds."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -81,7 +81,7 @@ FACTS = [line for _ in range(2) for line in (event("came", "b", plan="pro"), pro
 def held_open(revisions: Revisions, revision: int) -> Held:
     """A resolved revision of these facts, whose load will stop in the middle."""
     parsed = revisions.parsed(revision, *FACTS)
-    revisions.tie_parsed(revision, parsed)
+    revisions.resolve_parsed(revision, parsed)
     return Held(parsed)
 
 
@@ -91,7 +91,7 @@ def test_a_merge_does_not_wait_for_a_load_whose_facts_are_moved_to_the_new_perso
     held = held_open(revisions, 1)
     loading = run(revisions.load_parsed, 1, held)
     with held.in_the_middle():
-        assert revisions.tie(2, alias("b", "a")).changed == 1
+        assert revisions.resolve(2, alias("b", "a")).changed == 1
         assert people(engine)["b"] == "a"
         assert one(engine, "SELECT COUNT(*) FROM events") == 0
     assert loading.result().events == 2
@@ -106,11 +106,11 @@ def test_facts_whose_person_changes_and_is_moved_before_they_are_inserted_are_mo
     other = Revisions(Warehouse(database_url(database)), tmp_path)
 
     def merge_and_move() -> None:
-        other.tie(2, alias("b", "a"))
+        other.resolve(2, alias("b", "a"))
         # The facts are not in yet, so the move that the merge recorded does not find them.
         assert move_facts(other.warehouse.engine) == 1
 
-    revisions.tie(1, *FACTS, event("came", "x"))
+    revisions.resolve(1, *FACTS, event("came", "x"))
     with at_the_statement(warehouse.engine, "LOAD DATA", merge_and_move):
         revisions.load(1, *FACTS, event("came", "x"))
     other.warehouse.close()
@@ -120,30 +120,30 @@ def test_facts_whose_person_changes_and_is_moved_before_they_are_inserted_are_mo
     assert misplaced(warehouse.engine) == 0
 
 
-def test_a_load_whose_revision_is_resolved_from_another_file_meanwhile_is_not_committed(
+def test_a_load_is_not_committed_if_its_revision_was_resolved_from_another_file_meanwhile(
     engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
     held = held_open(revisions, 1)
     loading = run(revisions.load_parsed, 1, held)
     with held.in_the_middle():
-        revisions.tie(1, *FACTS, alias("c", "d"))
+        revisions.resolve(1, *FACTS, alias("c", "d"))
     with pytest.raises(UnresolvedError, match="Revision 1 is not resolved from the file that is parsed"):
         loading.result()
     assert one(engine, "SELECT COUNT(*) FROM events") == 0
 
 
-def test_a_load_that_ends_while_a_tie_changes_the_map_waits_for_it(
+def test_a_load_waits_at_its_commit_for_a_change_of_the_map(
     warehouse: Warehouse, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
     engine, parsed = warehouse.engine, revisions.parsed(1, *FACTS)
     intern_identities(engine, ["a"])
-    revisions.tie_parsed(1, parsed)
-    with engine.begin() as tying:
-        lock_map(tying)
+    revisions.resolve_parsed(1, parsed)
+    with engine.begin() as merging:
+        lock_map(merging)
         loading = run(revisions.load_parsed, 1, parsed)
         wait_until(lambda: locks_waited_for(engine))
-        tying.exec_driver_sql("UPDATE user_map SET user_id = (SELECT id FROM users WHERE name = 'a')")
-        increment_map_version(tying)
+        merging.exec_driver_sql("UPDATE user_map SET user_id = (SELECT id FROM users WHERE name = 'a')")
+        increment_map_version(merging)
     loading.result()
     move_facts(engine)
     assert people(engine) == {"a": "a", "b": "a"}
@@ -158,7 +158,7 @@ def test_facts_of_a_load_and_of_its_neighbours_are_moved_when_the_map_has_change
     held = held_open(revisions, 2)
     loading = run(revisions.load_parsed, 2, held)
     with held.in_the_middle():
-        revisions.tie(4, alias("b", "a"))
+        revisions.resolve(4, alias("b", "a"))
     loading.result()
     move_facts(engine)
     assert misplaced(engine) == 0
@@ -177,31 +177,31 @@ def test_loads_of_different_revisions_do_not_wait_for_each_other(
     assert one(engine, "SELECT COUNT(*) FROM events") == 6
 
 
-def test_facts_that_were_moved_while_a_tie_sent_them_elsewhere_go_on_from_there(
+def test_moved_facts_follow_a_later_change_of_the_map(
     warehouse: Warehouse, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
     engine = warehouse.engine
     revisions.load(1, *FACTS)
-    revisions.tie(2, alias("b", "a"))
-    with engine.begin() as tying:
-        lock_map(tying)
+    revisions.resolve(2, alias("b", "a"))
+    with engine.begin() as merging:
+        lock_map(merging)
         moving = run(move_facts, engine)
         wait_until(lambda: locks_waited_for(engine))
-        tying.exec_driver_sql("UPDATE user_map SET user_id = identity_id")
-        increment_map_version(tying)
+        merging.exec_driver_sql("UPDATE user_map SET user_id = identity_id")
+        increment_map_version(merging)
     assert moving.result() == 2
     assert misplaced(engine) == 0
 
 
-def test_facts_are_looked_through_and_moved_while_others_change_the_map_and_load(
+def test_spans_are_searched_and_facts_moved_during_merges_and_loads(
     engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
     revisions.put(1, *FACTS)
     change(engine, "UPDATE events SET user_id = 0", "INSERT INTO pending_spans (table_name) VALUES ('events')")
     held = held_open(revisions, 3)
     loading = run(revisions.load_parsed, 3, held)
-    with held.in_the_middle(), engine.begin() as tying:
-        tying.exec_driver_sql("SELECT * FROM user_map FOR UPDATE")
+    with held.in_the_middle(), engine.begin() as merging:
+        merging.exec_driver_sql("SELECT * FROM user_map FOR UPDATE")
         assert move_facts(engine) == 1
     loading.result()
     revisions.put(2, alias("b", "a"))
@@ -209,20 +209,20 @@ def test_facts_are_looked_through_and_moved_while_others_change_the_map_and_load
     assert misplaced(engine) == 0
 
 
-def test_a_span_that_one_process_looks_through_is_left_to_it(engine: Engine, revisions: Revisions) -> None:
+def test_a_span_that_another_process_searches_is_skipped(engine: Engine, revisions: Revisions) -> None:
     revisions.put(1, *FACTS)
     change(engine, "UPDATE events SET user_id = 0", "INSERT INTO pending_spans (table_name) VALUES ('events')")
     with engine.begin() as looking:
         looking.exec_driver_sql("SELECT * FROM pending_spans FOR UPDATE")
         assert move_facts(engine) == 0
-        assert revisions.tie(2, alias("b", "a")).changed == 1
+        assert revisions.resolve(2, alias("b", "a")).changed == 1
     assert move_facts(engine) == 2
     assert misplaced(engine) == 0
 
 
-def test_facts_that_one_process_is_moving_are_left_to_it(engine: Engine, revisions: Revisions) -> None:
+def test_facts_that_another_process_moves_are_skipped(engine: Engine, revisions: Revisions) -> None:
     revisions.load(1, *FACTS)
-    revisions.tie(2, alias("b", "a"))
+    revisions.resolve(2, alias("b", "a"))
     with engine.begin() as moving:
         moving.exec_driver_sql("SELECT * FROM pending_moves FOR UPDATE")
         assert move_facts(engine) == 0
@@ -237,7 +237,7 @@ def lines_of(revision: int) -> list[bytes]:
     return [*facts, *(alias(f"user{revision * 3 + step}", f"user{revision * 3 + step + 1}") for step in range(4))]
 
 
-def test_revisions_put_in_by_many_at_once_give_what_they_give_one_by_one(
+def test_concurrent_imports_give_the_result_of_sequential_ones(
     engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
     numbers = range(1, 17)
@@ -253,7 +253,7 @@ def test_revisions_put_in_by_many_at_once_give_what_they_give_one_by_one(
     assert len(set(people(engine).values())) < len(people(engine))
 
 
-def test_revisions_put_in_again_by_many_at_once_stay_as_they_are(
+def test_concurrent_imports_of_imported_revisions_change_nothing(
     engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
     numbers = range(1, 9)
@@ -271,11 +271,11 @@ def test_revisions_put_in_again_by_many_at_once_stay_as_they_are(
     assert content(engine) == before
 
 
-def test_a_revision_loaded_by_many_at_once_is_in_exactly_once(
+def test_a_revision_loaded_by_many_processes_is_stored_exactly_once(
     engine: Engine, revisions: Revisions, run: Callable[..., "Future[Any]"]
 ) -> None:
     parsed = revisions.parsed(1, *FACTS)
-    revisions.tie_parsed(1, parsed)
+    revisions.resolve_parsed(1, parsed)
     for _ in range(2):
         running = [run(retry_transient(revisions.load_parsed), 1, parsed) for _ in range(4)]
         assert {future.result().events for future in running} == {2}
