@@ -144,7 +144,7 @@ def test_status_compares_the_files_with_index_csv(ready: Terminal, tmp_path: Pat
 def test_status_counts_people_that_have_facts(ready: Terminal, warehouse: Warehouse, tmp_path: Path) -> None:
     revisions = Revisions(warehouse, tmp_path)
     revisions.put(1, event("came", "bob"), event("came", "b2"), alias("bob", "b2"))
-    revisions.tie(2, event("came", "anna"))
+    revisions.resolve(2, event("came", "anna"))
     assert "  people                 1 with events or properties; 3 identities known\n" in ready.kmdb("status").out
 
 
