@@ -64,7 +64,7 @@ def add_grid(axes: "Axes", *, vertical: bool = False) -> None:
 
 
 def add_counts_axis(axes: "Axes", unit: str) -> None:
-    """Name the unit above the y axis, and write its ticks as whole numbers with thousands separators."""
+    """Name the unit above the y axis, and write its ticks with thousands separators."""
     add_note(axes, unit, (0, 1), (-6, 9))
     axes.locator_params(axis="y", integer=True)
     axes.yaxis.set_major_formatter("{x:,.0f}")

@@ -45,7 +45,7 @@ def draw_trend(figure: "Figure", frame: "pl.DataFrame", column: str, axis: TimeA
     Args:
         figure: Receives the chart.
         frame: ``time`` (UTC), ``group``, and the column to draw.
-        column: The column on the y axis, ``events`` or ``people``. NULL is not drawn.
+        column: The column on the y axis: a count, or a measure of numbers. NULL is not drawn.
         axis: The periods. Empty ones at the beginning are left out if they are the larger part.
     """
     axes = add_axes(figure, 3.2, left=0.75, right=1.7, bottom=0.45)
@@ -57,13 +57,13 @@ def draw_trend(figure: "Figure", frame: "pl.DataFrame", column: str, axis: TimeA
             _draw_line(axes, rows, column, axis, shade)
             ends.append((rows[column][-1], group, shade))
     if not frame[column].sum():
-        add_nothing_note(axes, f"no {column} in this span")
+        add_nothing_note(axes, f"no {'events' if frame[column].dtype.is_float() else column} in this span")
         axes.set_xlim(axis.start / SECONDS_PER_DAY, axis.end / SECONDS_PER_DAY)
     axes.margins(x=0.01, y=0.05)
-    axes.set_ylim(0, None if frame[column].sum() else 1)
+    axes.set_ylim(min(0, min(frame[column].drop_nulls(), default=0)), None if frame[column].sum() else 1)
     add_line_names(axes, ends, 1.55)
     add_grid(axes)
-    add_counts_axis(axes, column)
+    add_counts_axis(axes, column.replace("_", " "))
     add_date_axis(axes)
 
 

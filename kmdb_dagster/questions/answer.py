@@ -91,10 +91,10 @@ def format_cell(column: str, value: Any) -> str:  # noqa: ANN401 - whatever fram
         return ""
     if column in SHARE_COLUMNS:
         return f"{100 * value:.1f} %"
-    if column in DURATION_COLUMNS:
+    if column in DURATION_COLUMNS and isinstance(value, int):  # the median of a property is a float
         return round_duration(value)
     if isinstance(value, float):
-        return f"{value:.2f}" if abs(value) >= MIN_SHOWN_FLOAT else f"< {MIN_SHOWN_FLOAT}"
+        return f"< {MIN_SHOWN_FLOAT}" if column == "p" and value < MIN_SHOWN_FLOAT else f"{value:,.2f}"
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:%Y-%m-%d %H:%M}" if hasattr(value, "strftime") else str(value)

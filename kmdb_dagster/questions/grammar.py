@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kmdb_dagster.questions.question import Question
 
 DEFAULT_WITHIN = "7d"
+MEASURES = ("sum", "average", "median", "per person")
+"""Of the numbers of a property (``trend --value``)."""
 
 
 class Duration(click.ParamType[int]):
@@ -120,19 +122,46 @@ every = click.option("--every", type=Duration(), help="Length of a period: 1h, 1
 @click.option("--by", metavar="PROPERTY", help="Group events by their value of a property.")
 @every
 @click.option("--people", is_flag=True, help="Draw people, each once in a period, not events.")
+@click.option("--value", metavar="PROPERTY", help="Sum up the numbers of this property of the events.")
+@click.option("--measure", type=click.Choice(MEASURES), help="What of --value is drawn. [default: sum]")
 @about
-def trend(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
-    """Count events over time, by name or by a property.
+def trend(measure: str | None, **options: Any) -> "Question":  # noqa: ANN401 - the options' values
+    """Count events over time, or sum up a property of theirs.
 
-    Counts all EVENTS if you name none.
+    Counts all EVENTS if you name none. With --value, the answer has the sum, the average, the median and the sum per
+    person of a property with numbers, such as an amount of money.
 
     \b
     Example:
         $ kmdb ask trend "signed up" --every 1d
+        $ kmdb ask trend billed --value "billing amount" --every 7d --by "plan name"
     """
     from kmdb_dagster.questions.trend import Trend
 
-    return Trend(**options)
+    if measure and not options["value"]:
+        raise click.UsageError("--measure needs --value PROPERTY.")
+    return Trend(**options, measure=measure or MEASURES[0])
+
+
+@click.command()
+@click.argument("start")
+@click.argument("value", metavar="PROPERTY")
+@click.option("--within", type=Duration(), default="90d", show_default=True, help="Time that counts for each person.")
+@click.option("--every", type=Duration(), default="30d", show_default=True, help="Length of a period and of a cohort.")
+@click.option("--by", metavar="PROPERTY", help="Group people by their first value of a property, not by cohort.")
+@about
+def lifetime(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
+    """Sum up what people are worth after a first event.
+
+    The sum of PROPERTY over all events of a person from the first START in the span on, by cohort (lifetime value).
+
+    \b
+    Example:
+        $ kmdb ask lifetime "signed up" "billing amount" --every 30d --within 90d --last 365d
+    """
+    from kmdb_dagster.questions.lifetime import Lifetime
+
+    return Lifetime(**options)
 
 
 @click.command()
@@ -261,7 +290,7 @@ def drivers(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     return Drivers(**options | {"properties": tuple(dict.fromkeys(options["properties"]))})
 
 
-QUESTIONS = (trend, funnel, retention, paths, delay, experiment, drivers)
+QUESTIONS = (trend, lifetime, funnel, retention, paths, delay, experiment, drivers)
 
 _all = click.Group("question", commands=QUESTIONS, no_args_is_help=False)
 

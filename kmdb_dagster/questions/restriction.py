@@ -5,19 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, SQLColumnExpression, and_, case, func, literal_column, select, true
+from sqlalchemy import ColumnElement, SQLColumnExpression, case, func, literal_column, select, true
 
 from kmdb_dagster.digest import digest
+from kmdb_dagster.questions.numeric import number_of
 from kmdb_dagster.questions.people_list import read_cohort
-from kmdb_dagster.questions.segment import NUMBER, Condition, Segment
+from kmdb_dagster.questions.segment import Condition, Segment
 from kmdb_dagster.questions.slices import Slice, in_span, seconds_of
 from kmdb_dagster.questions.span import EPOCH
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.interning.lookup import PERSONS, select_by_digest
 from kmdb_dagster.warehouse.interning.name_kinds import EVENT, PROPERTY
 from kmdb_dagster.warehouse.schema.tables import Event, Property
-
-MAX_NUMBER_CHARACTERS = 40
 
 
 def restrict(slice_: Slice, segment: Segment) -> None:
@@ -48,9 +47,8 @@ def positive_sql(condition: Condition, value: SQLColumnExpression[Any]) -> Colum
         case "is set" | "is not set":
             return true()
         case _:
-            is_number = and_(func.char_length(value) <= MAX_NUMBER_CHARACTERS, value.regexp_match(NUMBER))
-            number = case((is_number, value.op("+")(literal_column("0e0"))))
-            return number.op(condition.operator, is_comparison=True)(literal_column(repr(float(condition.value))))
+            wanted: ColumnElement[float] = literal_column(repr(float(condition.value)))
+            return number_of(value).op(condition.operator, is_comparison=True)(wanted)
 
 
 def _restrict_event(slice_: Slice, table: str, event: str, condition: Condition) -> None:

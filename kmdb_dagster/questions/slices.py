@@ -14,6 +14,7 @@ import pyarrow as pa
 from sqlalchemy import (
     ColumnElement,
     Engine,
+    Float,
     Integer,
     Select,
     SQLColumnExpression,
@@ -184,7 +185,7 @@ class Slice:
     def take(self, table: str, statement: Select[*tuple[Any, ...]]) -> None:
         """Stream the rows of a statement into a new table, and delete those outside of the segment."""
         columns = {column.name: column.type for column in statement.selected_columns}
-        types = ", ".join(f"{name} {'TEXT' if isinstance(kind, Text) else 'BIGINT'}" for name, kind in columns.items())
+        types = ", ".join(f"{name} {_duck_type(kind)}" for name, kind in columns.items())
         self.duck.execute(f"CREATE TABLE {table} ({types})")
         sql = str(statement.compile(dialect=mysql.dialect(paramstyle="named"), compile_kwargs={"literal_binds": True}))
         self.statements.append(self._with_names(sql))
@@ -212,6 +213,10 @@ class Slice:
         """Prefix a statement with a comment that names the ids in it."""
         named = ", ".join(f"{number} = {name!r}" for number, name in self.names.items() if str(number) in sql)
         return f"-- {named}\n{sql}" if named else sql
+
+
+def _duck_type(kind: Any) -> str:  # noqa: ANN401 - SQLAlchemy types a column's type so
+    return "TEXT" if isinstance(kind, Text) else "DOUBLE" if isinstance(kind, Float) else "BIGINT"
 
 
 def query_frame(duck: "DuckDBPyConnection", sql: str) -> "pl.DataFrame":

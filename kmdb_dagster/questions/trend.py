@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from sqlalchemy import Integer, Select, SQLColumnExpression, Text, and_, distinct, func, select
+from sqlalchemy.orm import aliased
 
 from kmdb_dagster.charts.number_text import describe_duration
 from kmdb_dagster.charts.palette import OTHER
 from kmdb_dagster.charts.time_charts import TimeAxis, draw_trend
 from kmdb_dagster.questions.answer import int_sum
+from kmdb_dagster.questions.grammar import MEASURES
 from kmdb_dagster.questions.groups import MAX_GROUPS, NONE, group_name, quote_reserved
+from kmdb_dagster.questions.numeric import number_of
 from kmdb_dagster.questions.question import Question, Result
 from kmdb_dagster.questions.segment import EVERYBODY
 from kmdb_dagster.questions.slices import (
@@ -33,7 +36,13 @@ DIV_PRECEDENCE = 8
 SECONDS_PER_DAY = 86_400
 MAX_PERIODS = 20_000
 """Periods of a span: an hour each for two years. Each group has a row for each."""
-GROUP_OF_LABEL = "(SELECT label AS of, name FROM group_names) ON label IS NOT DISTINCT FROM of"
+AMOUNT = aliased(Property, name="amounts")
+MEASURED = (
+    "coalesce(fsum(value), 0) AS sum, avg(value) AS average, median(value) AS median, "
+    "coalesce(fsum(value), 0) / count(DISTINCT person) AS per_person"
+)
+LARGEST = f"SELECT label, sum(events) AS total FROM counts GROUP BY label ORDER BY total DESC, label LIMIT {MAX_GROUPS}"
+GROUP_OF_LABEL = "(SELECT label AS of, name AS group_name FROM group_names) ON label IS NOT DISTINCT FROM of"
 PEOPLE = func.count(distinct(Event.user_id))
 DAYS_BEFORE_1970 = 719_528
 """TO_DAYS('1970-01-01')."""
@@ -48,11 +57,15 @@ class Trend(Question):
     every: int | None = None
     people: bool = False
     """Draw people, each once in a period, instead of events."""
+    value: str | None = None
+    """A property of the events whose numbers are summed up."""
+    measure: str = "sum"
+    """Which of `MEASURES` of the numbers is drawn."""
 
     @property
     def people_columns(self) -> tuple[str, ...]:
         """The columns that say in which numbers of the answer a person counts."""
-        return ("time", "group", "events")
+        return ("time", "group", "events", "sum") if self.value else ("time", "group", "events")
 
     def compute(self, slice_: Slice) -> Result:
         """Load the slice, and compute the frame."""
@@ -62,17 +75,40 @@ class Trend(Question):
         self._take_counts(slice_, every)
         _name_groups(slice_, are_values=self.by is not None)
         frame = count_over_time(slice_.duck, span, every)
-        what = "people" if self.people else "events"
         axis = TimeAxis(span.start, span.end, every, span.known_end())
+        title = f"{self._subject()} per {describe_duration(every).removeprefix('1 ')}"
+        if self.by:
+            title += f", by {self.by}"
+        if self.value:
+            return self._measured(slice_.duck, frame, title, axis)
+        what = "people" if self.people else "events"
         return Result(
-            title=f"{self._subject()} per {describe_duration(every).removeprefix('1 ')}"
-            + (f", by {self.by}" if self.by else ""),
+            title=title,
             finding=f"{int_sum(frame['events']):,} events" + _busiest(frame),
             number=int_sum(frame["events"]),
             frame=frame,
-            caveats=_partial_period_caveat(span, every),
-            members=members_sql(span, every),
+            caveats=_partial_period_caveat(axis),
+            members=members_sql(span.start, every),
             draw=lambda figure: draw_trend(figure, frame, what, axis),
+        )
+
+    def _measured(self, duck: "DuckDBPyConnection", counts: "pl.DataFrame", title: str, axis: TimeAxis) -> Result:
+        """Return the result for a value: the counts with the measures of the numbers."""
+        frame = add_measures(duck, counts, axis.start, axis.every)
+        ((events, numbers, *overall),) = duck.sql(f"SELECT count(*), count(value), {MEASURED} FROM hits").fetchall()
+        total, average, median, per_person = overall
+        without = (f"{events - numbers:,} of {events:,} events have no number as “{self.value}”.",)
+        return Result(
+            title=f"{self.measure.capitalize()} of “{self.value}”: {title}",
+            finding=f"{numbers:,} numbers, sum {total:,.2f}: average {average:,.2f}, median {median:,.2f}, "
+            f"{per_person:,.2f} per person."
+            if numbers
+            else f"No event has a number as “{self.value}” in this span.",
+            number=overall[MEASURES.index(self.measure)],
+            frame=frame,
+            caveats=(*(without if events > numbers else ()), *_partial_period_caveat(axis)),
+            members=members_sql(axis.start, axis.every, "fsum(value)"),
+            draw=lambda figure: draw_trend(figure, frame, self.measure.replace(" ", "_"), axis),
         )
 
     def _subject(self) -> str:
@@ -86,27 +122,29 @@ class Trend(Question):
         into the table ``hits``, and counted here.
         """
         period = _period_number(slice_.span, every).label("period")
-        if self.who == EVERYBODY and not slice_.needs_people:
+        if self.who == EVERYBODY and not slice_.needs_people and not self.value:
             counted = self._counted(slice_, period, func.count().label("events"), PEOPLE.label("people"))
             slice_.take("counts", counted.group_by("period", "label"))
             return
         events = (Event.user_id.label("person"), Event.id, Event.n.label("name"))
-        slice_.take("hits", self._counted(slice_, period, *events))
+        slice_.take("hits", self._counted(slice_, period, *events, *self._number()))
         counts = "period, label, count(*) AS events, count(DISTINCT person) AS people"
         slice_.duck.execute(f"CREATE TABLE counts AS SELECT {counts} FROM hits GROUP BY period, label")
+
+    def _number(self) -> tuple[SQLColumnExpression[Any], ...]:
+        return (number_of(AMOUNT.value).label("value"),) if self.value else ()
 
     def _counted(self, slice_: Slice, *columns: SQLColumnExpression[Any]) -> Select[Any]:
         """Return the statement for these columns of the events, and their ``label``: the name or the value."""
         group: SQLColumnExpression[Any] = Event.n
         if self.by:
             group = func.left(Property.value, MAX_LABEL_CHARACTERS, type_=Text)
-        counted = select(*columns, group.label("label"))
-        if self.by:
-            key = slice_.property_id(self.by)
-            its = and_(Property.event_id == Event.id, Property.t == Event.t, Property.key == key)
-            # The properties need bounds of their own: the server does not prune partitions by those of the events.
-            its &= and_(*in_span(Property.t, slice_.span.since, slice_.until))
-            counted = counted.select_from(Event).outerjoin(Property, its)
+        counted = select(*columns, group.label("label")).select_from(Event)
+        for table, name in ((Property, self.by), (AMOUNT, self.value)):
+            if name:
+                its = and_(table.event_id == Event.id, table.t == Event.t, table.key == slice_.property_id(name))
+                # The properties need bounds of their own: the server does not prune partitions by those of the events.
+                counted = counted.outerjoin(table, its & and_(*in_span(table.t, slice_.span.since, slice_.until)))
         return slice_.bound(counted, EVENT, slice_.event_ids(self.events))
 
 
@@ -136,7 +174,7 @@ def count_over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.D
         duck,
         f"""
         WITH largest AS (
-            SELECT label, sum(events) AS total FROM counts GROUP BY label ORDER BY total DESC, label LIMIT {MAX_GROUPS}
+            {LARGEST}
         ),
         folded AS (
             SELECT period, coalesce(l.label, '{OTHER}') AS "group", sum(events) AS events,
@@ -156,12 +194,33 @@ def count_over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.D
     )
 
 
-def members_sql(span: Span, every: int) -> str:
-    """Return a query for the people of each period and group, with the number of their events."""
-    return f"""
-        SELECT person, make_timestamp(({span.start} + period * {every}) * 1000000) AS time, name AS "group", events
-        FROM (SELECT person, period, label, count(*) AS events FROM hits GROUP BY ALL) JOIN {GROUP_OF_LABEL}
+def add_measures(duck: "DuckDBPyConnection", counts: "pl.DataFrame", start: int, every: int) -> "pl.DataFrame":
+    """Add the measures of the numbers in ``hits`` to the counts of `count_over_time`.
+
+    Returns:
+        The counts with ``sum`` (0 without numbers), ``average``, ``median`` and ``per_person`` (Float64): the sum for
+        each person with an event.
     """
+    import polars as pl
+
+    measured = query_frame(
+        duck,
+        f"""
+        WITH largest AS ({LARGEST}), named AS (SELECT * FROM hits JOIN {GROUP_OF_LABEL})
+        SELECT make_timestamp(({start} + period * {every}) * 1000000) AS time,
+            coalesce(l.label, '{OTHER}') AS "group", {MEASURED}
+        FROM named LEFT JOIN largest l ON l.label = named.group_name GROUP BY ALL
+        """,
+    )
+    joined = counts.join(measured, ["time", "group"], "left", maintain_order="left")
+    return joined.with_columns(pl.col("sum").fill_null(0.0))
+
+
+def members_sql(start: int, every: int, total: str = "0") -> str:
+    """Return a query for the people of each period and group, with the number of their events, and a total."""
+    hits = f"SELECT person, period, label, count(*) AS events, {total} AS sum FROM hits GROUP BY ALL"
+    time = f"make_timestamp(({start} + period * {every}) * 1000000) AS time"
+    return f"""SELECT person, {time}, group_name AS "group", events, sum FROM ({hits}) JOIN {GROUP_OF_LABEL}"""
 
 
 def _name_groups(slice_: Slice, *, are_values: bool) -> None:
@@ -176,7 +235,7 @@ def _name_groups(slice_: Slice, *, are_values: bool) -> None:
         names = f"SELECT label, {quote_reserved('string')} AS name FROM ({labels}) JOIN known_names ON id = label"
     slice_.duck.execute(f"CREATE TABLE group_names AS {names}")
     # In one statement: the name of one event may be the id of another, such as 7.
-    named = f"SELECT period, name AS label, events, people FROM counts JOIN {GROUP_OF_LABEL}"
+    named = f"SELECT period, group_name AS label, events, people FROM counts JOIN {GROUP_OF_LABEL}"
     slice_.duck.execute(f"CREATE OR REPLACE TABLE counts AS {named}")
 
 
@@ -187,7 +246,7 @@ def _busiest(frame: "pl.DataFrame") -> str:
     return f", most often {top} ({frame.filter(frame['group'] == top)['events'].sum():,})."
 
 
-def _partial_period_caveat(span: Span, every: int) -> tuple[str, ...]:
-    if (span.end - span.start) % every == 0 and span.end <= span.known_end():
+def _partial_period_caveat(axis: TimeAxis) -> tuple[str, ...]:
+    if (axis.end - axis.start) % axis.every == 0 and axis.end <= axis.known_end:
         return ()
     return ("The last period is not complete: its numbers will rise.",)

@@ -25,6 +25,7 @@ COMMANDS = [
     "inspect",
     "migrate",
     "partition",
+    "person",
     "realias",
     "sample",
     "status",

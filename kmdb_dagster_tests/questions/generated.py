@@ -5,6 +5,7 @@
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -43,9 +44,22 @@ class World(NamedTuple):
     identities: dict[str, str]
     """Each identity, and its person."""
 
+    def numbers(self, key: str) -> dict[int, float]:
+        """Return the numbers of a property of events, by the number of the line."""
+        return {
+            v.place: number(v.value)
+            for v in self.values
+            if v.key == key and v.event and number(v.value) == number(v.value)
+        }
+
     def values_of(self, key: str, until: int) -> Iterator[Value]:
         """Yield the values of a property before a moment, in order."""
         yield from sorted((v for v in self.values if v.key == key and v.t < until), key=lambda v: (v.t, v.place))
+
+
+def number(value: str) -> float:
+    """Return the number that a value is; what is not one is not more, less or the same."""
+    return float(value) if re.fullmatch(r"-?\d+(\.\d+)?(e\d+)?", value) else float("nan")
 
 
 def world(seed: int) -> World:

@@ -13,6 +13,7 @@ from kmdb_dagster.questions.drivers import Drivers
 from kmdb_dagster.questions.experiment import Experiment
 from kmdb_dagster.questions.funnel import Funnel
 from kmdb_dagster.questions.grammar import QUESTIONS, parse
+from kmdb_dagster.questions.lifetime import Lifetime
 from kmdb_dagster.questions.paths import Paths
 from kmdb_dagster.questions.question import Question, join_steps
 from kmdb_dagster.questions.retention import Retention
@@ -28,6 +29,8 @@ DAY = 86_400
     [
         ("trend", Trend()),
         ("trend a 'b c' --by x --every 2h --people", Trend(("a", "b c"), "x", 7200, people=True)),
+        ("trend a --value x --measure median --by y", Trend(("a",), "y", value="x", measure="median")),
+        ("lifetime a x --within 60d --every 30d", Lifetime("a", "x", 60 * DAY, 30 * DAY)),
         ("funnel a b --within 14d --by x", Funnel(("a", "b"), 14 * DAY, "x")),
         ("retention a", Retention("a")),
         ("retention a b --every 1w", Retention("a", "b", 7 * DAY)),
@@ -76,6 +79,8 @@ def test_a_line_of_the_grammar_is_a_question(line: str, question: Question) -> N
         ("funnel a --within 0d", "'0d' is not a duration"),
         ("funnel a --since yesterday", "'yesterday' is not a date"),
         ("drivers a b", "Missing option '--with'"),
+        ("trend a --measure sum", "--measure needs --value PROPERTY"),
+        ("trend a --value x --measure most", "'most' is not one of"),
         ("paths a --longest 1", "1 is not in the range 2<=x<=10"),
     ],
 )
@@ -120,7 +125,7 @@ def test_the_name_of_an_event_with_an_arrow_does_not_read_as_two() -> None:
 
 def test_docs_all_questions_of_the_page_can_be_asked() -> None:
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "ask-questions.md").read_text("utf-8")
-    options = r"(?:--csv |--sql |--picture \S+ )*"
+    options = r"(?:--csv |--sql |--picture \S+ |--people \S+ |--only \"[^\"]*\" )*"
     lines = re.findall(rf"^\$? ?kmdb ask {options}(.*?)(?: > .*| +#.*)?$", page, re.MULTILINE)
     lines += re.findall(r"^\w+ = '(.*)'$", page, re.MULTILINE)
     assert {line.split()[0] for line in lines} == {str(command.name) for command in QUESTIONS}

@@ -13,7 +13,7 @@ from kmdb_dagster.questions.segment import Condition, parse_condition
 from kmdb_dagster_tests.questions import by_hand
 from kmdb_dagster_tests.questions.by_hand import Fact
 from kmdb_dagster_tests.questions.conftest import Generated
-from kmdb_dagster_tests.questions.generated import DAY, EVENTS, START, World
+from kmdb_dagster_tests.questions.generated import DAY, EVENTS, START, World, number
 
 SPAN = "--since 2014-01-01 --until 2014-01-03"
 END = START + 2 * DAY
@@ -51,11 +51,6 @@ SEGMENTS = {
     "event is not": '--where-event came "plan!=crew"',
     "event and did": '--where-event paid "amount is set" --did paid --where-event looked "plan is not set"',
 }
-
-
-def number(value: str) -> float:
-    """Return the number that a value is; what is not one is not more, less or the same."""
-    return float(value) if re.fullmatch(r"-?\d+(\.\d+)?(e\d+)?", value) else float("nan")
 
 
 def facts_of(made: World, line: str) -> list[Fact]:
