@@ -9,16 +9,19 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 import dagster as dg
 from sqlalchemy import Engine, event
 
+from kmdb_dagster.dagster_ext import revision_steps
 from kmdb_dagster.dagster_ext.partition_registry import register
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.definitions import definitions
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.pipeline import in_groups, steps
 from kmdb_dagster.warehouse.connection.mysql_errors import error_number
 
 PATIENCE = 300.0
@@ -28,6 +31,9 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["faults.warm"])
 
 STRUCK = "struck"
+
+GROUPS = ((1, 0), (2, steps.MAX_BYTES_IN_MEMORY), (8, steps.MAX_BYTES_IN_MEMORY))
+"""How runs form groups, and how much they hold in memory, in turn: an export of a few revisions would be one group."""
 
 
 class Limits(NamedTuple):
@@ -131,6 +137,8 @@ def _work(pipe: Connection, settings: Mapping[str, str], span: tuple[int, int], 
                 pipe.send(STRUCK)
                 pipe.recv()
 
+    max_revisions, steps.MAX_BYTES_IN_MEMORY = GROUPS[at % len(GROUPS)]
+    revision_steps.in_groups = partial(in_groups, max_revisions=max_revisions)  # type: ignore[attr-defined]
     with dg.DagsterInstance.ephemeral() as instance:
         kmdb = Kmdb()
         with kmdb.warehouse() as warehouse:

@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         alias="KMDB_BATCH_SIZE",
         ge=1,
         le=1_000_000,
-        description="Records in memory at a time while a revision is loaded.",
+        description="Records that are read from a Parquet file at a time.",
     )
     bucket: str | None = Field(None, alias="AWS_BUCKET", description="The S3 bucket that KissMetrics writes to.")
     access_key_id: str | None = Field(

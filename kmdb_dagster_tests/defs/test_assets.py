@@ -8,12 +8,13 @@ import dagster as dg
 import pytest
 from sqlalchemy import Engine, text
 
+from kmdb_dagster import pipeline
 from kmdb_dagster.dagster_ext import revision_steps
 from kmdb_dagster.definitions import definitions
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.lake import ParsedRevision
-from kmdb_dagster.pipeline import in_groups
+from kmdb_dagster.pipeline import Pipeline, in_groups
 from kmdb_dagster.sample import sample_bucket
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
@@ -279,6 +280,31 @@ def test_a_server_lost_during_loads_ends_the_run_and_keeps_its_commits(
     assert instance.get_runs()[0].tags["dagster/retry_on_asset_or_op_failure"] == "true"
     assert ledger.failures(warehouse.engine) == []
     assert rows(warehouse, "SELECT revision FROM revisions") == [(1,)]
+
+
+def test_a_run_that_is_cancelled_while_a_group_is_loaded_records_what_it_had_done(
+    instance: dg.DagsterInstance,
+    kmdb: Kmdb,
+    bucket: FolderOfRevisions,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parse = pipeline.parse
+
+    def cancel_at_the_third(opened: Pipeline, revision: int) -> tuple[pipeline.Figures, ParsedRevision]:
+        if revision == 3:
+            raise KeyboardInterrupt
+        return parse(opened, revision)
+
+    for number in range(1, 5):
+        bucket.put(number, event("visited site"))
+    groups_of(monkeypatch, 1)
+    monkeypatch.setattr(pipeline, "parse", cancel_at_the_third)
+    assert not import_range(instance, kmdb, 1, 4).success
+    assert rows(warehouse, "SELECT revision FROM revisions") == [(1,), (2,)]
+    for asset, made in (("raw_revisions", {"1", "2", "3"}), ("parsed_events", {"1", "2"}), ("events", {"1", "2"})):
+        assert instance.get_materialized_partitions(dg.AssetKey(asset)) == made
+    assert ledger.failures(warehouse.engine) == []
 
 
 def run_the_check_alone(instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:
