@@ -94,6 +94,14 @@ class Settings(BaseSettings):
         description="Retention in days. The job `drop_partitions` proposes the time partitions of older facts, and "
         "drops them if its configuration says so. Default: everything is kept.",
     )
+    keep_history_days: int = Field(
+        90,
+        alias="KMDB_KEEP_HISTORY_DAYS",
+        ge=1,
+        le=36600,
+        description="The job `purge_history` deletes runs and backfills from Dagster's history that ended more days "
+        "ago than this.",
+    )
     min_revision: int | None = Field(
         None,
         alias="KMDB_MIN_REVISION",

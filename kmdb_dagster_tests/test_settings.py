@@ -23,6 +23,7 @@ GOOD: dict[str, tuple[str, object]] = {
     "KMDB_MAX_DATE": ("2016-01-01", date(2016, 1, 1)),
     "KMDB_DAYS_PER_PARTITION": ("30", 30),
     "KMDB_KEEP_DAYS": ("730", 730),
+    "KMDB_KEEP_HISTORY_DAYS": ("30", 30),
     "KMDB_MIN_REVISION": ("50", 50),
     "KMDB_REVISION_LOOKAHEAD": ("20", 20),
     "KMDB_BATCH_SIZE": ("100", 100),

@@ -14,6 +14,8 @@ release of Dagster changes it:
   does not see that a worker is gone. Test: deploy/test_workers.
 * ``future_ticks``: the state and the methods of a schedule storage. A clock that was ahead must not stop a sensor.
   Test: dagster_ext/test_future_ticks.
+* ``history_purge``: `dagster._core.storage.event_log.schema`, `dagster._core.storage.runs.schema`, and the storages of
+  an instance. Dagster never purges runs. Test: dagster_ext/test_history_purge.
 * ``history_storage``: `dagster._core.storage.base_storage`, `dagster._core.storage.event_log`,
   `dagster._core.storage.runs`, `dagster._core.storage.schedules`, `dagster._core.storage.sqlite_storage`,
   `dagster_mysql.storage` and `dagster._serdes`. Dagster does not retry its storage.

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from kmdb_dagster.defs.jobs.history import PurgeOptions, purge_history
 from kmdb_dagster.defs.jobs.tables import PartitionOptions, partition_tables
 
 cover_the_future = dg.ScheduleDefinition(
@@ -14,4 +15,13 @@ cover_the_future = dg.ScheduleDefinition(
     "once the tables are partitioned.",
 )
 
-SCHEDULES = (cover_the_future,)
+purge_every_night = dg.ScheduleDefinition(
+    name="purge_every_night",
+    job=purge_history,
+    cron_schedule="17 5 * * *",
+    execution_timezone="UTC",
+    run_config=dg.RunConfig(ops={"purge_old_runs": PurgeOptions(dry_run=False)}),
+    description="Deletes runs and backfills from Dagster's history that ended more than KMDB_KEEP_HISTORY_DAYS ago.",
+)
+
+SCHEDULES = (cover_the_future, purge_every_night)

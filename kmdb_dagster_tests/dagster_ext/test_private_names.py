@@ -28,6 +28,7 @@ def test_each_private_module_is_listed_in_the_line_of_the_module_that_imports_it
         "asset_events",
         "backfills",
         "celery_launcher",
+        "history_purge",
         "history_storage",
         "launcher",
         "run_ranges",

@@ -251,7 +251,7 @@ def test_a_failed_load_does_not_affect_other_revisions_of_the_run(
     for number in range(1, 4):
         bucket.put(number, event("visited site"))
     loads_that(monkeypatch, break_the_second)
-    assert "revision 2, events and properties: It does not fit." in failure_of(import_range(instance, kmdb, 1, 3))
+    assert "It does not fit. (revision 2, events and properties)" in failure_of(import_range(instance, kmdb, 1, 3))
     assert instance.get_materialized_partitions(dg.AssetKey("events")) == {"1", "3"}
     assert instance.get_materialized_partitions(dg.AssetKey("user_map")) == {"1", "2", "3"}
     assert ledger.failures(warehouse.engine) == [(2, "events and properties: It does not fit.")]

@@ -47,6 +47,7 @@ def test_the_names_of_all_definitions_are_pinned(repository: dg.RepositoryDefini
         "import_range",
         "import_revisions",
         "partition_tables",
+        "purge_history",
         "realias",
         "record_loaded",
         "scan_bucket",
@@ -57,7 +58,10 @@ def test_the_names_of_all_definitions_are_pinned(repository: dg.RepositoryDefini
         "new_revisions",
         "unrecorded_revisions",
     ]
-    assert sorted(schedule.name for schedule in repository.schedule_defs) == ["cover_the_future"]
+    assert sorted(schedule.name for schedule in repository.schedule_defs) == [
+        "cover_the_future",
+        "purge_every_night",
+    ]
     assert sorted(key.to_user_string() for key in graph.asset_check_keys) == [
         "events:facts_agree_with_ledger",
         "events:lines_accounted_for",

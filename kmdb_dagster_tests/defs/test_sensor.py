@@ -370,7 +370,7 @@ def test_a_canceled_range_is_left_to_the_operator_and_takes_no_slot(
     watch.carry_out(*requests)
     requests, words = watch.tick()
     assert requests == []
-    assert "Runs over 1..1 ended early and are not requested again: run `kmdb import`." in words
+    assert "Runs over 1 ended early and are not requested again: run `kmdb import`." in words
 
 
 def test_a_range_has_the_same_run_key_until_a_flush(

@@ -1,7 +1,8 @@
-"""The jobs by subject: `imports`, `filters`, `people`, `tables`, `checks`, `questions`."""
+"""The jobs by subject: `imports`, `filters`, `people`, `tables`, `checks`, `history`, `questions`."""
 
 from kmdb_dagster.defs.jobs.checks import check_everything
 from kmdb_dagster.defs.jobs.filters import apply_filters, change_filters
+from kmdb_dagster.defs.jobs.history import purge_history
 from kmdb_dagster.defs.jobs.imports import (
     import_outstanding,
     import_range,
@@ -26,6 +27,7 @@ JOBS = (
     import_range,
     import_revisions,
     partition_tables,
+    purge_history,
     realias_job,
     record_loaded,
     scan_bucket,
