@@ -3,12 +3,18 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.errors import KmdbError, PermanentError
 from kmdb_dagster.settings import Settings, load_settings
 from kmdb_dagster.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from kmdb_dagster.warehouse.maintenance.time_partitions import Plan
+
+MAX_PARTITIONS_SHOWN = 5
 
 
 @contextmanager
@@ -78,14 +84,15 @@ def migrate() -> None:
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Print the statements; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
+@click.option("--sql", is_flag=True, help="With --dry-run: print the statements.")
 @click.option(
     "--drop-before",
     type=click.DateTime(["%Y-%m-%d"]),
     help="Drop the partitions that end before this day. The Parquet files stay.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def partition(*, dry_run: bool, drop_before: datetime | None, yes: bool) -> None:
+def partition(*, dry_run: bool, sql: bool, drop_before: datetime | None, yes: bool) -> None:
     """Add time partitions to the large tables, or drop old ones.
 
     Partitions reach to KMDB_MAX_DATE, or to 90 days from today. KMDB_MIN_DATE sets the first one, and is read only when
@@ -106,10 +113,10 @@ def partition(*, dry_run: bool, drop_before: datetime | None, yes: bool) -> None
         if drop_before:
             _drop(opened, drop_before.date(), dry_run=dry_run, yes=yes)
         else:
-            _add(opened, settings, dry_run=dry_run)
+            _add(opened, settings, dry_run=dry_run, sql=sql)
 
 
-def _add(opened: Warehouse, settings: Settings, *, dry_run: bool) -> None:
+def _add(opened: Warehouse, settings: Settings, *, dry_run: bool, sql: bool) -> None:
     from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
 
     plans = plan_all(
@@ -120,13 +127,33 @@ def _add(opened: Warehouse, settings: Settings, *, dry_run: bool) -> None:
         today=datetime.now(UTC).date(),
     )
     for plan in plans:
-        for statement in plan.statements() if dry_run else ():
+        for statement in plan.statements() if sql else ():
             click.echo(f"{statement};")
     if not dry_run:
         apply_plans(opened.engine, plans)
     for plan in plans:
         verb = "would be added" if dry_run else "added"
-        click.echo(f"{plan.table}: {len(plan.bounds)} partitions {verb} to {plan.existing}.", err=dry_run)
+        click.echo(f"{plan.table}: {len(plan.bounds)} partitions {verb} to {plan.existing}.", err=sql)
+    if dry_run and not sql and plans[0].bounds:
+        _echo_partitions(plans[0], settings)
+
+
+def _echo_partitions(plan: "Plan", settings: Settings) -> None:
+    """Show the first and last partitions to add, and advise another length from the size of the bucket."""
+    from kmdb_dagster.defs.resources import Kmdb
+    from kmdb_dagster.pipeline.bucket_scan import list_bucket
+    from kmdb_dagster.warehouse.maintenance.partition_advice import advise_partition_length
+
+    named = [f"{bound.name} (before {bound.before})" for bound in plan.bounds]
+    shown = named if len(named) <= MAX_PARTITIONS_SHOWN else [*named[:2], "…", named[-1]]
+    click.echo(f"Each: {', '.join(shown)}. --sql prints the statements.")
+    try:
+        scan = list_bucket(Kmdb().bucket(), settings.min_revision)
+    except KmdbError:
+        return
+    days = (plan.bounds[-1].before - plan.bounds[0].before).days
+    if scan.bytes and days:
+        click.echo(advise_partition_length(scan.bytes, days, settings.days_per_partition))
 
 
 def _drop(opened: Warehouse, before: date, *, dry_run: bool, yes: bool) -> None:

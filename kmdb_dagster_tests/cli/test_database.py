@@ -30,14 +30,26 @@ def test_migrate_creates_the_tables_once(terminal: Terminal, empty_database: str
 
 
 def test_a_dry_run_prints_statements_that_can_be_piped_and_changes_nothing(ready: Terminal) -> None:
-    shown = ready.kmdb("partition", "--dry-run", **DATES)
+    shown = ready.kmdb("partition", "--dry-run", "--sql", **DATES)
     assert shown.code == 0
     *statements, rest = shown.out.split(";\n")
     assert rest == ""
     assert statements
     assert all(statement.startswith("ALTER TABLE") for statement in statements)
-    assert shown.out == ready.kmdb("partition", "--dry-run", **DATES).out
+    assert shown.out == ready.kmdb("partition", "--dry-run", "--sql", **DATES).out
     assert "events: 10 partitions would be added to " in shown.err
+
+
+def test_a_dry_run_is_readable_and_advises_a_length_from_the_size_of_the_bucket(
+    ready: Terminal, bucket: FolderOfRevisions
+) -> None:
+    bucket.put(1, *[event("came")] * 5000)
+    shown = ready.kmdb("partition", "--dry-run", **DATES)
+    assert "events: 10 partitions would be added to 1.\n" in shown.out
+    partitions = "Each: past (before 2014-04-01), p20140401 (before 2014-04-08), …, p20140527 (before 2014-06-03). "
+    assert partitions in shown.out
+    assert "ALTER TABLE" not in shown.out
+    assert "KMDB_DAYS_PER_PARTITION=365 would do" in shown.out
 
 
 def test_partitions_are_added_once(ready: Terminal) -> None:

@@ -66,6 +66,17 @@ def test_no_documented_query_scans_a_whole_table(filled: Engine, question: str) 
         assert by_index or len(table["partitions"]) <= MOST_PARTITIONS, table
 
 
+@pytest.mark.parametrize(
+    ("question", "aliases"), [(QUESTIONS[0], {"e"}), (QUESTIONS[1], {"a", "b"}), (QUESTIONS[5], {"e", "p"})]
+)
+def test_a_documented_query_of_a_span_reads_few_time_partitions_of_each_table(
+    filled: Engine, question: str, aliases: set[str]
+) -> None:
+    found = {table["table_name"]: table["partitions"] for table in explained(filled, query(question))}
+    assert found.keys() == aliases
+    assert {name: parts for name, parts in found.items() if len(parts) > MOST_PARTITIONS} == {}
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_docs_each_query_of_the_data_model_returns_rows(filled: Engine, question: str) -> None:
     with filled.connect() as connection:
