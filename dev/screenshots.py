@@ -1,7 +1,7 @@
 """`python -m dev.screenshots`: take pictures of Dagster's UI on the demo, for the README and the tutorial.
 
-Needs `dev/demo` done, `dev/ui` running, Debian's chromium and the dependency group `browser`. It first runs the checks
-and a backfill, so that these pages show something. Look at the pictures before you commit them.
+Needs `dev/demo` done, `dev/ui` running, Debian's chromium and the dependency group `browser`. It first runs a
+backfill, so that its page shows something. Look at the pictures before you commit them.
 """
 
 import sys
@@ -56,7 +56,7 @@ def main() -> int:
             page.set_default_timeout(TIMEOUT_MS)
             expect.set_options(timeout=TIMEOUT_MS)
             if not sys.argv[1:]:
-                fill_history(page)
+                fill_history()
             page.goto("/runs")
             page.get_by_text("Hide navigation").click()
             for shot in wanted:
@@ -69,15 +69,10 @@ def main() -> int:
     return 0
 
 
-def fill_history(page: Page) -> None:
-    """Run the checks and import a range again."""
+def fill_history() -> None:
+    """Import a range again."""
     settings = {name: value or "" for name, value in dotenv_values(site.SETTINGS).items()}
     site.run(["kmdb", "import", RANGE], settings)
-    page.goto("/locations/kmdb_dagster/jobs/check_everything/playground")
-    button = page.get_by_role("button", name="Launch Run")
-    expect(button).to_be_enabled()
-    button.click()
-    expect(page.get_by_text("Success", exact=True).first).to_be_visible()
 
 
 def take(page: Page, shot: Screenshot) -> None:
@@ -93,18 +88,17 @@ def take(page: Page, shot: Screenshot) -> None:
 SCREENSHOTS = (
     Screenshot(
         "lineage",
-        "/assets/import_report?view=lineage&lineageScope=upstream&lineageDepth=10",
+        "/asset-groups",
         lambda page: page.get_by_text("raw_revisions"),
-        height=560,
     ),
     Screenshot("partitions", "/assets/events?view=partitions&partition=11", lambda page: page.get_by_text("imported")),
-    Screenshot("checks", "/assets/events?view=checks", lambda page: page.get_by_text("facts_agree_with_ledger")),
+    Screenshot("checks", "/assets/warehouse?view=checks", lambda page: page.get_by_text("facts_agree_with_ledger")),
     Screenshot("backfills", "/runs?view=backfills", lambda page: page.get_by_text("revisions_"), height=260),
     Screenshot(
         "report",
         "/assets/import_report",
-        lambda page: page.get_by_role("dialog").locator("img"),
-        lambda page: page.get_by_text("[Show Markdown]").first.click(),
+        lambda page: page.get_by_role("img", name="picture"),
+        lambda page: page.get_by_role("img", name="picture").first.scroll_into_view_if_needed(),
     ),
 )
 

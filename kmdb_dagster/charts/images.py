@@ -27,6 +27,18 @@ def embed_png(title: str, png: bytes) -> str:
     return f"![{for_markdown(title)}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 
+def shrink_png(png: bytes, width: int) -> bytes:
+    """Return a PNG that is at most so many pixels wide."""
+    from PIL import Image
+
+    small = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        picture = image.convert("RGB")
+        picture.thumbnail((width, picture.height))
+        picture.save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
 def _with_few_colours(file: io.BytesIO) -> bytes:
     """Reduce a PNG to a quarter of its size: Dagster stores each one in its history."""
     from PIL import Image

@@ -1,5 +1,6 @@
-"""Tables and statements as Dagster metadata."""
+"""Tables, statements and pictures as Dagster metadata."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import date
 
@@ -9,6 +10,9 @@ from kmdb_dagster.warehouse.maintenance.table_sizes import TableSize
 from kmdb_dagster.warehouse.maintenance.time_partitions import PARTITIONED_TABLES, Partition
 
 MAX_PARTITIONS_SHOWN = 200
+
+EMBEDDED_PNG = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=]+)")
+"""A picture within Markdown."""
 
 
 def time_partitions_table(partitions: Sequence[Partition]) -> dg.TableMetadataValue:
@@ -30,6 +34,19 @@ def table_sizes_table(tables: Sequence[TableSize]) -> dg.TableMetadataValue:
     columns = [dg.TableColumn("table", "string"), dg.TableColumn("rows", "int"), dg.TableColumn("bytes", "int")]
     records = [dg.TableRecord(table._asdict()) for table in tables]
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+
+
+def picture_links(context: dg.AssetExecutionContext, markdown: str) -> dict[str, dg.MarkdownMetadataValue]:
+    """Return metadata that links to the pictures within the Markdown of this materialization.
+
+    Dagster's UI shows Markdown of less than 1,000 characters at once, and longer Markdown behind a button. A picture
+    within it is longer, a link to one is not. Our webserver serves the pictures (dagster_ext/pictures.py); behind
+    another one, the links show nothing.
+    """
+    place = f"/pictures/{context.run.run_id}/{context.asset_key.to_user_string()}"
+    numbers = range(len(EMBEDDED_PNG.findall(markdown)))
+    links = (f"[![picture]({place}/{number}/small)]({place}/{number})" for number in numbers)
+    return {"pictures": dg.MetadataValue.md("\n\n".join(links))}
 
 
 def sql_statements(statements: Sequence[str]) -> dg.MarkdownMetadataValue:

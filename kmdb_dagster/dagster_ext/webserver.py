@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from dagster._cli import dev
 from dagster_webserver import cli
 
+from kmdb_dagster.dagster_ext.pictures import Pictures
 from kmdb_dagster.front_door import FrontDoor, names_of
 from kmdb_dagster.settings import load_settings
 
@@ -34,7 +35,11 @@ def serve(arguments: Sequence[str]) -> None:
     _replace(
         cli,
         "create_app_from_workspace_process_context",
-        lambda create: lambda *given, **options: FrontDoor(create(*given, **options), names),
+        lambda create: (
+            lambda process_context, *given, **options: FrontDoor(
+                Pictures(create(process_context, *given, **options), process_context.instance), names
+            )
+        ),
     )
     cli.cli.main(list(arguments), prog_name="kmdb webserver", auto_envvar_prefix="DAGSTER_WEBSERVER")
 

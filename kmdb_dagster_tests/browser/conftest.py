@@ -47,6 +47,7 @@ def site(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         bucket.put(revision, sample_revision(revision, lines=60), *hostile)
     bucket.put(BAD, b"<html><h1>503 Service Unavailable</h1></html>\n" * 200)
     url = f"http://127.0.0.1:{port}"
+    (folder / "questions.toml").write_text("signups = 'trend \"signed up\" --every 1d'\n")
     with empty_database(server_url) as database, serving(hook):
         make_tables(database)
         environment = {
@@ -60,6 +61,7 @@ def site(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             "KMDB_REVISIONS_PER_RUN": str(max(3, REVISIONS // 20)),
             "KMDB_ALERT_URLS": hook.url,
             "KMDB_UI_URL": url,
+            "KMDB_QUESTIONS": str(folder / "questions.toml"),
             "DAGSTER_HOME": str(folder / "home"),
         }
         command = ["env", "-C", str(folder), str(Path(sys.executable).parent / "kmdb"), "ui", "--port", str(port)]

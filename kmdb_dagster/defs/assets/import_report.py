@@ -4,6 +4,7 @@ import dagster as dg
 
 from kmdb_dagster.dagster_ext.asset_keys import WAREHOUSE
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
+from kmdb_dagster.dagster_ext.metadata import picture_links
 from kmdb_dagster.dagster_ext.run_ranges import loaded_ranges
 from kmdb_dagster.defs.automation_conditions import AFTER_THE_WAREHOUSE, FRESH
 from kmdb_dagster.defs.resources import Kmdb
@@ -20,7 +21,7 @@ MAX_RUNS = 300
     automation_condition=AFTER_THE_WAREHOUSE,
     freshness_policy=FRESH,
     description="Charts of the import: lines a day, rejected lines, people, the age of the newest fact, the speed of "
-    "runs. They are in `charts`, in the metadata of the latest materialization.\n\n"
+    "runs. They are in the metadata of the latest materialization: `pictures` at once, `charts` with their titles.\n\n"
     "**Materialize** draws them again. [How to read them](docs/reference/metrics.md#the-report).",
 )
 def import_report(context: dg.AssetExecutionContext, kmdb: Kmdb) -> dg.MaterializeResult[None]:
@@ -28,4 +29,4 @@ def import_report(context: dg.AssetExecutionContext, kmdb: Kmdb) -> dg.Materiali
     with as_dagster_failure(), kmdb.warehouse() as warehouse:
         history, first_seen = read_history(warehouse.engine), read_first_seen(warehouse.engine)
         charts = draw_import(history, first_seen, [Run(*run) for run in loaded_ranges(context.instance, MAX_RUNS)])
-    return dg.MaterializeResult(metadata={"charts": dg.MetadataValue.md(charts)})
+    return dg.MaterializeResult(metadata={**picture_links(context, charts), "charts": dg.MetadataValue.md(charts)})

@@ -9,6 +9,7 @@ import dagster as dg
 
 from kmdb_dagster.dagster_ext.asset_keys import WAREHOUSE
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
+from kmdb_dagster.dagster_ext.metadata import picture_links
 from kmdb_dagster.defs.automation_conditions import EVERY_MORNING, FRESH
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.output_escaping import for_markdown_code, for_markdown_inline_code, for_terminal_line
@@ -57,7 +58,8 @@ def _asset(name: str, line: str) -> dg.AssetsDefinition:
         automation_condition=EVERY_MORNING,
         freshness_policy=FRESH,
     )
-    def answered(kmdb: Kmdb) -> dg.MaterializeResult[None]:
-        return dg.MaterializeResult(metadata=answer_metadata(kmdb, line))
+    def answered(context: dg.AssetExecutionContext, kmdb: Kmdb) -> dg.MaterializeResult[None]:
+        metadata = answer_metadata(kmdb, line)
+        return dg.MaterializeResult(metadata={**picture_links(context, str(metadata["answer"])), **metadata})
 
     return answered
