@@ -90,6 +90,8 @@ SCREENSHOTS = (
         "lineage",
         "/asset-groups",
         lambda page: page.get_by_text("raw_revisions"),
+        # The states of the assets come later than their names, one by one.
+        lambda page: page.wait_for_timeout(20_000),
     ),
     Screenshot("partitions", "/assets/events?view=partitions&partition=11", lambda page: page.get_by_text("imported")),
     Screenshot("checks", "/assets/warehouse?view=checks", lambda page: page.get_by_text("facts_agree_with_ledger")),
