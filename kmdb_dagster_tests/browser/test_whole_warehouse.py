@@ -74,8 +74,8 @@ def test_lineage_opens_as_the_way_of_the_data(page: Page) -> None:
 
 
 def test_the_list_of_runs_names_their_revisions(page: Page) -> None:
-    page.goto(f"/runs?q[0]=tag:kmdb/revisions%3D{BAD}")
-    expect(page.get_by_text(f"kmdb/revisions: {BAD}").first).to_be_visible()
+    page.goto("/runs")
+    expect(page.get_by_text(re.compile(r"^kmdb/revisions: 1\.\.")).first).to_be_visible()
 
 
 def test_the_picture_of_an_answer_is_shown_without_a_click(page: Page) -> None:
