@@ -57,7 +57,7 @@ class PeopleList(NamedTuple):
         column_of = {column: _quoted(column) for column in columns}
         conditions = [f"coalesce({_sql(one, column_of[one.name])}, false)" for one in self.only] or ["true"]
         chosen = f"SELECT DISTINCT {', '.join([PERSON, *column_of.values()])} FROM ({members})"
-        people: set[int] = set()
+        people, last = 0, None
         with transaction(slice_.engine) as connection, private_file(self.file) as file:
             erased = people_being_erased(connection)
             found = slice_.duck.execute(f"{chosen} WHERE {' AND '.join(conditions)} ORDER BY ALL")
@@ -67,8 +67,10 @@ class PeopleList(NamedTuple):
                 names = _names(connection, {row[0] for row in rows} - erased)
                 kept = [row for row in rows if row[0] in names]
                 writer.writerows([for_csv_cell(names[row[0]]), *map(_cell, row[1:])] for row in kept)
-                people |= names.keys()
-        return len(people)
+                # The rows are sorted by person, so that a person is in two batches only at their border.
+                people += len(names) - (last in names)
+                last = rows[-1][0]
+        return people
 
 
 def read_cohort(file: Path) -> list[tuple[str, ...]]:

@@ -11,6 +11,7 @@ import pytest
 from kmdb_dagster.digest import digest
 from kmdb_dagster.erasure.requests import request_erasure
 from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.questions import people_list
 from kmdb_dagster.questions.answer import Answer
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.questions.people_list import PeopleList
@@ -118,6 +119,14 @@ def test_the_people_of_each_row_are_as_many_as_its_number(
         key = tuple(f"{row[name]:%Y-%m-%d %H:%M}" if name == "time" else row[name] for name in keys)
         if row[number] is not None:
             assert found[key] == row[number], key
+
+
+def test_a_person_with_rows_in_two_batches_counts_once(
+    generated: Generated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people_list, "ROWS_PER_FETCH", 2)
+    answer, rows = listed(generated.warehouse, tmp_path / "all.csv", f"trend --every 1d {SPAN}")
+    assert answer.listed == len({row["person"] for row in rows}) < len(rows)
 
 
 def test_drivers_list_the_values_of_each_person(generated: Generated, tmp_path: Path) -> None:
