@@ -12,6 +12,9 @@ from kmdb_dagster.errors import KmdbError, RequestError
 
 MAX_NAMED = 20
 
+IMPORT_OUTSTANDING = "/locations/kmdb_dagster/jobs/import_outstanding"
+"""The page of the job in Dagster's UI, whatever its address is."""
+
 SEEN_BY_USER = "seen_by_user"
 """The metadata of a failure that no alert reports: of a dry run, or of what a user has typed wrongly."""
 
@@ -69,7 +72,11 @@ def raise_if_failed(revisions: Sequence[int], failed: Mapping[int, Failed]) -> N
         lines.append(f"… and {len(failed) - MAX_NAMED} more: see `kmdb status`")
     raise dg.Failure(
         "\n".join([*lines, _summary(len(failed), len(revisions))]),
-        metadata={"failed": sorted(failed), "succeeded": len(revisions) - len(failed)},
+        metadata={
+            "failed": sorted(failed),
+            "succeeded": len(revisions) - len(failed),
+            "repair": dg.MetadataValue.url(IMPORT_OUTSTANDING),
+        },
         allow_retries=False,
     )
 

@@ -83,7 +83,7 @@ class ImportRequests(NamedTuple):
         """Describe them, a sentence at a time."""
         yield f"Requested {counted(len(self.requests), 'run')}."
         if self.held:
-            yield f"Runs over {_named(self.held)} ended early and are not requested again: run `kmdb import`."
+            yield f"Runs over {_named(self.held)} ended early and are not requested again: run import_outstanding."
         if self.paused:
             yield f"Runs over {_named(self.paused)} met an unavailable server, and are requested again soon."
 

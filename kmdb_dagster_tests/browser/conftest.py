@@ -35,6 +35,7 @@ class Site(NamedTuple):
     log: Path
     database: str
     """Its name."""
+    database_url: str
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +68,7 @@ def site(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         command = ["env", "-C", str(folder), str(Path(sys.executable).parent / "kmdb"), "ui", "--port", str(port)]
         process = spawn(command, folder / "ui.log", environment)
         try:
-            yield Site(url, bucket, hook, folder / "ui.log", str(make_url(database).database))
+            yield Site(url, bucket, hook, folder / "ui.log", str(make_url(database).database), database)
         finally:
             end(process)
 

@@ -13,6 +13,9 @@ from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, registe
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
 from kmdb_dagster.dagster_ext.run_retries import MAX_PAUSE_SECONDS, MAX_RUNS, pause_seconds, transient_tags
 from kmdb_dagster.defs.resources import Kmdb
+from kmdb_dagster.defs.sensors.alerts import alerts
+from kmdb_dagster.defs.sensors.new_revisions import new_revisions
+from kmdb_dagster.defs.sensors.unrecorded_revisions import unrecorded_revisions
 from kmdb_dagster.source import FolderBucket
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.ledger import ledger
@@ -370,7 +373,7 @@ def test_a_canceled_range_is_left_to_the_operator_and_takes_no_slot(
     watch.carry_out(*requests)
     requests, words = watch.tick()
     assert requests == []
-    assert "Runs over 1 ended early and are not requested again: run `kmdb import`." in words
+    assert "Runs over 1 ended early and are not requested again: run import_outstanding." in words
 
 
 def test_a_range_has_the_same_run_key_until_a_flush(
@@ -430,6 +433,23 @@ def test_all_missing_settings_are_reported_together_without_a_failure(
     assert requests == []
     assert words.startswith("DATABASE_URL is not set.")
     assert "AWS_BUCKET is not set." in words
+
+
+@pytest.mark.usefixtures("kmdb")
+@pytest.mark.parametrize("sensor", [new_revisions, unrecorded_revisions, alerts])
+@pytest.mark.parametrize("has_settings", [True, False])
+def test_every_tick_writes_its_words_to_its_log(
+    sensor: dg.SensorDefinition, instance: dg.DagsterInstance, *, has_settings: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_settings:
+        monkeypatch.delenv("DATABASE_URL")
+    lines: list[str] = []
+    context = dg.build_sensor_context(instance=instance, resources={"kmdb": Kmdb()}, sensor_name=sensor.name)
+    monkeypatch.setattr(context.log, "info", lambda text, *_: lines.append(text))
+    found = sensor(context)
+    reason = found.skip_reason if isinstance(found, dg.SensorResult) else found
+    assert isinstance(reason, dg.SkipReason)
+    assert lines == [reason.skip_message]
 
 
 def test_revisions_below_the_first_wanted_one_are_left_out(
