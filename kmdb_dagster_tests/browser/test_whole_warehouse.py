@@ -16,6 +16,11 @@ CHECKS = "/assets/{}?view=checks"
 NEVER_RAN = re.compile("^(Execution failed|Skipped|Dependencies failed)$")
 
 
+@pytest.fixture(autouse=True)
+def _started(site: Site) -> None:
+    assert wait_until(lambda: answers(site.url), 240), "the UI did not start"
+
+
 def materialize(page: Page, asset: str) -> None:
     """Press the button of an asset, and see its run succeed."""
     page.goto(f"/assets/{asset}")
@@ -33,8 +38,7 @@ def import_range(page: Page, first: int, last: int) -> None:
     expect(page.get_by_text("Success", exact=True).first).to_be_visible()
 
 
-def test_one_button_refreshes_the_figures_and_runs_every_check(page: Page, site: Site) -> None:
-    assert wait_until(lambda: answers(site.url), 240), "the UI did not start"
+def test_one_button_refreshes_the_figures_and_runs_every_check(page: Page) -> None:
     shows(page, PARTITIONS, lambda: page.get_by_text(re.compile(rf"Materialized \(({REVISIONS - 1}|{REVISIONS})\)")))
     materialize(page, "warehouse")
     page.goto("/assets/warehouse")
