@@ -15,6 +15,7 @@ from kmdb_dagster.defs.sensors.alerts import alerts
 from kmdb_dagster.defs.sensors.new_revisions import new_revisions
 from kmdb_dagster.source import Bucket
 from kmdb_dagster.source.bucket import StoredObject
+from testing.buckets import FolderOfRevisions, event
 from testing.runs import import_range
 
 
@@ -141,3 +142,9 @@ class AlertTicks:
         found: Any = alerts(context)
         self._cursor = found.cursor
         return str(found.skip_reason.skip_message)
+
+
+def fill(bucket: FolderOfRevisions, *revisions: int) -> None:
+    """Write revisions with one event each."""
+    for number in revisions:
+        bucket.put(number, event("visited site"))

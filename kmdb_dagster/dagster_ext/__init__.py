@@ -23,7 +23,7 @@ release of Dagster changes it:
 * ``launcher``: `dagster._core.launcher` and `dagster._core.storage.tags`. Dagster does not see that the process of a
   run is gone. Test: dagster_ext/test_launcher.
 * ``run_ranges``: `dagster._core.execution.backfill`, for the revisions of active backfills.
-  Test: defs/test_sensor.
+  Test: defs/test_sensor_runs.
 * ``run_outcomes``: the data of step events; Dagster documents no types. Test: defs/test_alerts.
 * ``sensor_state``: `DagsterInstance.all_instigator_state` and `get_ticks`. There is no public access to ticks.
   Test: defs/test_backfills.

@@ -43,6 +43,11 @@ def widen(engine: Engine, identities: IntColumn, times: IntColumn) -> None:
     """Let the spans of these identities hold facts at these times, in seconds since 1970: one for each identity given.
 
     Commits by itself. What is loaded afterwards may fail: a span that is too wide does no harm.
+
+    Args:
+        engine: the warehouse.
+        identities: ids of identities, one for each fact (int64).
+        times: the times of the facts, in the same order.
     """
     distinct, place = np.unique(identities, return_inverse=True)
     first = np.full(len(distinct), np.iinfo(np.int64).max)

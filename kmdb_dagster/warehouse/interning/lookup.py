@@ -68,7 +68,13 @@ def persons_of(connection: Connection, names: Collection[str]) -> dict[str, Pers
 
 
 def select_by_digest(connection: Connection, statement: str, digests: Collection[bytes]) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a statement with ``IN ({digests})``, however many digests there are."""
+    """Yield the rows of a statement with ``IN ({digests})``, however many digests there are.
+
+    Args:
+        connection: a transaction.
+        statement: SQL with ``{digests}`` in a list.
+        digests: SHA-256 digests, of any number.
+    """
     wanted = list(digests)
     for start in range(0, len(wanted), NAMES_PER_STATEMENT):
         # As literals: SQLAlchemy takes longer to bind a thousand parameters than the server to find them.

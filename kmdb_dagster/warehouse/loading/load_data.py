@@ -42,6 +42,11 @@ ESCAPED = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\0", "\\0"))
 def bulk_insert(connection: Connection, table: str, rows: pa.Table) -> None:
     """Put rows into a table.
 
+    Args:
+        connection: the transaction of the load.
+        table: the table.
+        rows: the rows, with the table's columns by name.
+
     Raises:
         RowsInTheWayError: rows with these ids are there.
         PermanentError: the server did not take each of them as it was.
