@@ -57,7 +57,7 @@ def people_file(_ctx: click.Context, _param: click.Parameter, value: Path | None
     "--only",
     type=ConditionType(),
     multiple=True,
-    help="Write only people for whom a column of the CSV is such: 'lost at=2'; repeatable.",
+    help="Write only people with this value in a column of the CSV, e.g. 'lost at=2'; repeatable.",
 )
 @click.option("--sql", is_flag=True, help="Show the SQL that the server ran.")
 @click.option("--csv", is_flag=True, help="Print only the numbers, as CSV.")

@@ -12,7 +12,7 @@ import dagster as dg
 from kmdb_dagster.dagster_ext.run_ranges import is_import
 
 IMPORT_TAG = "kmdb/import"
-"""Every run that imports revisions, whoever started it."""
+"""Every run that imports revisions, however it was started."""
 
 DDL_TAG = "kmdb/ddl"
 """Runs that change tables: one at a time."""

@@ -35,7 +35,7 @@ def read_erased_digests(connection: Connection) -> frozenset[bytes]:
 
 
 def people_being_erased(connection: Connection) -> frozenset[int]:
-    """Return the people of whom an erased identity is still in the database: their erasure is not complete."""
+    """Return the people with an erased identity that is still in the database: their erasure is not complete."""
     found = connection.execute(
         text(
             "SELECT DISTINCT m.user_id FROM forgotten_identities f JOIN users u ON u.digest = f.digest "

@@ -81,7 +81,7 @@ class Span(NamedTuple):
 
 
 class FilterUse(NamedTuple):
-    """The imported revisions that were loaded with other filters, and how many of which it is not recorded."""
+    """The imported revisions that were loaded with other filters, and the number of those without a record of them."""
 
     other: list[int]
     not_recorded: int
