@@ -137,7 +137,8 @@ def _work(pipe: Connection, settings: Mapping[str, str], span: tuple[int, int], 
                 pipe.send(STRUCK)
                 pipe.recv()
 
-    max_revisions, steps.MAX_BYTES_IN_MEMORY = GROUPS[at % len(GROUPS)]
+    # Moments are drawn from those of the run without any: it has the largest groups, so the fewest moments.
+    max_revisions, steps.MAX_BYTES_IN_MEMORY = GROUPS[(at - 1) % len(GROUPS)]
     revision_steps.in_groups = partial(in_groups, max_revisions=max_revisions)  # type: ignore[attr-defined]
     with dg.DagsterInstance.ephemeral() as instance:
         kmdb = Kmdb()

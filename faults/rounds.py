@@ -112,7 +112,7 @@ def _complaint(site: Site, fault: Fault, outcome: Outcome) -> str:
         return fault.complaint(outcome)
     if not fault.says or fault.says not in outcome.words:
         return f"The run said: {outcome.words}"
-    named = set(map(int, re.findall(r"^revision (\d+),", outcome.words, re.MULTILINE)))
+    named = set(map(int, re.findall(r"\(revision (\d+), ", outcome.words)))
     listed = {number for number, _ in ledger.failures(site.warehouse.engine)}
     if not named or named != listed:
         return f"It named {sorted(named)}, and {sorted(listed)} are listed."

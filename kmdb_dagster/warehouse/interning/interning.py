@@ -35,7 +35,7 @@ def intern_keys(engine: Engine, names: Collection[str]) -> None:
 
 
 def intern_identities(engine: Engine, names: Collection[str]) -> None:
-    """Add the identities that ``users`` lacks. A new one stands for itself in ``user_map``."""
+    """Add the identities that ``users`` lacks. A new one is its own person in ``user_map``."""
     _intern(engine, USERS, names)
 
 
