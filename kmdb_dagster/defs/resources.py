@@ -40,19 +40,22 @@ class Kmdb(dg.ConfigurableResource[None]):
             return ExportBucket(FolderBucket(settings.local_bucket, settings.prefix))
         if settings.bucket is None:
             raise missing_setting("AWS_BUCKET")
-        # boto3 takes a third of a second to import: only an export on S3 needs it.
-        from kmdb_dagster.source.s3_client import open_s3  # noqa: PLC0415
+        # boto3 and dagster-aws take a third of a second to import: only an export on S3 needs them.
+        from kmdb_dagster.dagster_ext.s3_resource import S3WithTimeouts  # noqa: PLC0415
+        from kmdb_dagster.source.s3 import S3Bucket  # noqa: PLC0415
+        from kmdb_dagster.source.s3_errors import translate_s3_errors  # noqa: PLC0415
 
-        bucket = open_s3(
-            settings.bucket,
-            settings.prefix,
+        s3 = S3WithTimeouts(
             region_name=settings.region,
             endpoint_url=settings.endpoint_url,
-            access_key_id=settings.access_key_id,
-            secret_access_key=reveal(settings.secret_access_key),
-            session_token=reveal(settings.session_token),
+            aws_access_key_id=settings.access_key_id,
+            aws_secret_access_key=reveal(settings.secret_access_key),
+            aws_session_token=reveal(settings.session_token),
         )
-        return ExportBucket(bucket)
+        # boto3 fetches the credentials of a role here.
+        with translate_s3_errors(f"s3://{settings.bucket}"):
+            client = s3.get_client()
+        return ExportBucket(S3Bucket(client, settings.bucket, settings.prefix))
 
     @contextmanager
     def warehouse(self, *, whole_tables: bool = True) -> Iterator[Warehouse]:

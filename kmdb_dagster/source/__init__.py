@@ -1,6 +1,6 @@
 """Read the files of an export: an S3 bucket, or a folder of the same shape, behind one interface (`Bucket`).
 
-The names and the content of the files are in `km_export`. `s3_client` opens a bucket on S3; boto3 is imported there.
+The names and the content of the files are in `km_export`. `s3` reads a bucket on S3; boto3 is imported there.
 """
 
 from kmdb_dagster.source.bucket import (

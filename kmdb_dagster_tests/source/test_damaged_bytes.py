@@ -133,7 +133,7 @@ def test_an_object_damaged_at_every_read_fails_its_revision_and_stores_no_copy(
 ) -> None:
     s3.headers, s3.fixed_etag = PROMISES[promise]
     s3.faults = repeat(Damaged(7))
-    with pytest.raises(PermanentError, match=r"kmdb-damaged/revisions/1.json.*revision 1 is not imported.*kmdb import"):
+    with pytest.raises(PermanentError, match=r"run import_outstanding.*revisions/1.json.*revision 1 is not imported"):
         fetch(pipeline, 1)
     assert raw_files(pipeline.lake) == []
     assert len(s3.ranges) == MAX_READS

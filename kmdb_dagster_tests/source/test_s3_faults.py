@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
+from kmdb_dagster.dagster_ext import s3_resource
+from kmdb_dagster.dagster_ext.s3_resource import S3
 from kmdb_dagster.errors import PermanentError, TransientError
-from kmdb_dagster.source import Bucket, StoredObject, s3_client
+from kmdb_dagster.source import Bucket, StoredObject
 from kmdb_dagster.source.bucket import ObjectChangedError
 from kmdb_dagster.source.s3 import CHUNK, MAX_BREAKS
-from kmdb_dagster.source.s3_client import S3
 from kmdb_dagster_tests.source.conftest import SECRET, opened
 from testing.faulty_s3 import Cut, Fault, FaultyS3, Refusal, Replaced, Short, serving
 
@@ -121,7 +122,7 @@ def test_a_response_with_a_wrong_length_is_an_error(bucket: Bucket, s3: FaultyS3
 def test_a_host_that_never_answers_fails_within_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     options: Any = S3  # boto3's types do not know what is in it
     assert options.retries["total_max_attempts"] * max(options.connect_timeout, options.read_timeout) < 2 * 60
-    monkeypatch.setattr(s3_client, "S3", S3.merge(Config(read_timeout=0.1)))
+    monkeypatch.setattr(s3_resource, "S3", S3.merge(Config(read_timeout=0.1)))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         bucket = opened(f"http://127.0.0.1:{silent.getsockname()[1]}", "kmdb-silent")
         with pytest.raises(TransientError, match=r"s3://kmdb-silent/.*the connection to S3 failed .*AWS_ENDPOINT_URL"):
