@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from faults.imports import KILLED, Import, Limits, Outcome
 from faults.site import NAME
 
 DEADLOCK, LOCK_WAIT = 1213, 1205
+LOAD_SECONDS = 0.02
+"""A longer wait for the lock of the state row means that a load held it."""
 
 
 class RunKilled(Fault):
@@ -117,23 +120,34 @@ class Rival(Fault):
 
 
 class Deadlock(Rival):
-    """Another session locks the map, and waits for locks of the run."""
+    """Another session locks the map, and waits for locks of the run. It tries until it meets a load."""
 
     name = "deadlock (1213)"
 
     def arm(self) -> None:
+        self.ended = threading.Event()
         with self.site.warehouse.engine.connect() as connection:
             connection.execute(text("CREATE TABLE IF NOT EXISTS rival (n INT) ENGINE = MyISAM"))
 
     def take_locks(self, connection: Any, began: Callable[[], None]) -> None:
-        # InnoDB rolls back the one of the two that has not written to a non-transactional table.
-        connection.execute(text("INSERT INTO rival VALUES (1)"))
-        connection.execute(text("SELECT * FROM map_state FOR UPDATE SKIP LOCKED"))
         threading.Timer(0.05, began).start()
-        connection.execute(text("SELECT * FROM warehouse_state FOR UPDATE"))
+        while not self.ended.wait(0.005) and not self._meets_load(connection):
+            connection.rollback()
+
+    def repair(self) -> None:
+        self.ended.set()
+        super().repair()
 
     def happened(self, outcome: Outcome) -> bool:
         return DEADLOCK in outcome.errors
+
+    def _meets_load(self, connection: Any) -> bool:
+        # InnoDB rolls back the one of the two that has not written to a non-transactional table.
+        connection.execute(text("INSERT INTO rival VALUES (1)"))
+        connection.execute(text("SELECT * FROM map_state FOR UPDATE SKIP LOCKED"))
+        asked = time.monotonic()
+        connection.execute(text("SELECT * FROM warehouse_state FOR UPDATE"))
+        return time.monotonic() - asked > LOAD_SECONDS
 
 
 class LockWait(Rival):
