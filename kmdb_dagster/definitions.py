@@ -8,9 +8,10 @@ import dagster as dg
 # BackfillPolicy is beta in 1.13, and warns at every use.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-from kmdb_dagster.defs.asset_checks import CHECKS  # noqa: E402 - after the filter
+from kmdb_dagster.defs.asset_checks import CHECKS, columnar_agrees_with_ledger  # noqa: E402 - after the filter
 from kmdb_dagster.defs.assets.bucket import bucket_scan  # noqa: E402
 from kmdb_dagster.defs.assets.catalog import with_catalog  # noqa: E402
+from kmdb_dagster.defs.assets.columnar_facts import columnar_facts  # noqa: E402
 from kmdb_dagster.defs.assets.filters import filters  # noqa: E402
 from kmdb_dagster.defs.assets.import_report import import_report  # noqa: E402
 from kmdb_dagster.defs.assets.outstanding import outstanding_revisions  # noqa: E402
@@ -46,20 +47,12 @@ def build_defs(settings: Settings, resource_overrides: Mapping[str, object] | No
         resource_overrides: resources of a test, by name, in place of the real ones.
     """
     questions = question_assets(settings.questions)
+    copy = [columnar_facts] if settings.columnar else []
+    revisions = revision_assets(settings.revisions_per_run)
+    assets = [bucket_scan, outstanding_revisions, revisions, warehouse, filters, import_report]
     return dg.Definitions(
-        assets=with_catalog(
-            [
-                bucket_scan,
-                outstanding_revisions,
-                revision_assets(settings.revisions_per_run),
-                warehouse,
-                filters,
-                import_report,
-                *questions,
-            ],
-            settings,
-        ),
-        asset_checks=CHECKS,
+        assets=with_catalog([*assets, *copy, *questions], settings),
+        asset_checks=[*CHECKS, *([columnar_agrees_with_ledger] if copy else [])],
         jobs=[*JOBS, *([answer_questions] if questions else [])],
         schedules=SCHEDULES,
         sensors=[new_revisions, unrecorded_revisions, alerts, every_night],

@@ -28,6 +28,7 @@ from kmdb_dagster.errors import MissingSettingError, SettingsError
 from kmdb_dagster.km_export.layout import MAX_REVISION
 from kmdb_dagster.settings_validation import (
     check_database_url,
+    check_folder_url,
     check_hosts,
     check_owners,
     check_redis_url,
@@ -162,6 +163,17 @@ class Settings(BaseSettings):
         alias="KMDB_KEEP_FILES",
         description="`yes` keeps the raw file of a revision after it is parsed.",
     )
+    columnar: bool = Field(
+        default=True,
+        alias="KMDB_COLUMNAR",
+        description="`no` turns off the asset `columnar_facts`, a copy of the facts in Parquet for DuckDB and others.",
+    )
+    columnar_url: Annotated[str | None, AfterValidator(check_folder_url)] = Field(
+        None,
+        alias="KMDB_COLUMNAR_URL",
+        description="The folder of the columnar copy, as a path or `file:///…`. It holds personal data. Default: "
+        "`columnar` in KMDB_DATA_DIR.",
+    )
     max_rejected_share: float = Field(
         0.5,
         alias="KMDB_MAX_REJECTED_SHARE",
@@ -269,6 +281,14 @@ class Settings(BaseSettings):
     def data_folder(self) -> Path:
         """Return KMDB_DATA_DIR as an absolute path, relative to the working directory of this process."""
         return Path(os.path.abspath(self.data_dir.expanduser()))  # noqa: PTH100 - resolve() would follow links
+
+    @property
+    def columnar_folder(self) -> Path:
+        """Return the folder of KMDB_COLUMNAR_URL as an absolute path."""
+        if self.columnar_url is None:
+            return self.data_folder / "columnar"
+        folder = Path(self.columnar_url.removeprefix("file://")).expanduser()
+        return Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links
 
     def require_import(self) -> None:
         """Check that all settings are set that an import needs.

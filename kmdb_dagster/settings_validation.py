@@ -39,6 +39,13 @@ def check_hosts(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def check_folder_url(value: str) -> str:
+    """Check that a URL is a folder: a path, or ``file:///path``."""
+    if "://" in value and not value.startswith("file:///"):
+        raise ValueError("expected a folder: a path, or file:///path")
+    return value
+
+
 def check_owners(value: tuple[str, ...]) -> tuple[str, ...]:
     """Check that each is a team or an e-mail address, as Dagster wants owners."""
     if not all(OWNER.fullmatch(owner) for owner in value):

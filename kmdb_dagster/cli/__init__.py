@@ -8,14 +8,27 @@ import click
 from dotenv import load_dotenv
 
 from kmdb_dagster import __version__
-from kmdb_dagster.cli import ask, confirm, database, files, filters, forget, imports, person, ui, views, worker
+from kmdb_dagster.cli import (
+    ask,
+    columnar,
+    confirm,
+    database,
+    files,
+    filters,
+    forget,
+    imports,
+    person,
+    ui,
+    views,
+    worker,
+)
 from kmdb_dagster.errors import KmdbError, SettingsError
 from kmdb_dagster.output_escaping import for_terminal
 
 SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Start": (files.sample, ui.ui, files.inspect),
     "Import": (database.migrate, *imports.COMMANDS, *filters.COMMANDS),
-    "Analyze": (*ask.COMMANDS, *person.COMMANDS, *views.COMMANDS),
+    "Analyze": (*ask.COMMANDS, *person.COMMANDS, *views.COMMANDS, *columnar.COMMANDS),
     "Maintain the database": (database.partition, database.index, database.realias, database.flush),
     "Protect data": (*forget.COMMANDS, *confirm.COMMANDS),
     "Deploy": (ui.webserver, *worker.COMMANDS),

@@ -144,6 +144,7 @@ def _remove(opened: Warehouse, lake: Lake, settings: Settings, most_identities: 
             lake,
             numeric_apart=settings.numeric_apart,
             most_identities=most_identities,
+            columnar=settings.columnar_folder,
             report=report,
         )
     click.echo(f"Removed: {done}")

@@ -13,5 +13,7 @@ REVISION_ASSETS = (RAW_REVISIONS, PARSED_EVENTS, USER_MAP, EVENTS, PROPERTIES)
 
 WAREHOUSE = dg.AssetKey("warehouse")
 """All tables as a whole. Imports never materialize it."""
+COLUMNAR_FACTS = dg.AssetKey("columnar_facts")
+"""Unpartitioned: the copy of the facts in Parquet."""
 FILTERS = dg.AssetKey("filters")
 """Unpartitioned: what the filters exclude, and what was loaded with other ones."""

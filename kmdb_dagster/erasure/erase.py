@@ -7,11 +7,14 @@ request is left, because files may show more identities of the same people.
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Engine
 
+from kmdb_dagster.columnar.folder import copy_below
 from kmdb_dagster.erasure import tables
+from kmdb_dagster.erasure.columnar_copy import erase_from_copy
 from kmdb_dagster.erasure.files import erase_from_lake
 from kmdb_dagster.erasure.redaction import Redactor
 from kmdb_dagster.erasure.rejected_lines import remove_rejected_lines
@@ -41,27 +44,30 @@ class ErasureCounts(NamedTuple):
     raw_files: int = 0
     parquet_files: int = 0
     temporary_files: int = 0
+    columnar_files: int = 0
 
     def __str__(self) -> str:
         """Return the counts as text, e.g. ``3 identities, 214 events``."""
         return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self._asdict().items())
 
 
-def erase_people(
+def erase_people(  # noqa: PLR0913 - three places and three options
     warehouse: Warehouse,
     lake: Lake,
     *,
     numeric_apart: bool,
     most_identities: int | None,
+    columnar: Path | None = None,
     report: Progress = lambda *_: None,
 ) -> ErasureCounts:
-    """Erase all people with a request from the tables and from this data folder.
+    """Erase all people with a request from the tables, from this data folder and from the columnar copy.
 
     Args:
         warehouse: the database.
         lake: the data folder.
         numeric_apart: KMDB_NUMERIC_APART.
         most_identities: skip people with more identities (KMDB_MOST_IDENTITIES); None: skip no person.
+        columnar: the folder of the columnar copy; None: the one below the data folder.
         report: called with what is being done, how much is done, and of how much.
 
     Raises:
@@ -86,6 +92,9 @@ def erase_people(
         redact.extend_erasures(warehouse.engine, numeric_apart=numeric_apart)
         tables.remove_from_filters(warehouse.engine, redact.erased)
         record_searched(warehouse.engine, marked.digests, folder)
+    found["columnar_files"] += erase_from_copy(
+        warehouse.engine, lake, columnar or copy_below(lake.root), folder, report
+    )
     unsearched = complete_erasures(warehouse.engine, folder)
     if marked.large:
         raise _too_large(marked.large, most_identities)

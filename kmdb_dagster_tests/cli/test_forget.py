@@ -43,7 +43,7 @@ def test_forget_shows_counts_asks_and_erases(here: Terminal, database: str, ware
     assert set(people(warehouse.engine)) == {"anna", "bob", "b2"}
     code, out, _ = forget(here, database, told="b2\ny\n")
     removed = "Removed: 2 identities, 2 events, 1 properties, 1 aliases, 0 rejected lines, 0 raw files, 1 parquet files"
-    assert (code, out.splitlines()[-1]) == (0, f"{removed}, 0 temporary files")
+    assert (code, out.splitlines()[-1]) == (0, f"{removed}, 0 temporary files, 0 columnar files")
     assert people(warehouse.engine) == {"anna": "anna"}
 
 

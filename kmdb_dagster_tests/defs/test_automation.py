@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from kmdb_dagster.dagster_ext.asset_keys import FILTERS, REVISION_ASSETS, WAREHOUSE
+from kmdb_dagster.dagster_ext.asset_keys import COLUMNAR_FACTS, FILTERS, REVISION_ASSETS, WAREHOUSE
 from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME
 from kmdb_dagster.definitions import definitions
 
@@ -33,7 +33,11 @@ class Evaluations:
             evaluation_time=datetime(2026, 11, day, hour, minute, tzinfo=UTC),
         )
         self._cursor = found.cursor
-        return {key for key in (REPORT, WAREHOUSE, FILTERS, SIGNUPS, *REVISION_ASSETS) if found.get_num_requested(key)}
+        return {
+            key
+            for key in (REPORT, WAREHOUSE, FILTERS, COLUMNAR_FACTS, SIGNUPS, *REVISION_ASSETS)
+            if found.get_num_requested(key)
+        }
 
 
 @pytest.fixture
@@ -55,7 +59,7 @@ def test_the_night_makes_the_warehouse_with_filters_and_report_and_the_morning_t
     evaluations: Evaluations,
 ) -> None:
     assert evaluations.requested_at(1, 4, 46) == set()
-    assert evaluations.requested_at(1, 4, 48) == {WAREHOUSE, FILTERS, REPORT}
+    assert evaluations.requested_at(1, 4, 48) == {WAREHOUSE, FILTERS, COLUMNAR_FACTS, REPORT}
     assert evaluations.requested_at(1, 4, 50) == set()
     assert evaluations.requested_at(1, 6, 18) == {SIGNUPS}
 
@@ -75,5 +79,5 @@ def test_an_import_requests_nothing(evaluations: Evaluations, instance: dg.Dagst
 
 
 def test_a_night_without_the_daemon_is_made_up_for_once(evaluations: Evaluations) -> None:
-    assert evaluations.requested_at(3, 5, 0) == {WAREHOUSE, FILTERS, REPORT, SIGNUPS}
+    assert evaluations.requested_at(3, 5, 0) == {WAREHOUSE, FILTERS, COLUMNAR_FACTS, REPORT, SIGNUPS}
     assert evaluations.requested_at(3, 5, 1) == set()

@@ -36,6 +36,7 @@ def test_assets_say_where_their_data_is_without_a_credential(tmp_path: Path) -> 
         "kissmetrics_bucket": "s3://acme/export/",
         "raw_revisions": (tmp_path / "raw").as_uri(),
         "parsed_events": (tmp_path / "parsed").as_uri(),
+        "columnar_facts": (tmp_path / "columnar").as_uri(),
         **dict.fromkeys(["user_map", "events", "properties", "warehouse"], database),
     }
     assert found["events"].metadata["dagster/table_name"] == "site.events"
@@ -63,7 +64,7 @@ def test_owners_are_those_of_the_setting() -> None:
 
 def test_assets_that_hold_identities_are_tagged() -> None:
     tagged = {name for name, spec in catalog().items() if spec.tags.get("kmdb/personal_data") == "yes"}
-    assert tagged == {"kissmetrics_bucket", *MATERIALIZED} - {"warehouse", "import_report"}
+    assert tagged == {"kissmetrics_bucket", "columnar_facts", *MATERIALIZED} - {"warehouse", "import_report"}
 
 
 @pytest.mark.parametrize("name", MATERIALIZED)

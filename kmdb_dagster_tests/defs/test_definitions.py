@@ -32,7 +32,15 @@ def repository() -> dg.RepositoryDefinition:
 def test_the_names_of_all_definitions_are_pinned(repository: dg.RepositoryDefinition) -> None:
     graph = repository.asset_graph
     assert sorted(key.to_user_string() for key in graph.get_all_asset_keys()) == sorted(
-        [*FIVE, "filters", "import_report", "kissmetrics_bucket", "outstanding_revisions", "warehouse"]
+        [
+            *FIVE,
+            "columnar_facts",
+            "filters",
+            "import_report",
+            "kissmetrics_bucket",
+            "outstanding_revisions",
+            "warehouse",
+        ]
     )
     assert sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")) == [
         "apply_filters",
@@ -63,6 +71,7 @@ def test_the_names_of_all_definitions_are_pinned(repository: dg.RepositoryDefini
         "purge_every_night",
     ]
     assert sorted(key.to_user_string() for key in graph.asset_check_keys) == [
+        "columnar_facts:columnar_agrees_with_ledger",
         "events:facts_agree_with_ledger",
         "events:lines_accounted_for",
         "filters:filters_in_force",

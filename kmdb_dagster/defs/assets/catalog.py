@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import dagster as dg
 
 from kmdb_dagster.dagster_ext.asset_keys import (
+    COLUMNAR_FACTS,
     EVENTS,
     PARSED_EVENTS,
     PROPERTIES,
@@ -50,7 +51,7 @@ def link_docs(text: str, docs_url: str | None) -> str:
 
 
 def _described(spec: dg.AssetSpec, settings: Settings) -> dg.AssetSpec:
-    holds_people = spec.key in {BUCKET.key, *REVISION_ASSETS}
+    holds_people = spec.key in {BUCKET.key, COLUMNAR_FACTS, *REVISION_ASSETS}
     return spec.merge_attributes(
         metadata={**_columns(spec.key), **_table_name(spec.key, settings), **_uri(spec.key, settings)},
         tags=PERSONAL_DATA if holds_people else {},
@@ -89,6 +90,8 @@ def _uri(key: dg.AssetKey, settings: Settings) -> dict[str, Any]:
         uri = _bucket_uri(settings)
     elif key in {RAW_REVISIONS, PARSED_EVENTS}:
         uri = (settings.data_folder / ("raw" if key == RAW_REVISIONS else "parsed")).as_uri()
+    elif key == COLUMNAR_FACTS:
+        uri = settings.columnar_folder.as_uri()
     elif key in {*TABLES, WAREHOUSE} and settings.database_url:
         url = settings.required_database()
         uri = f"mysql://{url.host or 'localhost'}:{url.port or 3306}/{url.database or ''}"

@@ -59,6 +59,7 @@ def remove_people(context: dg.OpExecutionContext, config: ForgetOptions, kmdb: K
             Lake(settings.data_folder),
             numeric_apart=settings.numeric_apart,
             most_identities=None if config.large else settings.most_identities,
+            columnar=settings.columnar_folder,
             report=ProgressLog(context.log.info),
         )
     context.add_output_metadata(done._asdict())

@@ -4,7 +4,7 @@ SQLAlchemy's rows would take four times as long.
 """
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -18,13 +18,13 @@ from kmdb_dagster.warehouse.schema.columns import IntColumn
 ROWS_PER_FETCH = 100_000
 
 
-def stream(connection: Connection, statement: str) -> Iterator[Sequence[Any]]:
+def stream(connection: Connection, statement: str, rows_per_fetch: int = ROWS_PER_FETCH) -> Generator[Sequence[Any]]:
     """Stream the rows of a statement in batches. Send no other statement on the connection before the last batch."""
     cursor = connection.connection.cursor(SSCursor)
     try:
         cursor.execute(statement)
         with _paused_garbage_collector():
-            while rows := cursor.fetchmany(ROWS_PER_FETCH):
+            while rows := cursor.fetchmany(rows_per_fetch):
                 yield rows
     finally:
         cursor.close()

@@ -5,6 +5,7 @@ the export.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from kmdb_dagster.warehouse.identity.map_lock import lock_generation_shared, rea
 from kmdb_dagster.warehouse.identity.spans import widen
 from kmdb_dagster.warehouse.interning.lookup import PersonOf, UnresolvedError, key_ids, persons_of
 from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.ledger.changed_days import days_of_seconds, record_changed_days, stored_days
 from kmdb_dagster.warehouse.loading.counts import ImportCounts
 from kmdb_dagster.warehouse.loading.facts import (
     Facts,
@@ -72,15 +74,16 @@ def load_revisions(
         # Before the work, so that a revision that is not resolved costs little; again when the map is locked.
         _check_resolved(connection, ascending)
         version = read_map_version(connection)
-        _delete_previous(connection, [parsed.revision for parsed in ascending], leftovers)
+        days = _delete_previous(connection, [parsed.revision for parsed in ascending], leftovers)
         filters = read_filters(connection)
-        loading = _Loading(connection, ImportCounts(ascending), filters)
+        loading = _Loading(connection, ImportCounts(ascending), filters, days)
         redact = make_redactor(read_erased_digests(connection))
         batches = (redact(batch) for parsed in ascending for batch in parsed.batches(batch_size))
         for batch in even_batches(batches):
             loading.load(batch)
         entries = loading.counted.entries()
         ledger.record(connection, entries, filters.digest())
+        record_changed_days(connection, loading.days)
         user_map.record_moves_of_loaded(connection, version, loading.used)
         _check_aliases(connection, entries, _check_resolved(connection, ascending))
     return entries
@@ -111,26 +114,35 @@ def _check_aliases(
             )
 
 
-def _delete_previous(connection: Connection, revisions: Sequence[int], leftovers: Leftovers) -> None:
-    """Delete what was loaded of revisions: by ranges of ids, wherever it is, since a span may have been edited."""
+def _delete_previous(connection: Connection, revisions: Sequence[int], leftovers: Leftovers) -> set[date]:
+    """Delete what was loaded of revisions: by ranges of ids, wherever it is, since a span may have been edited.
+
+    Returns:
+        The days of the deleted facts.
+    """
     imported = ledger.lock_or_create(connection, revisions)
     stored = [each for each in revisions if each in imported or leftovers.may_be_there(connection, each)]
+    days: set[date] = set()
     if stored:
+        days = stored_days(connection, id_ranges(stored))
         for table in FACTS:
             connection.exec_driver_sql(f"DELETE FROM {table} WHERE {id_ranges(stored)}")  # noqa: S608 - numbers
     numbers = ", ".join(map(str, revisions))
     connection.exec_driver_sql(f"DELETE FROM rejected_lines WHERE revision IN ({numbers})")  # noqa: S608 - numbers
+    return days
 
 
 class _Loading:
     """Inserts the batches of a group of revisions in one transaction."""
 
-    def __init__(self, connection: Connection, counted: ImportCounts, filters: Filters) -> None:
+    def __init__(self, connection: Connection, counted: ImportCounts, filters: Filters, days: set[date]) -> None:
         self._connection = connection
         self._filters = filters
         self._keys: dict[str, int] = {}
         self._persons: dict[str, PersonOf] = {}
         self.counted = counted
+        self.days = days
+        """The days whose facts change."""
         self.used: list[user_map.PersonCodes] = []
         """The identities and persons that were looked up."""
 
@@ -141,7 +153,9 @@ class _Loading:
         self._insert_rejected(records)
         people = self._people(facts)
         if len(people.identity):
-            widen(self._connection.engine, people.identity, np.asarray(facts.t.cast(pa.int64())))
+            seconds = np.asarray(facts.t.cast(pa.int64()))
+            self.days |= days_of_seconds(seconds)
+            widen(self._connection.engine, people.identity, seconds)
         bulk_insert(self._connection, "events", event_rows(facts, people, self._key_ids))
         bulk_insert(self._connection, "properties", property_rows(facts, people, self._key_ids))
         self.counted.add(records, facts)

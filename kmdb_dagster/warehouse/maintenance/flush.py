@@ -22,6 +22,7 @@ EMPTIED = (
     "keys",
     "rejected_lines",
     "changed_revisions",
+    "changed_days",
     "revisions",
 )
 FLUSHING = ""

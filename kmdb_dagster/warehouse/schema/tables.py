@@ -4,7 +4,7 @@ Times are UTC. Text is utf8mb4 and compared exactly. Names without ``+`` in docs
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import TypeAlias
 
 from sqlalchemy import BINARY, BigInteger, DateTime, Integer, LargeBinary, Text
@@ -212,6 +212,28 @@ class ChangedRevision(Base):
     """Of the file in the bucket; None: it is missing."""
     seen_at: Mapped[datetime]
     """When a bucket scan first saw that."""
+
+
+class ChangedDay(Base):
+    """A day whose facts changed, and which the columnar copy does not have yet (`warehouse.ledger.changed_days`)."""
+
+    __tablename__ = "changed_days"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    day: Mapped[date | None]
+    """None: names or the user map changed."""
+
+
+class ColumnarCopy(Base):
+    """One row: which folder holds the columnar copy of the facts. No row: there is no copy."""
+
+    __tablename__ = "columnar_copy"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    folder_id: Mapped[bytes] = mapped_column(BINARY(16))
+    """Of ``data_folders``."""
+    manifest_id: Mapped[bytes | None] = mapped_column(BINARY(16))
+    """Of the manifest whose changed days were deleted here. None: the copy was never complete."""
 
 
 class RejectedLine(Base):

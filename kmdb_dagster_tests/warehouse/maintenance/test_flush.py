@@ -48,7 +48,7 @@ def test_flush_empties_all_tables_except_the_filters(engine: Engine, revisions: 
 
 
 def test_flush_lists_every_table() -> None:
-    kept = {"warehouse_state", "map_state", "bindings", "data_folders", "searched_folders"}
+    kept = {"warehouse_state", "columnar_copy", "map_state", "bindings", "data_folders", "searched_folders"}
     assert set(Base.metadata.tables) == {*EMPTIED, *FILTERS, *kept}
 
 

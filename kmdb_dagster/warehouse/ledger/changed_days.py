@@ -1,0 +1,72 @@
+"""The days whose facts changed (``changed_days``), for copies of the facts that are derived from the tables.
+
+The transaction that changes facts appends rows, so a change and its record are committed together. Rows are never
+updated: transactions do not wait for each other here. A copy deletes by id the rows that it has read.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+from sqlalchemy import Connection
+
+from kmdb_dagster.warehouse.connection.server import execute_in_batches
+from kmdb_dagster.warehouse.schema.columns import IntColumn
+from kmdb_dagster.warehouse.schema.tables import FACTS
+
+SECONDS_PER_DAY = 86_400
+EPOCH = date(1970, 1, 1)
+
+
+class ChangedDays(NamedTuple):
+    """The rows of ``changed_days``."""
+
+    ids: list[int]
+    days: set[date]
+
+
+def days_of_seconds(seconds: IntColumn) -> set[date]:
+    """Return the days of times in seconds since 1970."""
+    return {EPOCH + timedelta(days=int(day)) for day in np.unique(seconds // SECONDS_PER_DAY)}
+
+
+def days_of_times(times: Iterable[datetime]) -> set[date]:
+    """Return the days of times."""
+    return {t.date() for t in times}
+
+
+def stored_days(connection: Connection, where: str) -> set[date]:
+    """Return the days of the stored facts that a condition in SQL selects."""
+    found: set[date] = set()
+    for table in FACTS:
+        statement = f"SELECT DISTINCT DATE(t) FROM {table} WHERE {where}"  # noqa: S608 - ours
+        found.update(connection.exec_driver_sql(statement).scalars())
+    return found
+
+
+def record_changed_days(connection: Connection, days: Collection[date]) -> None:
+    """Record that facts of these days change in this transaction."""
+    if days:
+        _append(connection, ", ".join(f"('{day.isoformat()}')" for day in sorted(days)))
+
+
+def record_changed_names(connection: Connection) -> None:
+    """Record that names or the user map change in this transaction, perhaps without facts: a row without a day."""
+    _append(connection, "(NULL)")
+
+
+def read_changed_days(connection: Connection) -> ChangedDays:
+    """Read all rows that this transaction sees."""
+    rows = connection.exec_driver_sql("SELECT id, day FROM changed_days").all()
+    return ChangedDays([int(row.id) for row in rows], {row.day for row in rows if row.day})
+
+
+def delete_changed_days(connection: Connection, ids: Collection[int]) -> None:
+    """Delete these rows, which a copy has taken over. Rows of transactions that are not committed yet stay."""
+    # By the primary key: a scan would wait for the rows of running loads.
+    execute_in_batches(connection, "DELETE d FROM changed_days d FORCE INDEX (PRIMARY) WHERE d.id IN :ids", ids)
+
+
+def _append(connection: Connection, values: str) -> None:
+    connection.exec_driver_sql(f"INSERT INTO changed_days (day) VALUES {values}")  # noqa: S608 - ours
