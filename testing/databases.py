@@ -75,13 +75,12 @@ class DatabasePool:
 
 
 def empty_tables(engine: Engine) -> None:
-    """Empty a database, as `kmdb migrate` makes it. By DELETE, which is faster than TRUNCATE for few rows.
-
-    The ids of names go on from where they were.
-    """
+    """Empty a database, as `kmdb migrate` makes it. By DELETE, which is faster than TRUNCATE for few rows."""
     with engine.begin() as connection:
         for table in Base.metadata.tables:
             connection.exec_driver_sql(f"DELETE FROM `{table}`")  # noqa: S608 - ours
+        for table in ("keys", "users"):
+            connection.exec_driver_sql(f"ALTER TABLE `{table}` AUTO_INCREMENT = 1")
         restore_warehouse_state(connection)
         connection.execute(text("INSERT INTO map_state (id) VALUES (1)"))
     database_id(engine)

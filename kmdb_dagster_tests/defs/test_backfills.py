@@ -162,8 +162,8 @@ def test_kmdb_import_ends_with_the_reason_of_each_revision_that_failed(asked: As
 
 
 def test_kmdb_import_no_wait_requests_everything_outstanding(asked: Asked) -> None:
-    # Revision 2 is not requested while a run over it is under way.
-    assert wait_until(lambda: not active_imports(asked.instance).runs, PATIENCE)
+    # Revision 2 is not requested while a run or a backfill over it is active.
+    assert wait_until(lambda: not active_imports(asked.instance).under_way, PATIENCE)
     command = kmdb("import", "--no-wait")
     out, err = command.communicate(timeout=PATIENCE)
     assert command.returncode == 0, err
@@ -183,4 +183,4 @@ def test_a_sensor_that_stopped_ticking_is_detected(asked: Asked) -> None:
     assert find_stalled_import(asked.instance, time.time(), 1, "http://here") is None
     found = find_stalled_import(asked.instance, time.time() + 7200, 1, "http://here")
     assert found is not None
-    assert "It does not tick" in found.text
+    assert "it does not tick" in found.text

@@ -8,6 +8,7 @@ from testing.buckets import T, alias, event, property_set
 from testing.revisions import Revisions, change, content, etag_of, one, rows
 
 LINES = [event("came", plan="pro"), property_set(sex="f", t=T + 9), alias("a", "b"), b"\n", b"nonsense\n"]
+BYTES = sum(map(len, LINES))
 
 
 def test_the_ledger_records_the_counts_of_an_imported_revision(engine: Engine, revisions: Revisions) -> None:
@@ -15,7 +16,7 @@ def test_the_ledger_records_the_counts_of_an_imported_revision(engine: Engine, r
     columns = ", ".join(f"`{name}`" for name in entry._fields)
     assert rows(engine, f"SELECT {columns} FROM revisions") == [tuple(entry)]  # noqa: S608 - ours
     assert entry[:9] == (5, 3, 0, 1, 1, 1, 1, 2, 1)
-    assert (entry.bytes, entry.etag) == (sum(map(len, LINES)), etag_of(LINES))
+    assert (entry.bytes, entry.etag) == (BYTES, etag_of(LINES))
     assert one(engine, "SELECT ABS(TIMESTAMPDIFF(SECOND, imported_at, UTC_TIMESTAMP())) FROM revisions") < 60
 
 
@@ -25,7 +26,7 @@ def test_a_failure_keeps_the_counts_of_the_earlier_import(engine: Engine, revisi
     ledger.record_failure(engine, 7, "events and properties: no")
     assert content(engine) | {"ledger": None} == before | {"ledger": None}
     assert rows(engine, "SELECT `lines`, t_min, etag, imported_at FROM revisions") == entry
-    assert ledger.statuses(engine) == {7: Status(7, etag_of(LINES), imported=True, failed=True)}
+    assert ledger.statuses(engine) == {7: Status(7, etag_of(LINES), imported=True, failed=True, bytes=BYTES)}
 
 
 def test_a_revision_that_only_failed_is_not_imported(engine: Engine) -> None:
@@ -40,7 +41,7 @@ def test_an_import_clears_the_error_of_the_ledger(engine: Engine, revisions: Rev
     ledger.record_failure(engine, 7, "no")
     revisions.put(7, *LINES)
     assert ledger.failures(engine) == []
-    assert ledger.statuses(engine) == {7: Status(7, etag_of(LINES), imported=True, failed=False)}
+    assert ledger.statuses(engine) == {7: Status(7, etag_of(LINES), imported=True, failed=False, bytes=BYTES)}
     assert one(engine, "SELECT failed_at FROM revisions") is None
 
 
