@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 from sqlalchemy import text
 
 from dev.processes import wait_until
@@ -34,10 +34,11 @@ class Clicks:
         self._page.get_by_role("link", name=name).first.click()
         return self
 
-    def button(self, name: str) -> "Clicks":
-        """Click a button."""
+    def launch(self, name: str) -> "Clicks":
+        """Click a button that launches a run. Wait for the answer: leaving the page would cancel the request."""
         self.count += 1
-        self._page.get_by_role("button", name=name).first.click()
+        with self._page.expect_response(is_launch):
+            self._page.get_by_role("button", name=name).first.click()
         return self
 
 
@@ -56,7 +57,7 @@ def test_a_new_revision_that_fails_is_found_with_its_reason_in_two_clicks(page: 
 
 def test_everything_outstanding_is_repaired_in_three_clicks(page: Page, site: Site) -> None:
     site.bucket.put(NEW, sample_revision(NEW, lines=60))
-    clicks = Clicks(page).link("Jobs").link("import_outstanding").button("Materialize")
+    clicks = Clicks(page).link("Jobs").link("import_outstanding").launch("Materialize")
     assert clicks.count == 3
     shows(page, PARTITIONS, lambda: page.get_by_text(f"Materialized ({NEW})"))
     page.goto("/runs?view=backfills")
@@ -65,10 +66,15 @@ def test_everything_outstanding_is_repaired_in_three_clicks(page: Page, site: Si
 
 def test_the_bucket_is_looked_at_now_in_three_clicks_and_a_changed_file_is_imported(page: Page, site: Site) -> None:
     site.bucket.put(1, sample_revision(1, lines=61))
-    clicks = Clicks(page).link("Jobs").link("scan_bucket").button("Observe")
+    clicks = Clicks(page).link("Jobs").link("scan_bucket").launch("Observe")
     assert clicks.count == 3
     shows(page, "/assets/kissmetrics_bucket", lambda: page.get_by_text("changed_revisions"))
     assert wait_until(lambda: outcome_of(site, 1) == "61 lines", 480), "the changed file was not imported"
+
+
+def is_launch(response: Response) -> bool:
+    """Return whether a response is the answer to the launch of a run."""
+    return "LaunchPipelineExecution" in (response.request.post_data or "")
 
 
 def outcome_of(site: Site, revision: int) -> str | None:
