@@ -22,8 +22,8 @@ import atheris
 with atheris.instrument_imports(include=["kmdb_dagster"]):
     from kmdb_dagster.km_export.blocks import MAX_OVERLONG_BYTES
     from kmdb_dagster.km_export.fields import read_careful
-    from kmdb_dagster.km_export.outcomes import as_json
     from kmdb_dagster.km_export.reader import MAX_LINE_BYTES, read_lines
+    from kmdb_dagster.km_export.record_json import as_json
     from kmdb_dagster.km_export.records import Alias, Event, PropertySet, Reason, Record, Rejected
 
 ROOT = Path(__file__).parent.parent

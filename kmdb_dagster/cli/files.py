@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import track
 
 from kmdb_dagster.km_export.file_formats import decompressed, name_of_other_format
-from kmdb_dagster.km_export.outcomes import as_json
 from kmdb_dagster.km_export.reader import read_lines
 from kmdb_dagster.km_export.reasons import REASONS
+from kmdb_dagster.km_export.record_json import as_json
 from kmdb_dagster.km_export.records import Event, PropertySet, Reason, Record, Rejected
 from kmdb_dagster.lake.parsed import KINDS
 from kmdb_dagster.output_escaping import for_terminal

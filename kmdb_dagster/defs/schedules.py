@@ -1,4 +1,4 @@
-"""The schedules. All times are UTC."""
+"""The schedules. All times are UTC. When questions, checks and report are made is in `automation_conditions`."""
 
 import dagster as dg
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from kmdb_dagster.km_export.outcomes import as_json
 from kmdb_dagster.km_export.reader import read_lines
+from kmdb_dagster.km_export.record_json import as_json
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "cases.jsonl"
 CASES = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]

@@ -4,8 +4,8 @@ import pytest
 
 from kmdb_dagster.km_export.columns import Columns
 from kmdb_dagster.km_export.fields import read_careful
-from kmdb_dagster.km_export.outcomes import as_json
 from kmdb_dagster.km_export.reader import read_columns, read_lines
+from kmdb_dagster.km_export.record_json import as_json
 from kmdb_dagster.km_export.records import Alias, Event, PropertySet, Reason, Record, Rejected, Typed, Value
 
 T = 1397577453

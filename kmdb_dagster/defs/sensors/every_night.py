@@ -8,6 +8,6 @@ every_night = dg.AutomationConditionSensorDefinition(
     "every_night",
     target=dg.AssetSelection.all() - dg.AssetSelection.assets(*REVISION_ASSETS),
     minimum_interval_seconds=60,
-    description="Materializes `warehouse` and `filters` with their checks every night, `import_report` after them, and "
-    "the questions of KMDB_QUESTIONS every morning. Turn it on once there is data.",
+    description="Materializes `warehouse`, `filters` and `columnar_facts` with their checks every night, "
+    "`import_report` after them, and the questions of KMDB_QUESTIONS every morning. Turn it on once there is data.",
 )

@@ -1,4 +1,4 @@
-"""What stays out: `ignored_users`, `whitelisted_events`, `blacklisted_properties`, and what is older than what is kept.
+"""What makes a line *ignored*: `ignored_users`, `whitelisted_events`, `blacklisted_properties`, and the retention.
 
 Read when a revision is loaded. A change takes effect on revisions loaded after it; `kmdb filter apply` loads the
 others again. The ledger has the digest of the filters that each revision was loaded with. Alias lines are stored in any
