@@ -9,10 +9,13 @@ from dev.processes import wait_until
 from kmdb_dagster.sample import sample_revision
 from kmdb_dagster_tests.browser.conftest import BAD, Site
 from kmdb_dagster_tests.browser.test_operating import LAUNCHPAD, PARTITIONS, answers, configure, launch, shows
+from kmdb_dagster_tests.browser.test_repairing import outcome_of
+from testing.buckets import line
 
 pytestmark = pytest.mark.timeout(600)
 
 CHECKS = "/assets/{}?view=checks"
+NEW_YEAR_2026 = 1_767_225_600
 NEVER_RAN = re.compile("^(Execution failed|Skipped|Dependencies failed)$")
 
 
@@ -82,7 +85,11 @@ def test_the_list_of_runs_names_their_revisions(page: Page) -> None:
     expect(page.get_by_text(re.compile(r"^kmdb/revisions: \d")).first).to_be_visible()
 
 
-def test_the_picture_of_an_answer_is_shown_without_a_click(page: Page) -> None:
+def test_the_picture_of_an_answer_is_shown_without_a_click(page: Page, site: Site) -> None:
+    # Another test drops the facts of 2014.
+    site.bucket.put(BAD, line({"_n": "signed up", "_p": "pia", "_t": NEW_YEAR_2026}))
+    import_range(page, BAD, BAD)
+    assert wait_until(lambda: outcome_of(site, BAD) == "1 lines", 240), "the revision was not imported"
     materialize(page, "questions/signups")
     page.goto("/assets/questions/signups")
     picture = page.get_by_role("img", name="picture")
