@@ -28,7 +28,7 @@ def embed_png(title: str, png: bytes) -> str:
 
 
 def shrink_png(png: bytes, width: int) -> bytes:
-    """Return a PNG that is at most so many pixels wide."""
+    """Return a PNG of at most this width in pixels."""
     from PIL import Image
 
     small = io.BytesIO()

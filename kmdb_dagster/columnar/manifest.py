@@ -1,4 +1,4 @@
-"""The manifest: which files are the copy, and as of which state of the warehouse. Replaced in one step."""
+"""The manifest: the files of the copy, and the state of the warehouse that they show. Replaced atomically."""
 
 import json
 from collections.abc import Iterator

@@ -29,7 +29,7 @@ from kmdb_dagster.wording import named_ranges
 log = logging.getLogger(__name__)
 
 GROUPS_PER_MOVE = 8
-"""Facts of merged people are moved once in so many groups, and at the end of the run."""
+"""Facts of merged people are moved after this number of groups, and at the end of the run."""
 
 
 class RevisionStep(NamedTuple):
