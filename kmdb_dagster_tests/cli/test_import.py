@@ -25,7 +25,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def report(instance: dg.DagsterInstance, age: float) -> None:
-    """Let the daemons have reported so many seconds ago."""
+    """Set the age of the last heartbeat of the daemons, in seconds."""
     for daemon in NEEDED_DAEMONS:
         instance.add_daemon_heartbeat(DaemonHeartbeat(time.time() - age, daemon, "its id", None))
 

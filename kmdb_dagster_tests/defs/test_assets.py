@@ -212,7 +212,7 @@ def loads_that(monkeypatch: pytest.MonkeyPatch, happening: Callable[[int], None]
 
 
 def groups_of(monkeypatch: pytest.MonkeyPatch, revisions: int) -> None:
-    """Runs form groups of so many revisions."""
+    """Runs form groups of this number of revisions."""
     monkeypatch.setattr(revision_steps, "in_groups", partial(in_groups, max_revisions=revisions))
 
 
