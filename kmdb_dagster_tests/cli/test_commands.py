@@ -16,6 +16,7 @@ from testing.terminal import Terminal
 
 COMMANDS = [
     "ask",
+    "columnar",
     "confirm",
     "filter",
     "flush",
