@@ -33,10 +33,9 @@ from kmdb_dagster.lake import Lake
 from kmdb_dagster.lake.files import translate_os_errors
 from kmdb_dagster.warehouse.connection.server import named_lock
 from kmdb_dagster.warehouse.identity.user_map import Progress
-from kmdb_dagster.warehouse.ledger.changed_days import ChangedDays, delete_changed_days
+from kmdb_dagster.warehouse.ledger.changed_days import REFRESH_LOCK, ChangedDays, delete_changed_days
 from kmdb_dagster.warehouse.schema.tables import FACTS
 
-LOCK = "columnar"
 LOCK_TIMEOUT_SECONDS = 600
 
 Part = tuple[str, Bounds]
@@ -78,7 +77,7 @@ def refresh(  # noqa: PLR0913 - three places and three options
         PermanentError: the copy is in another folder, or the folder belongs to another database.
         TransientError: another process refreshes for longer than LOCK_TIMEOUT_SECONDS, or the time partitions changed.
     """
-    with named_lock(engine, LOCK, LOCK_TIMEOUT_SECONDS) as lock:
+    with named_lock(engine, REFRESH_LOCK, LOCK_TIMEOUT_SECONDS) as lock:
         copy = claim_copy(engine, lake, folder, move=again)
         with open_snapshot(engine) as snapshot:
             plan = _plan(lock, snapshot, None if again else read_manifest(folder), folder)

@@ -2,18 +2,20 @@
 
 Rows are sorted by identity, then time: the file is one time partition, and its row groups prune by identity. More rows
 than fit in memory become sorted runs in unnamed temporary files, which vanish with the process, and are merged by
-ranges of identities.
+ranges of the sort key.
 """
 
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from kmdb_dagster.warehouse.schema.columns import IntColumn
 
 MAX_RUN_ROWS = 1_000_000
 MAX_RUN_BYTES = 128 * 1024 * 1024
@@ -110,23 +112,38 @@ def _spilled(stack: ExitStack, folder: Path, run: pa.Table) -> pa.Table:
 
 
 def _merged(runs: list[pa.Table], group_rows: int) -> Iterator[pa.Table]:
-    """Yield the rows of sorted runs in order, about ``group_rows`` at a time; all rows of an identity together."""
+    """Yield the rows of sorted runs in order, about ``group_rows`` at a time."""
     if len(runs) == 1:
         yield from runs
         return
-    identities = [np.asarray(run.column("identity_id").combine_chunks()) for run in runs]
+    keys = [_keys(run) for run in runs]
     places = [0] * len(runs)
-    for bound in _bounds(identities, group_rows):
-        ends = [int(np.searchsorted(each, bound, side="right")) for each in identities]
+    for bound in _bounds(keys, group_rows):
+        ends = [_place_after(each, bound) for each in keys]
         parts = [run.slice(start, end - start) for run, start, end in zip(runs, places, ends, strict=True)]
         places = ends
         if any(part.num_rows for part in parts):
             yield _sorted(parts)
 
 
-def _bounds(identities: list[Any], group_rows: int) -> list[int]:
-    """Return the last identity of each row group, so that each has about ``group_rows`` rows."""
+def _keys(run: pa.Table) -> list[IntColumn]:
+    """Return the columns of the sort key as whole numbers."""
+    return [np.asarray(run.column(name).combine_chunks().cast(pa.int64())) for name in SORT]
+
+
+def _bounds(keys: list[list[IntColumn]], group_rows: int) -> Iterator[list[int]]:
+    """Yield the last sort key of each row group, so that each has about ``group_rows`` rows."""
     stride = max(1, group_rows // SAMPLES_PER_GROUP)
-    samples = np.sort(np.concatenate([each[::stride] for each in identities]))
-    bounds = samples[SAMPLES_PER_GROUP - 1 :: SAMPLES_PER_GROUP].tolist()
-    return sorted({*bounds, max(int(each[-1]) for each in identities)})
+    samples = np.concatenate([np.stack([column[::stride] for column in each]) for each in keys], axis=1)
+    in_order = samples[:, np.lexsort(samples[::-1])]
+    yield from in_order[:, SAMPLES_PER_GROUP - 1 :: SAMPLES_PER_GROUP].T.tolist()
+    yield max([int(column[-1]) for column in each] for each in keys)
+
+
+def _place_after(keys: list[IntColumn], bound: list[int]) -> int:
+    """Return where the rows of a run that are greater than a sort key begin."""
+    start, end = 0, len(keys[0])
+    for column, value in zip(keys, bound, strict=True):
+        span = column[start:end]
+        start, end = (start + int(np.searchsorted(span, value, side=side)) for side in ("left", "right"))
+    return end

@@ -25,6 +25,7 @@ from kmdb_dagster.warehouse.identity.revision import ResolveCounts, resolve_revi
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
 from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.ledger.changed_days import compact_changed_days
 from kmdb_dagster.warehouse.loading.revision import load_revisions
 
 log = logging.getLogger(__name__)
@@ -152,7 +153,12 @@ def load(pipeline: Pipeline, group: Sequence[ParsedRevision]) -> dict[int, Figur
 
 @retry_transient
 def apply_moves(pipeline: Pipeline) -> int:
-    """Move the facts of identities that got another person. Returns the number of identities."""
+    """Move the facts of identities that got another person, and compact ``changed_days``.
+
+    Returns:
+        The number of identities.
+    """
+    compact_changed_days(pipeline.warehouse.engine)
     return move_facts(pipeline.warehouse.engine)
 
 

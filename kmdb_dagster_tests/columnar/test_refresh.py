@@ -22,8 +22,9 @@ from kmdb_dagster.lake import Lake
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import known_folders
-from kmdb_dagster.warehouse.connection.server import transaction
-from kmdb_dagster.warehouse.ledger.changed_days import record_changed_days
+from kmdb_dagster.warehouse.connection.server import named_lock, transaction
+from kmdb_dagster.warehouse.ledger import changed_days
+from kmdb_dagster.warehouse.ledger.changed_days import REFRESH_LOCK, compact_changed_days, record_changed_days
 from kmdb_dagster.warehouse.maintenance.flush import flush
 from kmdb_dagster.warehouse.maintenance.retention import apply_drop, read_drop
 from kmdb_dagster_tests.columnar.copies import WEEK, Copy
@@ -164,6 +165,46 @@ def test_a_load_that_fails_records_nothing(copy: Copy) -> None:
         record_changed_days(load, [date(2014, 4, 9)])
         load.rollback()
     assert copy.status().is_current
+
+
+@pytest.fixture
+def limit_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than three rows are many."""
+    monkeypatch.setattr(changed_days, "MAX_ROWS", 3)
+
+
+@pytest.mark.usefixtures("limit_of_rows")
+def test_changed_days_are_deleted_while_there_is_no_copy(copy: Copy) -> None:
+    copy.revisions.put(1, *LINES)
+    compact_changed_days(copy.engine)
+    assert one(copy.engine, "SELECT COUNT(*) FROM changed_days") == 3
+    copy.revisions.put(2, *LINES)
+    compact_changed_days(copy.engine)
+    assert one(copy.engine, "SELECT COUNT(*) FROM changed_days") == 0
+    copy.refresh()
+    copy.assert_complete()
+
+
+@pytest.mark.usefixtures("limit_of_rows")
+def test_a_copy_that_is_not_refreshed_keeps_each_changed_day_once(copy: Copy) -> None:
+    copy.partition()
+    copy.revisions.put(1, *LINES)
+    copy.refresh()
+    for revision in (2, 3):
+        copy.revisions.put(revision, *LINES)
+    compact_changed_days(copy.engine)
+    assert one(copy.engine, "SELECT COUNT(*) FROM changed_days") == 3
+    copy.refresh()
+    copy.assert_complete()
+
+
+@pytest.mark.usefixtures("limit_of_rows")
+def test_changed_days_are_not_deleted_during_a_refresh(copy: Copy) -> None:
+    copy.revisions.put(1, *LINES, *LINES)
+    copy.revisions.put(2, *LINES)
+    with named_lock(copy.engine, REFRESH_LOCK, 0):
+        compact_changed_days(copy.engine)
+    assert one(copy.engine, "SELECT COUNT(*) FROM changed_days") == 6
 
 
 def stop(*_: object, **__: object) -> None:

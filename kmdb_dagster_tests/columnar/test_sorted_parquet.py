@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kmdb_dagster.columnar import sorted_parquet
 from kmdb_dagster.columnar.snapshot import SOURCES
 from kmdb_dagster.columnar.sorted_parquet import Limits, write_sorted
 
@@ -60,6 +61,22 @@ def test_row_groups_are_bounded_and_one_identity_is_in_few(tmp_path: Path) -> No
     found: list[Any] = [group.column(place).statistics for group in groups]
     assert max(group.num_rows for group in groups) <= limits.group_rows
     assert max(sum(span.min <= identity <= span.max for span in found) for identity in range(1, 1000)) <= 4
+
+
+def test_rows_of_one_identity_are_merged_in_bounded_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = 0
+    in_order = sorted_parquet._sorted  # noqa: SLF001 - the only place where rows are held in memory
+
+    def watched(parts: list[pa.Table]) -> pa.Table:
+        nonlocal largest
+        largest = max(largest, sum(part.num_rows for part in parts))
+        return in_order(parts)
+
+    monkeypatch.setattr(sorted_parquet, "_sorted", watched)
+    limits = Limits(run_rows=1000, group_rows=200)
+    write_sorted(tmp_path / "file", SCHEMA, batches([7] * 20_000, 500), limits)
+    assert written(tmp_path / "file") == sorted(written(tmp_path / "file"))
+    assert largest <= limits.run_rows
 
 
 def test_large_values_make_small_row_groups(tmp_path: Path) -> None:

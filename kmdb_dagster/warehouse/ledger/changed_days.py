@@ -5,18 +5,29 @@ updated: transactions do not wait for each other here. A copy deletes by id the 
 """
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
-from kmdb_dagster.warehouse.connection.server import execute_in_batches
+from kmdb_dagster.errors import TransientError
+from kmdb_dagster.warehouse.connection.server import execute_in_batches, named_lock, transaction
 from kmdb_dagster.warehouse.schema.columns import IntColumn
 from kmdb_dagster.warehouse.schema.tables import FACTS
 
 SECONDS_PER_DAY = 86_400
 EPOCH = date(1970, 1, 1)
+REFRESH_LOCK = "columnar"
+"""Held by whoever refreshes the copy of the facts, or deletes rows of ``changed_days``."""
+MAX_ROWS = 20_000
+"""More rows are compacted after an import."""
+
+SUPERFLUOUS = (
+    "SELECT id FROM changed_days WHERE NOT EXISTS (SELECT 1 FROM columnar_copy) "
+    "OR id NOT IN (SELECT MAX(id) FROM changed_days GROUP BY day)"
+)
 
 
 class ChangedDays(NamedTuple):
@@ -66,6 +77,19 @@ def delete_changed_days(connection: Connection, ids: Collection[int]) -> None:
     """Delete these rows, which a copy has taken over. Rows of transactions that are not committed yet stay."""
     # By the primary key: a scan would wait for the rows of running loads.
     execute_in_batches(connection, "DELETE d FROM changed_days d FORCE INDEX (PRIMARY) WHERE d.id IN :ids", ids)
+
+
+def compact_changed_days(engine: Engine) -> None:
+    """Delete rows that no copy needs, if there are many: all of them without a copy, else those of repeated days.
+
+    So the table does not grow while nothing refreshes a copy. If a refresh is running, the next import compacts.
+    """
+    with transaction(engine) as connection:
+        if connection.exec_driver_sql("SELECT COUNT(*) FROM changed_days").scalar_one() <= MAX_ROWS:
+            return
+    # Without the lock, a first refresh could register its copy in between, from a snapshot that lacks these changes.
+    with suppress(TransientError), named_lock(engine, REFRESH_LOCK, 0) as lock:
+        delete_changed_days(lock, list(lock.exec_driver_sql(SUPERFLUOUS).scalars()))
 
 
 def _append(connection: Connection, values: str) -> None:
