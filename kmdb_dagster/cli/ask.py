@@ -10,7 +10,8 @@ from kmdb_dagster.cli.termination import exit_at_signals
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.output_escaping import for_terminal, for_terminal_line
 from kmdb_dagster.private_file import can_be_written
-from kmdb_dagster.questions.grammar import QUESTIONS, ConditionType
+from kmdb_dagster.questions.grammar import QUESTIONS
+from kmdb_dagster.questions.parameter_types import ConditionType
 from kmdb_dagster.questions.segment import Condition
 from kmdb_dagster.questions.slice_folder import delete_open_folders
 from kmdb_dagster.settings import load_settings

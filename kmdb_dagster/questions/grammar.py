@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kmdb_dagster.errors import RequestError
-from kmdb_dagster.questions.segment import Condition, Segment, parse_condition
-from kmdb_dagster.questions.span import RECENTLY, When, parse_duration, parse_moment
+from kmdb_dagster.questions.parameter_types import ConditionType, Duration, EventName, Moment, PropertyName
+from kmdb_dagster.questions.segment import Segment
+from kmdb_dagster.questions.span import RECENTLY, When
 
 if TYPE_CHECKING:
     from kmdb_dagster.questions.question import Question
@@ -25,45 +26,6 @@ if TYPE_CHECKING:
 DEFAULT_WITHIN = "7d"
 MEASURES = ("sum", "average", "median", "per person")
 """Of the numbers of a property (``trend --value``)."""
-
-
-class Duration(click.ParamType[int]):
-    """A parameter that is a duration, as seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's
-        """Parse a duration such as ``7d``."""
-        try:
-            return value if isinstance(value, int) else parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Moment(click.ParamType[datetime]):
-    """A parameter that is a date or a time, in UTC."""
-
-    name = "date"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401 - click's
-        """Parse a date or a time of ISO 8601."""
-        try:
-            return value if isinstance(value, datetime) else parse_moment(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a date: expected 2014-01-31 or '2014-01-31 12:30' (UTC)", param, ctx)
-
-
-class ConditionType(click.ParamType[Condition]):
-    """A parameter that is a condition on the value of a property."""
-
-    name = "condition"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Condition:  # noqa: ANN401 - click's
-        """Parse a condition such as ``plan name=crew``."""
-        try:
-            return value if isinstance(value, Condition) else parse_condition(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 TIME_OPTIONS = (
@@ -80,13 +42,13 @@ SEGMENT_OPTIONS = (
     ),
     click.option(
         "--where-event",
-        type=(str, ConditionType()),
+        type=(EventName(), ConditionType()),
         multiple=True,
         metavar="EVENT CONDITION",
         help="Count an event only if its own value is such; repeatable.",
     ),
-    click.option("--did", multiple=True, metavar="EVENT", help="Only people who did this in the span; repeatable."),
-    click.option("--did-not", multiple=True, metavar="EVENT", help="Only people who did not; repeatable."),
+    click.option("--did", type=EventName(), multiple=True, help="Only people who did this in the span; repeatable."),
+    click.option("--did-not", type=EventName(), multiple=True, help="Only people who did not; repeatable."),
     click.option(
         "--in-cohort",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -113,16 +75,16 @@ def about(command: "Callable[..., Question]") -> "Callable[..., Question]":
 within = click.option(
     "--within", type=Duration(), default=DEFAULT_WITHIN, show_default=True, help="Time allowed after the first event."
 )
-by = click.option("--by", metavar="PROPERTY", help="Group people by their first value of a property in the span.")
+by = click.option("--by", type=PropertyName(), help="Group people by their first value of a property in the span.")
 every = click.option("--every", type=Duration(), help="Length of a period: 1h, 1d, 7d. [default: by the span]")
 
 
 @click.command()
-@click.argument("events", nargs=-1)
-@click.option("--by", metavar="PROPERTY", help="Group events by their value of a property.")
+@click.argument("events", type=EventName(), nargs=-1, help="Events to count; all if you name none.")
+@click.option("--by", type=PropertyName(), help="Group events by their value of a property.")
 @every
 @click.option("--people", is_flag=True, help="Draw people, each once in a period, not events.")
-@click.option("--value", metavar="PROPERTY", help="Sum up the numbers of this property of the events.")
+@click.option("--value", type=PropertyName(), help="Sum up the numbers of this property of the events.")
 @click.option("--measure", type=click.Choice(MEASURES), help="What of --value is drawn. [default: sum]")
 @about
 def trend(measure: str | None, **options: Any) -> "Question":  # noqa: ANN401 - the options' values
@@ -144,11 +106,11 @@ def trend(measure: str | None, **options: Any) -> "Question":  # noqa: ANN401 - 
 
 
 @click.command()
-@click.argument("start")
-@click.argument("value", metavar="PROPERTY")
+@click.argument("start", type=EventName(), help="The event that people start with.")
+@click.argument("value", type=PropertyName(), metavar="PROPERTY", help="The property whose numbers are summed up.")
 @click.option("--within", type=Duration(), default="90d", show_default=True, help="Time that counts for each person.")
 @click.option("--every", type=Duration(), default="30d", show_default=True, help="Length of a period and of a cohort.")
-@click.option("--by", metavar="PROPERTY", help="Group people by their first value of a property, not by cohort.")
+@click.option("--by", type=PropertyName(), help="Group people by their first value of a property, not by cohort.")
 @about
 def lifetime(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     """Sum up what people are worth after a first event.
@@ -165,7 +127,7 @@ def lifetime(**options: Any) -> "Question":  # noqa: ANN401 - the options' value
 
 
 @click.command()
-@click.argument("steps", nargs=-1, required=True)
+@click.argument("steps", type=EventName(), nargs=-1, required=True, help="Events, in their order.")
 @within
 @by
 @about
@@ -184,8 +146,8 @@ def funnel(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
 
 
 @click.command()
-@click.argument("start")
-@click.argument("back", required=False)
+@click.argument("start", type=EventName(), help="The event that people start with.")
+@click.argument("back", type=EventName(), required=False, help="The event that counts as a return; any if omitted.")
 @every
 @about
 def retention(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
@@ -203,10 +165,10 @@ def retention(**options: Any) -> "Question":  # noqa: ANN401 - the options' valu
 
 
 @click.command()
-@click.argument("start")
-@click.argument("goal", required=False)
+@click.argument("start", type=EventName(), help="The event that people start with.")
+@click.argument("goal", type=EventName(), required=False, help="Only paths that end with this event.")
 @click.option("--within", type=Duration(), default="1d", show_default=True, help="Time allowed after the first event.")
-@click.option("--without", multiple=True, metavar="EVENT", help="Skip these events.")
+@click.option("--without", type=EventName(), multiple=True, help="Skip these events.")
 @click.option("--longest", type=click.IntRange(2, 10), default=5, show_default=True, help="Maximum events in a path.")
 @about
 def paths(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
@@ -224,8 +186,8 @@ def paths(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
 
 
 @click.command()
-@click.argument("start")
-@click.argument("goal")
+@click.argument("start", type=EventName(), help="The event that people start with.")
+@click.argument("goal", type=EventName(), help="The event that counts as the conversion.")
 @within
 @by
 @about
@@ -244,8 +206,8 @@ def delay(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
 
 
 @click.command()
-@click.argument("variant", metavar="PROPERTY")
-@click.argument("goal")
+@click.argument("variant", type=PropertyName(), metavar="PROPERTY", help="The property that tells the variants apart.")
+@click.argument("goal", type=EventName(), help="The event that counts as the conversion.")
 @within
 @click.option("--control", metavar="VALUE", help="Value to compare with. [default: the most frequent]")
 @about
@@ -264,14 +226,14 @@ def experiment(**options: Any) -> "Question":  # noqa: ANN401 - the options' val
 
 
 @click.command()
-@click.argument("start")
-@click.argument("goal")
+@click.argument("start", type=EventName(), help="The event that people start with.")
+@click.argument("goal", type=EventName(), help="The event that counts as the conversion.")
 @click.option(
     "--with",
     "properties",
     multiple=True,
     required=True,
-    metavar="PROPERTY",
+    type=PropertyName(),
     help="A property; repeatable.",
 )
 @within
