@@ -9,7 +9,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 
-MODULE = "kmdb_dagster.km_export.plain"
+MODULE = "kmdb_dagster.km_export.line_scanner"
 
 
 class Compiled(BuildHookInterface):

@@ -22,7 +22,7 @@ from kmdb_dagster.columnar.manifest import READABLE, SETTING, Manifest, new_time
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.lake.files import translate_os_errors
-from kmdb_dagster.lake.mark import Mark, read_mark, write_mark
+from kmdb_dagster.lake.marker_file import Marker, read_marker, write_marker
 from kmdb_dagster.warehouse.connection import bindings
 from kmdb_dagster.warehouse.connection.data_folders import claim_folder
 from kmdb_dagster.warehouse.connection.server import transaction
@@ -69,22 +69,22 @@ def claim_copy(engine: Engine, lake: Lake, folder: Path, *, move: bool) -> bytes
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         (folder / FACTS_FOLDER).mkdir(exist_ok=True, mode=0o755)
         (folder / PEOPLE_FOLDER).mkdir(exist_ok=True, mode=0o700)
-    database, mark = bindings.database_id(engine), read_mark(folder)
-    if mark is not None and mark.database != database:
+    database, marker = bindings.database_id(engine), read_marker(folder)
+    if marker is not None and marker.database != database:
         raise PermanentError(
             f"The columnar copy in {folder} belongs to another database than {engine.url.database!r}. Nothing was "
             f"changed. Set {SETTING} to a folder of its own, or delete this one."
         )
     with transaction(engine) as connection:
-        _require_here(connection, mark, move=move)
-        if mark is None:
-            # Write the mark first: a process killed after it leaves a folder that names this database.
-            mark = Mark(uuid.uuid4().bytes, database)
-            write_mark(folder, mark)
-        bindings.add_folder(connection, mark.folder, socket.gethostname(), str(folder))
-        if registered_copy(connection) != mark.folder:
-            connection.execute(text(REGISTER), {"folder": mark.folder})
-    return mark.folder
+        _require_here(connection, marker, move=move)
+        if marker is None:
+            # Write the marker first: a process killed after it leaves a folder that names this database.
+            marker = Marker(uuid.uuid4().bytes, database)
+            write_marker(folder, marker)
+        bindings.add_folder(connection, marker.folder, socket.gethostname(), str(folder))
+        if registered_copy(connection) != marker.folder:
+            connection.execute(text(REGISTER), {"folder": marker.folder})
+    return marker.folder
 
 
 def registered_copy(connection: Connection) -> bytes | None:
@@ -93,9 +93,9 @@ def registered_copy(connection: Connection) -> bytes | None:
     return None if found is None else bytes(found)
 
 
-def _require_here(connection: Connection, mark: Mark | None, *, move: bool) -> None:
+def _require_here(connection: Connection, marker: Marker | None, *, move: bool) -> None:
     known = connection.execute(text(REGISTERED)).first()
-    if known is None or move or (mark is not None and mark.folder == bytes(known.folder_id)):
+    if known is None or move or (marker is not None and marker.folder == bytes(known.folder_id)):
         return
     raise PermanentError(
         f"The columnar copy of this database is in {known.host}:{known.path}. Nothing was changed. Set {SETTING} to "

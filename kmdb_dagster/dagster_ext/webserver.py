@@ -1,4 +1,4 @@
-"""Start Dagster's webserver behind the front door, alone or with all that `dagster dev` starts.
+"""Start Dagster's webserver behind the CSRF middleware, alone or with all that `dagster dev` starts.
 
 Dagster has no setting for ASGI middleware, and `dagster dev` starts its webserver by name. So this module replaces one
 function in each of two modules of Dagster's that are not public:
@@ -7,7 +7,7 @@ function in each of two modules of Dagster's that are not public:
 * ``dagster._cli.dev.open_ipc_subprocess`` starts the processes of `dagster dev`.
 
 Either raises if it is no longer there, and tests send refused requests to what starts
-(docs/decisions/0026-front-door.md).
+(docs/decisions/0026-csrf-middleware.md).
 """
 
 import sys
@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 from dagster._cli import dev
 from dagster_webserver import cli
 
+from kmdb_dagster.csrf_middleware import CsrfMiddleware, names_of
 from kmdb_dagster.dagster_ext.pictures import Pictures
-from kmdb_dagster.front_door import FrontDoor, names_of
 from kmdb_dagster.settings import load_settings
 
 DAGSTERS = ("-m", "dagster_webserver")
@@ -29,14 +29,14 @@ Function: TypeAlias = Callable[..., Any]
 
 
 def serve(arguments: Sequence[str]) -> None:
-    """Run `dagster-webserver` with these arguments, behind the front door. It ends the process."""
+    """Run `dagster-webserver` with these arguments, behind the CSRF middleware. It ends the process."""
     settings = load_settings()
     names = names_of(settings.ui_url, settings.ui_hosts)
     _replace(
         cli,
         "create_app_from_workspace_process_context",
         lambda create: (
-            lambda process_context, *given, **options: FrontDoor(
+            lambda process_context, *given, **options: CsrfMiddleware(
                 Pictures(create(process_context, *given, **options), process_context.instance), names
             )
         ),
@@ -45,7 +45,7 @@ def serve(arguments: Sequence[str]) -> None:
 
 
 def serve_with_daemon(arguments: Sequence[str]) -> None:
-    """Run `dagster dev` with these arguments, its webserver behind the front door. It ends the process."""
+    """Run `dagster dev` with these arguments, its webserver behind the CSRF middleware. It ends the process."""
     _replace(
         dev,
         "open_ipc_subprocess",

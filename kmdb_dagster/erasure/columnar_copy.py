@@ -10,7 +10,7 @@ from kmdb_dagster.columnar.refresh import refresh
 from kmdb_dagster.erasure.requests import record_searched
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.lake.files import translate_os_errors
-from kmdb_dagster.lake.mark import read_mark
+from kmdb_dagster.lake.marker_file import read_marker
 from kmdb_dagster.retries import retry_transient
 from kmdb_dagster.warehouse.connection.bindings import database_id
 from kmdb_dagster.warehouse.connection.server import transaction
@@ -33,20 +33,20 @@ def erase_from_copy(engine: Engine, lake: Lake, folder: Path, searched: bytes, r
     Returns:
         The number of files removed.
     """
-    mark = read_mark(folder)
-    if mark is None or mark.database != database_id(engine):
+    marker = read_marker(folder)
+    if marker is None or marker.database != database_id(engine):
         return 0
     with transaction(engine) as connection:
         if not count_pending_erasures(connection):
             return 0
         # Read before the refresh: only these people are known to be out of the tables.
         digests = set(map(bytes, connection.execute(text(SEARCHED), {"folder": searched}).scalars()))
-        is_registered = registered_copy(connection) == mark.folder
+        is_registered = registered_copy(connection) == marker.folder
     if is_registered:
         removed = retry_transient(refresh)(engine, lake, folder, keep_old=False, report=report).files_removed
     else:
         removed = _delete_copy(folder)
-    record_searched(engine, digests, mark.folder)
+    record_searched(engine, digests, marker.folder)
     return removed
 
 

@@ -1,7 +1,7 @@
 """Read the lines of a revision: bytes in, records out. The rules: docs/reference/reading-rules.md.
 
-``blocks`` splits the lines. ``plain`` (the fast path) reads most of them; ``scanner`` and ``fields`` (the careful path)
-read the rest.
+``blocks`` splits the lines. ``line_scanner`` (the fast path) reads most of them; ``lenient_json`` and ``fields`` (the
+careful path) read the rest.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable, Iterator
 from kmdb_dagster.km_export.blocks import BLOCK_BYTES, Overlong, blocks
 from kmdb_dagster.km_export.columns import Columns
 from kmdb_dagster.km_export.fields import read_careful
-from kmdb_dagster.km_export.plain import Scanner
+from kmdb_dagster.km_export.line_scanner import Scanner
 from kmdb_dagster.km_export.records import Reason, Record, Rejected
 
 MAX_LINE_BYTES = 16 * 1024 * 1024

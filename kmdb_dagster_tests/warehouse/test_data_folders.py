@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.lake.mark import MARK, Mark, read_mark, write_mark
+from kmdb_dagster.lake.marker_file import MARKER_FILE, Marker, read_marker, write_marker
 from kmdb_dagster.settings import load_settings
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import check_bucket, claim_bucket, confirm_bucket, database_id
@@ -38,8 +38,8 @@ def count_folders(engine: Engine) -> int:
 def test_the_first_data_folder_is_bound_to_the_database(engine: Engine, lake: Lake) -> None:
     assert claim_folder(engine, lake) == claim_folder(engine, lake)
     assert count_folders(engine) == 1
-    assert read_mark(lake.root) == Mark(claim_folder(engine, lake), database_id(engine))
-    assert stat.S_IMODE((lake.root / MARK).stat().st_mode) == 0o600
+    assert read_marker(lake.root) == Marker(claim_folder(engine, lake), database_id(engine))
+    assert stat.S_IMODE((lake.root / MARKER_FILE).stat().st_mode) == 0o600
     assert stat.S_IMODE(lake.root.stat().st_mode) == 0o700
 
 
@@ -62,27 +62,27 @@ def test_a_missing_mount_of_the_data_folder_is_refused(engine: Engine, lake: Lak
 
 def test_a_data_folder_of_another_database_is_refused_until_it_is_confirmed(engine: Engine, lake: Lake) -> None:
     lake.prepare()
-    theirs = Mark(b"f" * 16, b"d" * 16)
-    write_mark(lake.root, theirs)
+    theirs = Marker(b"f" * 16, b"d" * 16)
+    write_marker(lake.root, theirs)
     with pytest.raises(PermanentError, match="belongs to another database"):
         claim_folder(engine, lake)
-    assert (read_mark(lake.root), count_folders(engine)) == (theirs, 0)
+    assert (read_marker(lake.root), count_folders(engine)) == (theirs, 0)
     (folder,) = confirm_folder(engine, lake)
     assert claim_folder(engine, lake) == folder.id != theirs.folder
 
 
 def test_a_process_killed_after_marking_a_folder_does_not_block_it(engine: Engine, lake: Lake) -> None:
     lake.prepare()
-    write_mark(lake.root, Mark(b"f" * 16, database_id(engine)))
+    write_marker(lake.root, Marker(b"f" * 16, database_id(engine)))
     assert claim_folder(engine, lake) == b"f" * 16
     assert count_folders(engine) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"folder": "x", "database": "y"}', b"[]", b"\xff"])
-def test_a_damaged_mark_is_an_error_with_the_remedy(engine: Engine, lake: Lake, content: bytes) -> None:
+def test_a_damaged_marker_file_is_an_error_with_the_remedy(engine: Engine, lake: Lake, content: bytes) -> None:
     lake.prepare()
-    (lake.root / MARK).write_bytes(content)
-    with pytest.raises(PermanentError, match=f"{MARK} is damaged.*`kmdb confirm data-dir`"):
+    (lake.root / MARKER_FILE).write_bytes(content)
+    with pytest.raises(PermanentError, match=f"{MARKER_FILE} is damaged.*`kmdb confirm data-dir`"):
         claim_folder(engine, lake)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.lake.mark import Mark, read_mark, write_mark
+from kmdb_dagster.lake.marker_file import Marker, read_marker, write_marker
 from kmdb_dagster.warehouse.connection import bindings
 from kmdb_dagster.warehouse.connection.bindings import KnownFolder
 from kmdb_dagster.warehouse.connection.server import named_lock, transaction
@@ -38,15 +38,15 @@ def claim_folder(engine: Engine, lake: Lake) -> bytes:
     """
     lake.prepare()
     with named_lock(engine, bindings.LOCK, bindings.LOCK_TIMEOUT_SECONDS):
-        database, mark = bindings.database_id(engine), read_mark(lake.root)
+        database, marker = bindings.database_id(engine), read_marker(lake.root)
         with transaction(engine) as connection:
-            if mark is None:
+            if marker is None:
                 _require_no_other(connection, lake)
-                mark = _new_mark(lake, database)
-            elif mark.database != database:
+                marker = _new_marker(lake, database)
+            elif marker.database != database:
                 raise _of_another_database(engine, lake)
-            _add(connection, lake, mark)
-    return mark.folder
+            _add(connection, lake, marker)
+    return marker.folder
 
 
 def confirm_folder(engine: Engine, lake: Lake) -> list[KnownFolder]:
@@ -57,15 +57,15 @@ def confirm_folder(engine: Engine, lake: Lake) -> list[KnownFolder]:
     """
     lake.prepare()
     with named_lock(engine, bindings.LOCK, bindings.LOCK_TIMEOUT_SECONDS):
-        database, mark = bindings.database_id(engine), read_mark(lake.root)
+        database, marker = bindings.database_id(engine), read_marker(lake.root)
         with transaction(engine) as connection:
             known = {folder.id for folder in bindings.known_folders(connection)}
-            if mark is None or mark.database != database:
-                mark = _new_mark(lake, database)
-            _add(connection, lake, mark)
-            if mark.folder not in known and not lake.is_empty():
+            if marker is None or marker.database != database:
+                marker = _new_marker(lake, database)
+            _add(connection, lake, marker)
+            if marker.folder not in known and not lake.is_empty():
                 for statement in SEARCH_AGAIN:
-                    connection.execute(text(statement), {"folder": mark.folder} if ":folder" in statement else {})
+                    connection.execute(text(statement), {"folder": marker.folder} if ":folder" in statement else {})
             bindings.confirm_folders(connection)
             return bindings.known_folders(connection)
 
@@ -88,19 +88,19 @@ def remove_folder(engine: Engine, folder: bytes) -> list[KnownFolder]:
         return bindings.known_folders(connection)
 
 
-def _new_mark(lake: Lake, database: bytes) -> Mark:
-    # Write the mark first: a process killed after it leaves a folder that names this database.
-    mark = Mark(uuid.uuid4().bytes, database)
-    write_mark(lake.root, mark)
-    return mark
+def _new_marker(lake: Lake, database: bytes) -> Marker:
+    # Write the marker first: a process killed after it leaves a folder that names this database.
+    marker = Marker(uuid.uuid4().bytes, database)
+    write_marker(lake.root, marker)
+    return marker
 
 
-def _add(connection: Connection, lake: Lake, mark: Mark) -> None:
-    bindings.add_folder(connection, mark.folder, socket.gethostname(), str(lake.root))
+def _add(connection: Connection, lake: Lake, marker: Marker) -> None:
+    bindings.add_folder(connection, marker.folder, socket.gethostname(), str(lake.root))
 
 
 def _require_no_other(connection: Connection, lake: Lake) -> None:
-    """Refuse a folder without a mark, if the files of this database are elsewhere."""
+    """Refuse a folder without a marker, if the files of this database are elsewhere."""
     database = connection.engine.url.database
     known = bindings.known_folders(connection)
     if known:

@@ -1,7 +1,7 @@
 """Refuse requests that another site sends to Dagster's UI through a browser: an ASGI middleware and its rules.
 
 Dagster's webserver has no log-in, runs GraphQL mutations by GET, and checks neither Host nor Origin. Without these
-rules an image on any web page can start a job. `refusal` holds the rules and is pure; `FrontDoor` applies them.
+rules an image on any web page can start a job. `refusal` holds the rules and is pure; `CsrfMiddleware` applies them.
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
-log = logging.getLogger("kmdb.front_door")
+log = logging.getLogger("kmdb.csrf")
 
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:(?P<port>\d{1,5}))?", re.ASCII)
 """A Host header in lower case."""
@@ -189,7 +189,7 @@ def _shown(values: Sequence[str]) -> str:
     return for_terminal_line(shown)[:MAX_SHOWN_CHARACTERS]
 
 
-class FrontDoor:
+class CsrfMiddleware:
     """ASGI middleware that applies `refusal`, and forbids other sites to show the UI in a frame.
 
     Args:

@@ -6,7 +6,7 @@ import pytest
 
 from kmdb_dagster.km_export.blocks import BLOCK_BYTES
 from kmdb_dagster.km_export.fields import read_careful
-from kmdb_dagster.km_export.plain import Scanner
+from kmdb_dagster.km_export.line_scanner import Scanner
 from kmdb_dagster.km_export.records import PropertySet, Record
 
 BOUNDS = (0x41, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xED, 0xEF, 0xF0, 0xF4, 0xF5, 0xFF)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kmdb_dagster.csrf_middleware import CsrfMiddleware, Message, Names, Receive, Request, Send, names_of, refusal
 from kmdb_dagster.errors import SettingsError
-from kmdb_dagster.front_door import FrontDoor, Message, Names, Receive, Request, Send, names_of, refusal
 from kmdb_dagster.settings import load_settings
 
 HERE = "127.0.0.1:3000"
@@ -206,7 +206,7 @@ def answered(scope: Message) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(FrontDoor(hello, ALONE)(scope, receive, send))
+    asyncio.run(CsrfMiddleware(hello, ALONE)(scope, receive, send))
     return sent
 
 
