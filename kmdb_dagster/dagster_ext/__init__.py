@@ -10,6 +10,8 @@ release of Dagster changes it:
 * ``backfills``: `dagster._core.execution.backfill` and
   `dagster._core.definitions.assets.graph.asset_graph_subset`. Dagster has no public call that starts a backfill.
   Test: defs/test_backfills.
+* ``backfill_titles``: `dagster._core.execution.backfill` and `dagster._core.storage.runs`. Backfills of the UI's dialog
+  have no title. Test: dagster_ext/test_backfill_titles.
 * ``celery_launcher``: `dagster_celery.launcher`, `dagster_celery.tags` and `dagster_celery.tasks`. The public launcher
   does not see that a worker is gone. Test: deploy/test_workers.
 * ``future_ticks``: the state and the methods of a schedule storage. A clock that was ahead must not stop a sensor.

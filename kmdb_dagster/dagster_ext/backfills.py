@@ -16,6 +16,7 @@ from dagster._core.definitions.assets.graph.asset_graph_subset import (
 from dagster._core.execution.backfill import PartitionBackfill
 
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PROPERTIES, REVISION_ASSETS
+from kmdb_dagster.dagster_ext.backfill_titles import MAX_RANGES_IN_TITLE
 from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register, registered
 from kmdb_dagster.dagster_ext.run_ranges import BACKFILL, active_imports
 from kmdb_dagster.errors import RequestError
@@ -30,9 +31,6 @@ from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.loading.filters import read_filters
 from kmdb_dagster.wording import named_range
-
-MAX_RANGES_IN_TITLE = 3
-"""Dagster allows a title of 100 characters."""
 
 
 class Opener(Protocol):

@@ -2,7 +2,7 @@
 
 dagster.yaml names `History` as its storage. Dagster's own storages raise the first error. It ends a run, and the thread
 of the code server that reports dead runs (docs/decisions/0028-history-outages.md). Events of assets are stored in
-batches (`asset_events`).
+batches (`asset_events`), and backfills get titles (`backfill_titles`).
 """
 
 import errno
@@ -30,6 +30,7 @@ from sqlalchemy.exc import DBAPIError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from kmdb_dagster.dagster_ext import asset_events
+from kmdb_dagster.dagster_ext.backfill_titles import give_titles
 from kmdb_dagster.dagster_ext.future_ticks import NeverInTheFuture
 from kmdb_dagster.warehouse.connection.mysql_errors import TRANSIENT, error_number
 
@@ -83,6 +84,7 @@ class History(DagsterStorage[Any], ConfigurableClass):
         self._retries.wrap_methods(self._kept.run_storage, RunStorage)
         self._retries.wrap_methods(self._kept.event_log_storage, EventLogStorage)
         self._retries.wrap_methods(self._kept.schedule_storage, ScheduleStorage)
+        give_titles(self._kept.run_storage)
         asset_events.store_in_batches(self._kept.event_log_storage, self._retries.wrap)
         NeverInTheFuture().apply(self._kept.schedule_storage)
         # The process that creates a run reads it: the daemon, the webserver, or a command.

@@ -26,6 +26,7 @@ def test_each_private_module_is_listed_in_the_line_of_the_module_that_imports_it
     used = {file.stem: names for file in ROOM.glob("*.py") if (names := set(private_imports(file)))}
     assert {
         "asset_events",
+        "backfill_titles",
         "backfills",
         "celery_launcher",
         "history_purge",
