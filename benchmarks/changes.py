@@ -15,9 +15,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from benchmarks.databases import server_of
+from benchmarks.databases import pid_of, processor, processor_of_tree, server_of
 from benchmarks.partitions import prepare
-from dev.processes import wait_until
+from dev.processes import Process, wait_until
 from kmdb_dagster.dagster_ext.instance import open_instance
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.pipeline.bucket_scan import changed, list_bucket
@@ -43,12 +43,12 @@ def left(warehouse: Warehouse) -> int:
 
 
 def seconds_until(condition: Callable[[], bool]) -> float:
-    """Look at a condition every second until it is true, and return how long it took."""
+    """Look at a condition every two seconds until it is true, and return how long it took."""
     start = time.monotonic()
     while not condition():
         if time.monotonic() - start > PATIENCE_SECONDS:
             raise SystemExit(f"It took longer than {PATIENCE_SECONDS:.0f} seconds.")
-        time.sleep(1)
+        time.sleep(2)
     return time.monotonic() - start
 
 
@@ -63,11 +63,28 @@ def scan_bucket() -> None:
     subprocess.run([*command, "-j", "scan_bucket"], check=True, capture_output=True)  # noqa: S603 - our own command
 
 
-def measure(bucket: Path, revisions: int, changes: int) -> None:
+class Processor:
+    """The processor seconds of Dagster's daemon with its runs, and of the server, since the last look."""
+
+    def __init__(self, daemon: Process, server: str) -> None:
+        self._pids = (daemon.pid, pid_of(server))
+        self._before = self._look()
+
+    def _look(self) -> tuple[float, float]:
+        return processor_of_tree(self._pids[0]), processor(self._pids[1])
+
+    def __str__(self) -> str:
+        """Return both as text."""
+        before, self._before = self._before, self._look()
+        daemon, server = (now - then for now, then in zip(self._before, before, strict=True))
+        return f"processor: Dagster {daemon:.0f} s, server {server:.0f} s"
+
+
+def measure(bucket: Path, revisions: int, changes: int, used: Processor) -> None:
     """Measure on the instance and the settings of the environment, with a daemon that runs."""
     with Kmdb().warehouse() as warehouse, open_instance() as instance:
         took = seconds_until(lambda: left(warehouse) == 0)
-        print(f"  {revisions:,} new revisions: {took:.0f} s in {runs(instance)} runs", flush=True)
+        print(f"  {revisions:,} new revisions: {took:.0f} s in {runs(instance)} runs; {used}", flush=True)
         before = runs(instance)
         for number in random.Random(1).sample(range(1, revisions + 1), changes):  # noqa: S311 - a seed, no secret
             put(bucket, number, LINES + 1)
@@ -79,7 +96,7 @@ def measure(bucket: Path, revisions: int, changes: int) -> None:
         print(f"  a new one, while changed ones are imported: {soon:.0f} s, with {left(warehouse):,} left", flush=True)
         seconds_until(lambda: left(warehouse) == 0)
         took = time.monotonic() - start
-        print(f"  {changes:,} changed ones: {took:.0f} s in {runs(instance) - before - 1} runs", flush=True)
+        print(f"  {changes:,} changed ones: {took:.0f} s in {runs(instance) - before - 1} runs; {used}", flush=True)
 
 
 def main() -> None:
@@ -96,8 +113,8 @@ def main() -> None:
             put(folder / "bucket", number)
         prepare(folder, server, options.history)
         print(f"{options.revisions:,} revisions of {LINES} lines, load {os.getloadavg()[0]:.1f} at the start")
-        with running_daemon(folder / "daemon.log"):
-            measure(folder / "bucket", options.revisions, options.changes)
+        with running_daemon(folder / "daemon.log") as daemon:
+            measure(folder / "bucket", options.revisions, options.changes, Processor(daemon, server))
         print(f"load {os.getloadavg()[0]:.1f} at the end")
 
 

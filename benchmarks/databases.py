@@ -90,6 +90,25 @@ def processor(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / CLOCK
 
 
+def processor_of_tree(pid: int) -> float:
+    """Return the CPU seconds of a process, of those that it started, and of those that ended."""
+    parents = dict(_parent_and_processor(folder) for folder in Path("/proc").glob("[0-9]*"))
+    found, total = {pid}, 0.0
+    while found:
+        total += sum(parents[one][1] for one in found if one in parents)
+        found = {child for child, (parent, _) in parents.items() if parent in found}
+    return total
+
+
+def _parent_and_processor(folder: Path) -> tuple[int, tuple[int, float]]:
+    pid = int(folder.name)
+    try:
+        fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return pid, (0, 0.0)
+    return pid, (int(fields[1]), sum(map(int, fields[11:15])) / CLOCK)
+
+
 def pid_of(server: str) -> int:
     """Return the pid of the server."""
     with connected(server) as cursor:

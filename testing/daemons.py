@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dev.processes import end, spawn
+from dev.processes import Process, end, spawn
 from kmdb_dagster.cli.ui import configure
 
 ROOT = Path(__file__).parents[1]
@@ -19,11 +19,11 @@ def make_home(home: Path) -> None:
 
 
 @contextmanager
-def running_daemon(log: Path) -> Iterator[None]:
+def running_daemon(log: Path) -> Iterator[Process]:
     """Run a daemon on the DAGSTER_HOME of the environment."""
     program = str(Path(sys.executable).parent / "dagster-daemon")
     started = spawn([program, "run", "-w", str(ROOT / "workspace.yaml")], log)
     try:
-        yield
+        yield started
     finally:
         end(started, patience=10)
