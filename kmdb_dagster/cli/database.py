@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kmdb_dagster.errors import KmdbError, PermanentError
+from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.settings import Settings, load_settings
 from kmdb_dagster.warehouse import Warehouse
+from kmdb_dagster.wording import counted
 
 if TYPE_CHECKING:
     from kmdb_dagster.warehouse.maintenance.time_partitions import Plan
-
-MAX_PARTITIONS_SHOWN = 5
 
 
 @contextmanager
@@ -141,19 +140,12 @@ def _add(opened: Warehouse, settings: Settings, *, dry_run: bool, sql: bool) -> 
 def _echo_partitions(plan: "Plan", settings: Settings) -> None:
     """Show the first and last partitions to add, and advise another length from the size of the bucket."""
     from kmdb_dagster.defs.resources import Kmdb
-    from kmdb_dagster.pipeline.bucket_scan import list_bucket
-    from kmdb_dagster.warehouse.maintenance.partition_advice import advise_partition_length
+    from kmdb_dagster.pipeline.bucket_scan import advise_time_partitions
+    from kmdb_dagster.warehouse.maintenance.time_partitions import named_partitions
 
-    named = [f"{bound.name} (before {bound.before})" for bound in plan.bounds]
-    shown = named if len(named) <= MAX_PARTITIONS_SHOWN else [*named[:2], "…", named[-1]]
-    click.echo(f"Each: {', '.join(shown)}. --sql prints the statements.")
-    try:
-        scan = list_bucket(Kmdb().bucket(), settings.min_revision)
-    except KmdbError:
-        return
-    days = (plan.bounds[-1].before - plan.bounds[0].before).days
-    if scan.bytes and days:
-        click.echo(advise_partition_length(scan.bytes, days, settings.days_per_partition))
+    click.echo(f"Each: {named_partitions(plan.bounds)}. --sql prints the statements.")
+    if advice := advise_time_partitions(Kmdb().bucket, plan, settings):
+        click.echo(advice)
 
 
 def _drop(opened: Warehouse, before: date, *, dry_run: bool, yes: bool) -> None:
@@ -226,11 +218,12 @@ def build() -> None:
     with warehouse(load_settings()) as opened:
         run(opened.engine)
         moved = move_facts(opened.engine)
-        click.echo(f"The indexes of events and properties exist. Facts of {moved} identities were moved.")
+        click.echo(f"The indexes of events and properties exist. Facts of {counted(moved, 'identity')} were moved.")
 
 
 @click.command()
-def realias() -> None:
+@click.option("--dry-run", is_flag=True, help="Count the identities that would get another person; change nothing.")
+def realias(*, dry_run: bool) -> None:
     """Resolve all identities again, and move facts to their people.
 
     Imports keep `user_map` current. Run this after you changed `placeholder_identities`, `ignored_users` or
@@ -239,15 +232,24 @@ def realias() -> None:
 
     \b
     Example:
+        $ kmdb realias --dry-run
+        0 identities would get another person. Nothing is changed: `kmdb realias` applies it.
         $ kmdb realias
         0 identities got another person; facts of 0 identities were moved.
     """
+    from kmdb_dagster.warehouse.identity.rebuild import preview_realias
     from kmdb_dagster.warehouse.identity.rebuild import realias as run
 
     settings = load_settings()
+    if dry_run:
+        with warehouse(settings) as opened, progress_reports("reading aliases") as report:
+            preview = preview_realias(opened.engine, numeric_apart=settings.numeric_apart, report=report)
+        click.echo(f"{preview} Nothing is changed: `kmdb realias` applies it.")
+        return
     with warehouse(settings) as opened, progress_reports("waiting for the lock on the map") as report:
         done = run(opened.engine, opened.generation(), numeric_apart=settings.numeric_apart, report=report)
-    click.echo(f"{done.identities} identities got another person; facts of {done.moved} identities were moved.")
+    changed, moved = counted(done.identities, "identity"), counted(done.moved, "identity")
+    click.echo(f"{changed} got another person; facts of {moved} were moved.")
 
 
 @click.command()

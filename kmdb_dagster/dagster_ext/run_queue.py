@@ -18,6 +18,8 @@ DDL_TAG = "kmdb/ddl"
 """Runs that change tables: one at a time."""
 UNLESS_DRY_RUN = "unless_dry_run"
 """The value of `DDL_TAG` of a job that is a dry run by default."""
+DRY_RUN = "dry_run"
+"""The value of `DDL_TAG` of a dry run of another job."""
 TRUE = "true"
 
 
@@ -36,11 +38,15 @@ def limit_tags(run: dg.DagsterRun) -> dict[str, str]:
     """Return the tags of a run by which dagster.yaml limits concurrency, beyond those of its job."""
     if is_import(run):
         return {IMPORT_TAG: TRUE}
-    if run.tags.get(DDL_TAG) == UNLESS_DRY_RUN and not _is_dry_run(run.run_config):
+    given = run.tags.get(DDL_TAG)
+    if given is None:
+        return {}
+    if not _is_dry_run(run.run_config, default=given == UNLESS_DRY_RUN):
         return {DDL_TAG: TRUE}
-    return {}
+    return {DDL_TAG: DRY_RUN} if given == TRUE else {}
 
 
-def _is_dry_run(run_config: Mapping[str, Any]) -> bool:
-    """Return whether no op's configuration turns the dry run off."""
-    return all(op.get("config", {}).get("dry_run", True) for op in run_config.get("ops", {}).values())
+def _is_dry_run(run_config: Mapping[str, Any], *, default: bool) -> bool:
+    """Return whether the configuration of the ops asks for a dry run."""
+    asked = [op.get("config", {}).get("dry_run", default) for op in run_config.get("ops", {}).values()]
+    return all(asked) if asked else default

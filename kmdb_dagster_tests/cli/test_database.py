@@ -187,6 +187,21 @@ def test_realias_reports_what_it_moved(ready: Terminal) -> None:
     assert ended.out.endswith("0 identities got another person; facts of 0 identities were moved.\n")
 
 
+def test_a_dry_run_of_realias_names_the_command_that_applies_it(
+    ready: Terminal, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    Revisions(warehouse, tmp_path).put(1, event("came", "bob"), event("came", "b2"), alias("bob", "b2"))
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("UPDATE user_map SET user_id = identity_id"))
+    ended = ready.kmdb("realias", "--dry-run")
+    assert ended.code == 0
+    assert ended.out == (
+        "1 identity would get another person. There would be 1 person instead of 2. "
+        "Nothing is changed: `kmdb realias` applies it.\n"
+    )
+    assert ready.kmdb("realias").out.startswith("1 identity got another person; ")
+
+
 def test_status_reports_dropped_indexes_until_they_are_built(ready: Terminal) -> None:
     assert ready.kmdb("index", "drop").code == 0
     assert "run `kmdb index build`" in ready.kmdb("status").out

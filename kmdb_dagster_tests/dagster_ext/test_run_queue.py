@@ -10,6 +10,7 @@ import pytest
 
 from kmdb_dagster.dagster_ext.run_queue import RunQueue, limit_tags
 from kmdb_dagster.dagster_ext.run_ranges import RANGE_END, RANGE_START
+from kmdb_dagster.defs.jobs.people import realias_job
 from kmdb_dagster.defs.jobs.tables import drop_partitions, partition_tables
 from testing.runs import leave_a_run
 
@@ -39,6 +40,15 @@ def test_a_dry_run_waits_for_no_job_that_changes_tables_and_the_same_job_does_wi
     (op,) = (node.name for node in job.nodes)
     for config, expected in ({}, {}), ({"dry_run": True}, {}), ({"dry_run": False}, {"kmdb/ddl": "true"}):
         assert limit_tags(run(job.tags, run_config={"ops": {op: {"config": config}}})) == expected
+
+
+@pytest.mark.parametrize("tag", ["true", "dry_run"])
+def test_a_dry_run_of_realias_waits_for_no_job_that_changes_tables_and_realias_does(tag: str) -> None:
+    (op,) = (node.name for node in realias_job.nodes)
+    for config, expected in ({}, "true"), ({"dry_run": False}, "true"), ({"dry_run": True}, "dry_run"):
+        tagged = run({"kmdb/ddl": tag}, run_config={"ops": {op: {"config": config}}})
+        assert {**tagged.tags, **limit_tags(tagged)} == {"kmdb/ddl": expected}
+    assert limit_tags(run(realias_job.tags)) == {"kmdb/ddl": "true"}
 
 
 @pytest.fixture

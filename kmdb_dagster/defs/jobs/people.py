@@ -10,12 +10,21 @@ from kmdb_dagster.defs.jobs.tags import DDL_TAGS
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.erasure.erase import erase_people
 from kmdb_dagster.lake import Lake
-from kmdb_dagster.warehouse.identity.rebuild import realias
+from kmdb_dagster.warehouse.identity.rebuild import preview_realias, realias
+
+
+class RealiasOptions(dg.Config):
+    """Options of `realias`."""
+
+    dry_run: bool = Field(default=False, description="Only count the identities that would get another person.")
 
 
 @dg.op
-def rebuild_user_map(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
+def rebuild_user_map(context: dg.OpExecutionContext, config: RealiasOptions, kmdb: Kmdb) -> None:
     """Rebuild the user map from `aliases`, and move every fact to its person."""
+    if config.dry_run:
+        _preview(context, kmdb)
+        return
     with as_dagster_failure(), kmdb.warehouse() as warehouse:
         done = realias(
             warehouse.engine,
@@ -26,12 +35,29 @@ def rebuild_user_map(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
     context.add_output_metadata({"identities_moved": done.identities, "identities_whose_facts_moved": done.moved})
 
 
+def _preview(context: dg.OpExecutionContext, kmdb: Kmdb) -> None:
+    with as_dagster_failure(dry_run=True), kmdb.warehouse() as warehouse:
+        preview = preview_realias(
+            warehouse.engine, numeric_apart=kmdb.settings().numeric_apart, report=ProgressLog(context.log.info)
+        )
+    context.log.info("%s A dry run: nothing is changed.", preview)
+    context.add_output_metadata(
+        {
+            "dry_run": True,
+            "identities_to_move": preview.identities,
+            "people": preview.people,
+            "people_then": preview.people_then,
+        }
+    )
+
+
 @dg.job(
     name="realias",
     tags=DDL_TAGS,
+    config=dg.RunConfig(ops={"rebuild_user_map": RealiasOptions()}),
     description="Rebuilds the user map from the table `aliases`, and moves every fact to its person. Imports keep the "
     "map up to date by themselves. Run it after you change placeholders, ignored users or KMDB_NUMERIC_APART, or edit "
-    "the tables by hand.",
+    "the tables by hand. `dry_run: true` only counts the identities that would get another person.",
 )
 def realias_job() -> None:
     """Rebuild the user map."""

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, Engine, text
 
+from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse.connection.server import insert, transaction
 from kmdb_dagster.warehouse.connection.streams import numbers, stream
 from kmdb_dagster.warehouse.identity import spans, user_map
@@ -28,6 +29,7 @@ from kmdb_dagster.warehouse.maintenance.time_partitions import Partition, read_p
 from kmdb_dagster.warehouse.schema.columns import IntColumn
 from kmdb_dagster.warehouse.schema.state_rows import restore_map_state
 from kmdb_dagster.warehouse.schema.tables import FACTS
+from kmdb_dagster.wording import counted
 
 SPAN = "INSERT INTO pending_spans (table_name, t_min, t_max) VALUES (%s, %s, %s)"
 
@@ -57,6 +59,41 @@ class Realiased(NamedTuple):
 
     identities: int
     moved: int
+
+
+class Preview(NamedTuple):
+    """What a rebuild would change, as counts of identities and people."""
+
+    identities: int
+    """Identities that would get another person."""
+    people: int
+    """People as the map has them now."""
+    people_then: int
+
+    def __str__(self) -> str:
+        """Return a sentence."""
+        changes = f"{counted(self.identities, 'identity')} would get another person."
+        if not self.identities:
+            return changes
+        return f"{changes} There would be {counted(self.people_then, 'person', 'people')} instead of {self.people:,}."
+
+
+def preview_realias(engine: Engine, *, numeric_apart: bool = False, report: Progress = lambda *_: None) -> Preview:
+    """Count what a rebuild of the map would change. Changes nothing, and waits for no lock.
+
+    Raises:
+        PermanentError: alias lines name identities that ``users`` lacks. A rebuild adds them first.
+    """
+    # One snapshot: imports may change the map between the reads.
+    with transaction(engine.execution_options(isolation_level="REPEATABLE READ")) as connection:
+        if unnamed := connection.execute(text(UNNAMED_ALIASES)).scalar_one():
+            raise PermanentError(
+                f"Run `kmdb realias` without a preview. {counted(unnamed, 'alias line')} and `users` disagree, so "
+                "`aliases` or `users` was edited by hand. A rebuild restores these identities first."
+            )
+        rebuilt = _resolve(connection, requested_rule(connection, numeric_apart=numeric_apart), report)
+    known = rebuilt.before[rebuilt.before != 0]
+    return Preview(len(rebuilt.changed), len(np.unique(known)), len(np.unique(rebuilt.person)))
 
 
 def realias(
@@ -107,21 +144,38 @@ def _look_up_alias_ids(engine: Engine, generation: str) -> None:
             connection.execute(text(statement))
 
 
+class _Rebuilt(NamedTuple):
+    """All identities in order, with their person before and after a rebuild."""
+
+    identities: IntColumn
+    before: IntColumn
+    """0 for an identity that the map lacks."""
+    person: IntColumn
+
+    @property
+    def changed(self) -> IntColumn:
+        """The positions of the identities whose person changes."""
+        return np.flatnonzero(self.before != self.person)
+
+
 def _rebuild(connection: Connection, rule: Rule, report: Progress) -> int:
+    rebuilt = _resolve(connection, rule, report)
+    changed = rebuilt.changed
+    if len(changed):
+        increment_map_version(connection)
+        _write(connection, rebuilt.identities[changed], rebuilt.person[changed], report)
+    return len(changed)
+
+
+def _resolve(connection: Connection, rule: Rule, report: Progress) -> _Rebuilt:
     lines = without(_lines(connection, rule, report), excluded_ids(connection, rule))
     names = _Names(connection, report)
     resolved, found = resolve_identities(lines, np.empty(0, dtype=np.int64), names, apart=rule.apart)
     identities = np.concatenate(names.identities)
-    if not len(identities):
-        return 0
     # An identity without alias lines is its own canonical identity.
     person = identities.copy()
     person[np.searchsorted(identities, resolved)] = found
-    changed = np.flatnonzero(_before(connection, identities, report) != person)
-    if len(changed):
-        increment_map_version(connection)
-        _write(connection, identities[changed], person[changed], report)
-    return len(changed)
+    return _Rebuilt(identities, _before(connection, identities, report), person)
 
 
 def _lines(connection: Connection, rule: Rule, report: Progress) -> AliasEdges:
@@ -160,6 +214,8 @@ class _Names:
 def _before(connection: Connection, identities: IntColumn, report: Progress) -> IntColumn:
     """The person of each of these, which are in order, as the map has it; 0 for one that it lacks."""
     before = np.zeros(len(identities), dtype=np.int64)
+    if not len(identities):
+        return before
     done = 0
     for rows in stream(connection, "SELECT identity_id, user_id FROM user_map"):
         identity, person = numbers(rows).T

@@ -11,10 +11,10 @@ from kmdb_dagster.digest import digest
 from kmdb_dagster.erasure.erase import erase_people
 from kmdb_dagster.erasure.redaction import Redactor
 from kmdb_dagster.erasure.requests import request_erasure
-from kmdb_dagster.errors import TransientError
+from kmdb_dagster.errors import PermanentError, TransientError
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.warehouse import Warehouse
-from kmdb_dagster.warehouse.identity.rebuild import realias
+from kmdb_dagster.warehouse.identity.rebuild import preview_realias, realias
 from kmdb_dagster.warehouse.identity.revision import resolve_revisions
 from kmdb_dagster.warehouse.identity.rules import is_rule_pending
 from kmdb_dagster.warehouse.maintenance.flush import flush
@@ -69,6 +69,39 @@ def test_realias_ignores_aliases_that_were_deleted_by_hand(warehouse: Warehouse,
     found = people(warehouse.engine)
     assert (found["b"], found["c"], found["d"]) == ("a", "c", "7")
     assert misplaced(warehouse.engine) == 0
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_a_preview_of_realias_counts_what_realias_then_changes(
+    warehouse: Warehouse, revisions: Revisions, how: str
+) -> None:
+    revisions.put(1, *LINES)
+    change(warehouse.engine, *SPOILED[how])
+    spoiled = content(warehouse.engine)
+    preview = preview_realias(warehouse.engine)
+    assert content(warehouse.engine) == spoiled
+    assert preview.identities == realias(warehouse.engine, warehouse.generation()).identities
+    assert preview_realias(warehouse.engine) == (0, preview.people_then, preview.people_then)
+
+
+def test_a_preview_of_realias_follows_the_requested_rule(warehouse: Warehouse, revisions: Revisions) -> None:
+    revisions.put(1, *LINES)
+    change(warehouse.engine, "INSERT INTO placeholder_identities (name) VALUES ('b')")
+    preview = preview_realias(warehouse.engine)
+    assert preview == (2, 4, 6)
+    assert str(preview) == "2 identities would get another person. There would be 6 people instead of 4."
+    assert is_rule_pending(warehouse.engine, numeric_apart=False)
+
+
+def test_a_preview_of_realias_needs_the_names_of_all_alias_lines(warehouse: Warehouse, revisions: Revisions) -> None:
+    revisions.put(1, *LINES)
+    change(warehouse.engine, "DELETE FROM users WHERE name IN ('a', 'd')")
+    with pytest.raises(PermanentError, match=r"^Run `kmdb realias` without a preview\. 2 alias lines and `users`"):
+        preview_realias(warehouse.engine)
+
+
+def test_a_preview_of_realias_of_an_empty_warehouse_counts_nothing(warehouse: Warehouse) -> None:
+    assert preview_realias(warehouse.engine) == (0, 0, 0)
 
 
 def test_realias_reports_its_progress_without_names(warehouse: Warehouse, revisions: Revisions) -> None:
