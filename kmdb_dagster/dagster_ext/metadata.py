@@ -7,7 +7,7 @@ from datetime import date
 import dagster as dg
 
 from kmdb_dagster.warehouse.maintenance.table_sizes import TableSize
-from kmdb_dagster.warehouse.maintenance.time_partitions import PARTITIONED_TABLES, Partition
+from kmdb_dagster.warehouse.maintenance.time_partitions import PARTITIONED_TABLES, Partition, Plan
 
 MAX_PARTITIONS_SHOWN = 200
 
@@ -27,6 +27,26 @@ def time_partitions_table(partitions: Sequence[Partition]) -> dg.TableMetadataVa
     zeros: dict[str, str | int] = {column.name: 0 for column in columns[2:]}
     records = [dg.TableRecord(zeros | row) for row in _side_by_side(partitions)[-MAX_PARTITIONS_SHOWN:]]
     return dg.MetadataValue.table(records, schema=dg.TableSchema(columns))
+
+
+def new_partitions_table(plans: Sequence[Plan]) -> dg.TableMetadataValue:
+    """Show for each table how many time partitions are added, and the first and the last of them."""
+    columns = [dg.TableColumn(name, "int") for name in ("existing", "added")]
+    names = [dg.TableColumn(name, "string") for name in ("first", "last", "covered_until")]
+    records = [
+        dg.TableRecord(
+            {
+                "table": plan.table,
+                "existing": plan.existing,
+                "added": len(plan.bounds),
+                "first": plan.bounds[0].name if plan.bounds else "",
+                "last": plan.bounds[-1].name if plan.bounds else "",
+                "covered_until": str(plan.bounds[-1].before) if plan.bounds else "as before",
+            }
+        )
+        for plan in plans
+    ]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn("table", "string"), *columns, *names]))
 
 
 def table_sizes_table(tables: Sequence[TableSize]) -> dg.TableMetadataValue:

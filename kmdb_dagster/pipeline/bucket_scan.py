@@ -1,6 +1,6 @@
 """Find what is new in a bucket and decide which revisions to request. Knows the bucket and the ledger, no Dagster."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from kmdb_dagster.errors import KmdbError
@@ -13,8 +13,11 @@ from kmdb_dagster.km_export.layout import (
     read_listing,
     revision_key,
 )
+from kmdb_dagster.settings import Settings
 from kmdb_dagster.source import Bucket, ObjectUnreadableError, plain_etag
 from kmdb_dagster.warehouse.ledger.ledger import Status
+from kmdb_dagster.warehouse.maintenance.partition_advice import advise_partition_length
+from kmdb_dagster.warehouse.maintenance.time_partitions import Plan
 from kmdb_dagster.wording import named_ranges
 
 STATUS_CSV = "status.csv"
@@ -163,6 +166,20 @@ def advise_run_size(scan: BucketScan, left: int, revisions_per_run: int) -> str:
         f"The revisions are small ({size / 1000:.0f} kB on average): KMDB_REVISIONS_PER_RUN={MAX_REVISIONS_PER_RUN} "
         "would import them in fewer runs."
     )
+
+
+def advise_time_partitions(open_bucket: Callable[[], Bucket], plan: Plan, settings: Settings) -> str:
+    """Advise how long the time partitions of a plan should be.
+
+    Empty: they are not the first ones, or the bucket cannot be listed.
+    """
+    if not plan.days:
+        return ""
+    try:
+        scan = list_bucket(open_bucket(), settings.min_revision)
+    except KmdbError:
+        return ""
+    return advise_partition_length(scan.bytes, plan.days, settings.days_per_partition) if scan.bytes else ""
 
 
 def _status(bucket: Bucket) -> ExportStatus | None:

@@ -201,15 +201,38 @@ def partitions_of(warehouse: Warehouse) -> Counter[str]:
 
 
 @pytest.mark.usefixtures("_dates")
-def test_a_dry_run_of_partition_tables_shows_the_statements_only(
-    instance: dg.DagsterInstance, warehouse: Warehouse
+def test_a_dry_run_of_partition_tables_is_readable_and_changes_nothing(
+    instance: dg.DagsterInstance, warehouse: Warehouse, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("KMDB_DAYS_PER_PARTITION", "1")
+    fill(bucket, 1)
     before = partitions_of(warehouse)
-    shown = told(run_job(instance, "partition_tables"))
+    result = run_job(instance, "partition_tables")
+    shown = told(result)
+    assert set(shown) == {"dry_run", "to_add", "advice"}
     assert shown["dry_run"] is True
-    assert shown["to_add"]["events"] == shown["to_add"]["properties"] > 0
-    assert "ALTER TABLE" in shown["statements"]
+    rows = [record.data for record in shown["to_add"].records]
+    assert rows[0] == {
+        "table": "events",
+        "existing": 1,
+        "added": 62,
+        "first": "past",
+        "last": "p20140531",
+        "covered_until": "2014-06-01",
+    }
+    assert [row["table"] for row in rows] == ["events", "properties", "aliases"]
+    assert "a partition. KMDB_DAYS_PER_PARTITION=365 would do" in shown["advice"]
+    lines = [entry.user_message for entry in instance.all_logs(result.run_id) if not entry.is_dagster_event]
+    named = "past (before 2014-04-01), p20140401 (before 2014-04-02), …, p20140531 (before 2014-06-01)"
+    assert f"events: 62 partitions to add: {named}." in lines
+    assert max(map(len, lines)) < 200
     assert partitions_of(warehouse) == before
+
+
+@pytest.mark.usefixtures("_dates")
+def test_partition_tables_shows_the_statements_on_request(instance: dg.DagsterInstance) -> None:
+    config = {"ops": {"add_partitions": {"config": {"sql": True}}}}
+    assert "ALTER TABLE events REORGANIZE" in told(run_job(instance, "partition_tables", config))["statements"]
 
 
 @pytest.mark.usefixtures("_dates")
@@ -222,8 +245,7 @@ def test_the_nightly_schedule_adds_partitions_once(instance: dg.DagsterInstance,
     after = partitions_of(warehouse)
     assert after["events"] - before["events"] >= 8
     again = told(run_job(instance, "partition_tables", request.run_config))
-    assert set(again["added"].values()) == {0}
-    assert again["statements"] == "none"
+    assert [record.data["added"] for record in again["added"].records] == [0, 0, 0]
     assert partitions_of(warehouse) == after
 
 
@@ -252,7 +274,7 @@ def test_drop_partitions_shows_old_facts_and_drops_them_on_request(
     assert told(run_job(instance, "drop_partitions", config))["dropped"].records
     assert run_job(instance, "check_everything", only="import_report").success
     nothing = told(run_job(instance, "drop_partitions"))
-    assert (nothing["facts_kept_from"], nothing["statements"]) == ("as before", "none")
+    assert (nothing["facts_kept_from"], nothing["to_drop"].records) == ("as before", [])
     import_range(instance, kmdb, 1, 1)
     with kmdb.warehouse() as warehouse:
         assert ledger.totals(warehouse.engine).events == 1
@@ -277,6 +299,20 @@ def test_the_job_realias_applies_aliases_that_were_added_by_hand(
     assert told(result)["identities_moved"] > 0
     with warehouse.engine.connect() as connection:
         assert connection.execute(text("SELECT COUNT(DISTINCT user_id) FROM events")).scalar_one() == 1
+
+
+def test_a_dry_run_of_realias_counts_and_changes_nothing(
+    instance: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, warehouse: Warehouse
+) -> None:
+    bucket.put(1, event("came", "a"), event("came", "b"), alias("a", "guest"), alias("b", "guest"))
+    import_range(instance, kmdb, 1, 1)
+    with warehouse.engine.begin() as connection:
+        connection.execute(text("INSERT INTO placeholder_identities (name) VALUES ('guest')"))
+    config = {"ops": {"rebuild_user_map": {"config": {"dry_run": True}}}}
+    for _ in range(2):
+        shown = told(run_job(instance, "realias", config))
+        assert shown == {"dry_run": True, "identities_to_move": 2, "people": 1, "people_then": 3}
+    assert told(run_job(instance, "realias"))["identities_moved"] == 2
 
 
 @pytest.mark.usefixtures("kmdb")

@@ -3,30 +3,40 @@
 The jobs for partitions are a dry run unless their configuration says `dry_run: false`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 from pydantic import Field
 
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
-from kmdb_dagster.dagster_ext.metadata import sql_statements, time_partitions_table
+from kmdb_dagster.dagster_ext.metadata import new_partitions_table, sql_statements, time_partitions_table
 from kmdb_dagster.dagster_ext.progress_log import ProgressLog
 from kmdb_dagster.defs.jobs.confirmation import Confirmation, require_confirmation
 from kmdb_dagster.defs.jobs.tags import DDL_TAGS, DDL_UNLESS_DRY_RUN_TAGS
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import RequestError
+from kmdb_dagster.pipeline.bucket_scan import advise_time_partitions
 from kmdb_dagster.settings import Settings, missing_setting
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.maintenance import indexes
 from kmdb_dagster.warehouse.maintenance.retention import apply_drop, read_drop
-from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
+from kmdb_dagster.warehouse.maintenance.time_partitions import (
+    Bound,
+    Partition,
+    apply_plans,
+    named_partitions,
+    plan_all,
+)
+from kmdb_dagster.warehouse.schema.tables import FACTS
+from kmdb_dagster.wording import counted
 
 
 class PartitionOptions(dg.Config):
     """Options of `partition_tables`."""
 
-    dry_run: bool = Field(default=True, description="Only show the statements.")
+    dry_run: bool = Field(default=True, description="Only show what would be done.")
+    sql: bool = Field(default=False, description="Also show the statements. They name every partition.")
 
 
 class DropOptions(PartitionOptions, Confirmation):
@@ -51,9 +61,12 @@ def add_partitions(context: dg.OpExecutionContext, config: PartitionOptions, kmd
             days=settings.days_per_partition,
             today=today(),
         )
-        counts = {plan.table: len(plan.bounds) for plan in plans}
         _show(context, config, [statement for plan in plans for statement in plan.statements()])
-        context.add_output_metadata({"to_add" if config.dry_run else "added": counts})
+        _log_partitions(context, "to add", {plan.table: plan.bounds for plan in plans})
+        context.add_output_metadata({"to_add" if config.dry_run else "added": new_partitions_table(plans)})
+        if config.dry_run and (advice := advise_time_partitions(kmdb.bucket, plans[0], settings)):
+            context.log.info("%s", advice)
+            context.add_output_metadata({"advice": advice})
         if not config.dry_run:
             apply_plans(warehouse.engine, plans)
 
@@ -66,6 +79,9 @@ def drop_old_partitions(context: dg.OpExecutionContext, config: DropOptions, kmd
             require_confirmation(config, warehouse, "drop facts")
         drop = read_drop(warehouse.engine, _day(config.before) or _oldest_kept(kmdb.settings()))
         _show(context, config, drop.statements())
+        _log_partitions(
+            context, "to drop", {table: [part for part in drop.partitions if part.table == table] for table in FACTS}
+        )
         context.add_output_metadata(
             {
                 "facts_kept_from": str(drop.day or "as before"),
@@ -80,7 +96,8 @@ def drop_old_partitions(context: dg.OpExecutionContext, config: DropOptions, kmd
 @dg.job(
     tags=DDL_UNLESS_DRY_RUN_TAGS,
     config=dg.RunConfig(ops={"add_partitions": PartitionOptions()}),
-    description="Adds time partitions up to KMDB_MAX_DATE (or 90 days from today). A dry run shows the statements.",
+    description="Adds time partitions up to KMDB_MAX_DATE (or 90 days from today). A dry run shows how "
+    "many, and advises how long they should be.",
 )
 def partition_tables() -> None:
     """Add time partitions."""
@@ -140,11 +157,19 @@ def today() -> date:
 
 
 def _show(context: dg.OpExecutionContext, config: PartitionOptions, statements: Sequence[str]) -> None:
-    for statement in statements:
-        context.log.info(statement)
     end = "A dry run: nothing is changed." if config.dry_run else "Running them now."
-    context.log.info("%d statements. %s", len(statements), end)
-    context.add_output_metadata({"dry_run": config.dry_run, "statements": sql_statements(statements)})
+    context.log.info("%s. %s", counted(len(statements), "statement"), end)
+    context.add_output_metadata({"dry_run": config.dry_run})
+    if config.sql:
+        context.add_output_metadata({"statements": sql_statements(statements)})
+
+
+def _log_partitions(
+    context: dg.OpExecutionContext, what: str, partitions: Mapping[str, Sequence[Bound | Partition]]
+) -> None:
+    for table, found in partitions.items():
+        named = f": {named_partitions(found)}" if found else ""
+        context.log.info("%s: %s %s%s.", table, counted(len(found), "partition"), what, named)
 
 
 def _day(text: str) -> date | None:

@@ -24,6 +24,8 @@ MAX_PARTITIONS = 8000
 """MySQL and MariaDB allow 8,192 partitions a table (MySQL 8.4 Reference Manual, 26.6); km-db's README says 1,024,
 which was the limit before MySQL 5.6.7."""
 
+MAX_PARTITIONS_NAMED = 5
+
 HORIZON = timedelta(days=90)
 """How far ahead partitions are made where KMDB_MAX_DATE does not say."""
 
@@ -59,6 +61,18 @@ class Plan(NamedTuple):
         parts = [f"PARTITION {bound.name} VALUES LESS THAN ('{bound.before}')" for bound in self.bounds]
         parts.append(f"PARTITION {OVERFLOW} VALUES LESS THAN (MAXVALUE)")
         return [f"ALTER TABLE {self.table} REORGANIZE PARTITION {OVERFLOW} INTO ({', '.join(parts)})"]
+
+    @property
+    def days(self) -> int:
+        """The days that the first partitions of a table divide; 0 if it has bounded ones already."""
+        is_first = self.existing <= 1 and self.bounds
+        return (self.bounds[-1].before - self.bounds[0].before).days if is_first else 0
+
+
+def named_partitions(partitions: Sequence[Bound | Partition]) -> str:
+    """Name partitions with their bounds; of many, the first two and the last one."""
+    names = [f"{partition.name} (before {partition.before})" for partition in partitions]
+    return ", ".join(names if len(names) <= MAX_PARTITIONS_NAMED else [*names[:2], "…", names[-1]])
 
 
 def plan_table(table: str, existing: Sequence[Partition], *, min_date: date | None, max_date: date, days: int) -> Plan:
