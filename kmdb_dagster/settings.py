@@ -232,8 +232,8 @@ class Settings(BaseSettings):
     questions: Path | None = Field(
         None,
         alias="KMDB_QUESTIONS",
-        description="A TOML file of the questions that Dagster answers on a schedule, e.g. "
-        "`signups = 'trend \"signed up\" --last 30d'`.",
+        description="The TOML file of saved questions, which Dagster answers on a schedule. `kmdb ask --save` adds "
+        "one, and so may you: `signups = 'trend \"signed up\" --last 30d'`.",
     )
     ui_url: Annotated[str, AfterValidator(check_web_url)] = Field(
         "http://127.0.0.1:3000",

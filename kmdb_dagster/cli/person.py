@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 import click
 from sqlalchemy import Engine
 
-from kmdb_dagster.cli.ask import REMINDER, people_file
+from kmdb_dagster.cli.ask import REMINDER, writable_file
 from kmdb_dagster.cli.database import warehouse
 from kmdb_dagster.digest import digest
 from kmdb_dagster.errors import PermanentError
@@ -35,7 +35,7 @@ DEFAULT_LINES = 20
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    callback=people_file,
+    callback=writable_file,
     help="Write everything to this file, for its owner only: an answer to a request for access (GDPR, article 15).",
 )
 def person(file: BinaryIO | None, *, lines: int, json_file: Path | None) -> None:

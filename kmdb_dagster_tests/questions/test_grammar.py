@@ -125,11 +125,15 @@ def test_the_name_of_an_event_with_an_arrow_does_not_read_as_two() -> None:
 
 def test_docs_all_questions_of_the_page_can_be_asked() -> None:
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "ask-questions.md").read_text("utf-8")
-    options = r"(?:--csv |--sql |--picture \S+ |--people \S+ |--only \"[^\"]*\" )*"
-    lines = re.findall(rf"^\$? ?kmdb ask {options}(.*?)(?: > .*| +#.*)?$", page, re.MULTILINE)
-    lines += re.findall(r"^\w+ = '(.*)'$", page, re.MULTILINE)
-    assert {line.split()[0] for line in lines} == {str(command.name) for command in QUESTIONS}
-    assert all(map(parse, lines))
+    text = r"(?:\"[^\"]*\"|[^\s\"-]\S*)"
+    options = rf"(?:--(?:csv|json|sql) |--(?:format|output|picture|people|only|save|description|schedule) {text} )*"
+    asked = re.findall(rf"^\$? ?kmdb ask {options}([^-\s].*?)(?: [>|] .*| +#.*)?$", page, re.MULTILINE)
+    lines = re.findall(r"^\w+ = '(.*?)'(?: +#.*)?$", page, re.MULTILINE)
+    saved = set(re.findall(r"--save (\w+)", page))
+    kinds = {str(command.name) for command in QUESTIONS}
+    assert {line.split()[0] for line in asked} == kinds | (saved & {line.split()[0] for line in asked})
+    assert lines
+    assert all(parse(line) for line in [*asked, *lines] if line.split()[0] not in saved)
 
 
 @pytest.mark.parametrize("command", QUESTIONS, ids=lambda command: str(command.name))

@@ -1,4 +1,4 @@
-"""The question assets: one for each line of the file KMDB_QUESTIONS.
+"""The question assets: one for each question of the file KMDB_QUESTIONS.
 
 `questions` defines how questions are written and answered. It imports its libraries when a question is answered.
 """
@@ -10,11 +10,17 @@ import dagster as dg
 from kmdb_dagster.dagster_ext.asset_keys import WAREHOUSE
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.metadata import picture_links
-from kmdb_dagster.defs.automation_conditions import EVERY_MORNING, FRESH
+from kmdb_dagster.defs.automation_conditions import EVERY_MORNING, FRESH, at_schedule
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.output_escaping import for_markdown_code, for_markdown_inline_code, for_terminal_line
+from kmdb_dagster.errors import PermanentError, SettingsError
+from kmdb_dagster.output_escaping import (
+    for_markdown,
+    for_markdown_code,
+    for_markdown_inline_code,
+    for_terminal_line,
+)
 from kmdb_dagster.questions.grammar import parse
-from kmdb_dagster.questions.question_file import read_questions
+from kmdb_dagster.questions.question_file import InvalidQuestion, SavedQuestion, read_questions
 
 PREFIX = "questions"
 
@@ -22,10 +28,25 @@ PREFIX = "questions"
 def question_assets(file: Path | None) -> list[dg.AssetsDefinition]:
     """Make an asset for each question of the file; none without a file.
 
-    Raises:
-        SettingsError: the file cannot be read, or a line is not a question.
+    The asset of an entry that is not a question fails when it is materialized, and says why. So a wrong entry stops
+    neither the others nor the import.
     """
-    return [_asset(name, line) for name, line in read_questions(file).items()] if file else []
+    found = scheduled_questions(file) if file else []
+    return [_asset(item) if isinstance(item, SavedQuestion) else _invalid_asset(item) for item in found]
+
+
+def scheduled_questions(file: Path) -> list[SavedQuestion | InvalidQuestion]:
+    """Read the questions of a file. A schedule that is not one makes its question invalid."""
+    return [_with_valid_schedule(file, item) for item in read_questions(file)]
+
+
+def _with_valid_schedule(file: Path, item: SavedQuestion | InvalidQuestion) -> SavedQuestion | InvalidQuestion:
+    try:
+        if isinstance(item, SavedQuestion) and item.schedule:
+            at_schedule(item.schedule)
+    except PermanentError as error:
+        return InvalidQuestion(item.name, f"{item.name} in {file}: {error}")
+    return item
 
 
 def answer_metadata(kmdb: Kmdb, line: str) -> dict[str, str | float | dg.MarkdownMetadataValue]:
@@ -48,18 +69,36 @@ def answer_metadata(kmdb: Kmdb, line: str) -> dict[str, str | float | dg.Markdow
         }
 
 
-def _asset(name: str, line: str) -> dg.AssetsDefinition:
+def _asset(saved: SavedQuestion) -> dg.AssetsDefinition:
+    line = for_markdown_inline_code(f"kmdb ask {saved.question}")
+
     @dg.asset(
-        name=name,
+        name=saved.name,
         key_prefix=PREFIX,
-        description=for_markdown_inline_code(f"kmdb ask {line}"),
+        description="\n\n".join(filter(None, (for_markdown(saved.description), line))),
         deps=[WAREHOUSE],
         kinds={"mysql", "duckdb"},
-        automation_condition=EVERY_MORNING,
-        freshness_policy=FRESH,
+        automation_condition=at_schedule(saved.schedule) if saved.schedule else EVERY_MORNING,
+        # How old an answer with a schedule of its own may be follows from the schedule.
+        freshness_policy=None if saved.schedule else FRESH,
     )
     def answered(context: dg.AssetExecutionContext, kmdb: Kmdb) -> dg.MaterializeResult[None]:
-        metadata = answer_metadata(kmdb, line)
+        metadata = answer_metadata(kmdb, saved.question)
         return dg.MaterializeResult(metadata={**picture_links(context, str(metadata["answer"])), **metadata})
 
     return answered
+
+
+def _invalid_asset(invalid: InvalidQuestion) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=invalid.name,
+        key_prefix=PREFIX,
+        description=f"**This entry is not a question.** {for_markdown(invalid.problem)}",
+        deps=[WAREHOUSE],
+        automation_condition=EVERY_MORNING,
+    )
+    def refused() -> None:
+        with as_dagster_failure():
+            raise SettingsError(f"Correct the entry, then reload the definitions. {invalid.problem}")
+
+    return refused

@@ -1,4 +1,4 @@
-"""The jobs that answer questions: one that you type (`ask`), and all of the file KMDB_QUESTIONS."""
+"""The jobs that answer questions: one that you type (`ask`), and all saved ones."""
 
 import dagster as dg
 from pydantic import Field
@@ -25,7 +25,7 @@ def answer_question(context: dg.OpExecutionContext, config: QuestionConfig, kmdb
     name="ask",
     config=dg.RunConfig(ops={"answer_question": QuestionConfig(question=EXAMPLE)}),
     description="Answers a question that you type into the Launchpad, as after `kmdb ask`. The answer and its picture "
-    "are on the run's page. Put a question that you repeat into the file KMDB_QUESTIONS: it becomes an asset.",
+    "are on the run's page. Save a question that you repeat with `kmdb ask --save`: it becomes an asset.",
 )
 def ask_job() -> None:
     """Answer a typed question."""
@@ -35,5 +35,5 @@ def ask_job() -> None:
 answer_questions = dg.define_asset_job(
     "answer_questions",
     selection=dg.AssetSelection.key_prefixes(PREFIX),
-    description="Answers every question of the file KMDB_QUESTIONS.",
+    description="Answers every saved question.",
 )

@@ -9,5 +9,5 @@ every_night = dg.AutomationConditionSensorDefinition(
     target=dg.AssetSelection.all() - dg.AssetSelection.assets(*REVISION_ASSETS),
     minimum_interval_seconds=60,
     description="Materializes `warehouse`, `filters` and `columnar_facts` with their checks every night, "
-    "`import_report` after them, and the questions of KMDB_QUESTIONS every morning. Turn it on once there is data.",
+    "`import_report` after them, and saved questions at their schedule. Turn it on once there is data.",
 )
