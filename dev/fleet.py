@@ -42,7 +42,8 @@ class Fleet:
             if answering(known):
                 return known
             stop(known)
-        server = start(kind, self.folder / kind.name.lower(), entry.port if entry else 0)
+        folder = self.folder / kind.name.lower()
+        server = start(kind, folder, entry.port if entry else 0, outlives_starter=True)
         self._remember(kind.name, Entry(*server.process, port=server.port))
         return server
 
@@ -54,7 +55,7 @@ class Fleet:
         if entry and entry.stamp == stamp:
             return entry.process
         self.end(name)
-        process = spawn(command, self.log(name), env)
+        process = spawn(command, self.log(name), env, outlives_starter=True)
         self._remember(name, Entry(*process, port=port, stamp=stamp))
         return process
 

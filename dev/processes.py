@@ -1,4 +1,4 @@
-"""Detached processes: start them, find out whether they run, end them with their children.
+"""Processes of their own session: start them, find out whether they run, end them with their children.
 
 Linux only: it reads /proc. What the processes are (servers, Dagster's daemon) is not known here.
 """
@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -49,14 +50,47 @@ def find_program(name: str) -> str:
     return found
 
 
-def spawn(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> Process:
-    """Start a process that outlives this one, in its own session and without input. Append its output to ``log``."""
+def spawn(
+    command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, *, outlives_starter: bool = False
+) -> Process:
+    """Start a process in its own session and without input.
+
+    Args:
+        command: The program and its arguments.
+        log: The file that its output is appended to.
+        env: Its environment; None: that of this process.
+        outlives_starter: Whether it goes on when this process ends. Otherwise it is ended then, even if this process
+            is killed.
+
+    Raises:
+        DevError: The program is not installed, or it ended at once.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
+    pid = _spawn(command, log, os.environ if env is None else env)
+    stat = _stat(pid)
+    if stat is None:  # it stays in the table of processes until this one asks how it ended
+        raise DevError(f"{command[0]} went away as it was started. Its log: {log}")
+    process = Process(pid, stat.started)
+    if not outlives_starter:
+        _guard(process, log)
+    return process
+
+
+def _guard(process: Process, log: Path) -> None:
+    """Start `dev.guard`, which ends the process when this one has ended."""
+    this = _stat(os.getpid())
+    assert this is not None  # noqa: S101 - this process runs
+    arguments = [os.getpid(), this.started, *process]
+    command = [sys.executable, "-m", "dev.guard", *map(str, arguments)]
+    _spawn(command, log, {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)})
+
+
+def _spawn(command: Sequence[str], log: Path, env: Mapping[str, str]) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    pid = os.posix_spawn(
+    return os.posix_spawn(
         find_program(command[0]),
         list(command),
-        os.environ if env is None else env,
+        env,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
@@ -67,10 +101,6 @@ def spawn(command: Sequence[str], log: Path, env: Mapping[str, str] | None = Non
         # SIGINT, could then be ended by neither.
         setsigdef=[signal.SIGINT, signal.SIGTERM],
     )
-    stat = _stat(pid)
-    if stat is None:  # it stays in the table of processes until this one asks how it ended
-        raise DevError(f"{command[0]} went away as it was started. Its log: {log}")
-    return Process(pid, stat.started)
 
 
 def alive(process: Process) -> bool:

@@ -72,14 +72,17 @@ def running(kind: Kind, folder: Path, options: Sequence[str] = ()) -> Iterator[S
         stop(server)
 
 
-def start(kind: Kind, folder: Path, port: int = 0, options: Sequence[str] = ()) -> Server:
-    """Start a server on the folder and wait until it answers. ``options`` are added to its command line.
+def start(
+    kind: Kind, folder: Path, port: int = 0, options: Sequence[str] = (), *, outlives_starter: bool = False
+) -> Server:
+    """Start a server on the folder and wait until it answers.
 
     Args:
         kind: What to start.
         folder: Where its data and its log are; made if it is not there.
         port: The port to take if it is free.
         options: More of the server's own options, e.g. ``--innodb-buffer-pool-size=4G``.
+        outlives_starter: Whether it goes on when this process ends, as in `dev.processes.spawn`.
 
     Raises:
         DevError: it did not come up; the message ends with the end of its log.
@@ -91,7 +94,8 @@ def start(kind: Kind, folder: Path, port: int = 0, options: Sequence[str] = ()) 
     log = folder / "log"
     for _ in range(TRIES):
         port = free_port(port)
-        server = Server(kind, spawn([*kind.command(folder, port), *options], log), port)
+        command = [*kind.command(folder, port), *options]
+        server = Server(kind, spawn(command, log, outlives_starter=outlives_starter), port)
         if _comes_up(server):
             return server
         gone = not alive(server.process)

@@ -1,6 +1,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import MySQLdb
 import pytest
 
 from dev.fleet import Fleet
-from dev.processes import DevError, alive, end, free_port, spawn, wait_until
+from dev.processes import DevError, Process, alive, end, free_port, spawn, wait_until
 from dev.servers import HOST, KINDS, MARIADB, REDIS, answering, running, start
 
 
@@ -64,6 +65,27 @@ def test_children_of_a_dead_process_are_ended(tmp_path: Path) -> None:
 
     child = int(note.read_text())
     assert wait_until(lambda: not Path(f"/proc/{child}").exists() or "\nState:\tZ" in _status(child), 5)
+
+
+STARTER = """
+import sys, time
+from pathlib import Path
+from dev.servers import REDIS, start
+server = start(REDIS, Path(sys.argv[1]))
+print(*server.process, flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT], ids=lambda sign: sign.name)
+def test_a_server_ends_when_the_process_that_started_it_is_killed(sign: signal.Signals, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", STARTER, tmp_path], stdout=subprocess.PIPE) as starter:
+        assert starter.stdout is not None
+        server = Process(*map(int, starter.stdout.readline().split()))
+        assert alive(server)
+        starter.send_signal(sign)
+
+    assert wait_until(lambda: not alive(server), 30)
 
 
 def test_a_process_can_be_interrupted_although_its_parent_ignores_the_signal(tmp_path: Path) -> None:
