@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 from kmdb_dagster.charts.number_text import describe_duration, percent, round_duration
 from kmdb_dagster.charts.time_charts import draw_delay
 from kmdb_dagster.questions.answer import int_sum
+from kmdb_dagster.questions.attribution import Attribution
 from kmdb_dagster.questions.conversions import Conversion, find_conversions
 from kmdb_dagster.questions.groups import NONE, fold_rare_values
+from kmdb_dagster.questions.labels import take_labels
 from kmdb_dagster.questions.question import Question, Result, nobody_did
 from kmdb_dagster.questions.slices import Slice, query_frame
 
@@ -26,6 +28,7 @@ class Delay(Question):
     goal: str
     within: int
     by: str | None = None
+    attribution: Attribution = Attribution.FIRST_EVER
 
     @property
     def reach(self) -> int:
@@ -41,13 +44,13 @@ class Delay(Question):
         """Load the slice, and compute the frame."""
         start, goal = slice_.event_ids([self.start, self.goal])
         slice_.take_events([start, goal])
-        slice_.take_labels(self.by)
+        take_labels(slice_, self.by, self.attribution, start)
         fold_rare_values(slice_.duck)
         measure_delays(slice_.duck, Conversion(start, goal, self.within, slice_.span.end))
         frame, curve = summarize_delays(slice_.duck), conversion_curve(slice_.duck)
         people, converted = int_sum(frame["people"]), int_sum(frame["converted"])
         return Result(
-            title=f"From {self.start} to {self.goal}" + (f", by {self.by}" if self.by else ""),
+            title=f"From {self.start} to {self.goal}" + self.attribution.described(self.by),
             finding=self._finding(frame) if people else nobody_did(self.start),
             number=converted / people if people else None,
             frame=frame if self.by else frame.drop("group"),

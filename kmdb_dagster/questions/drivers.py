@@ -8,8 +8,10 @@ from kmdb_dagster.charts.comparison_charts import draw_drivers
 from kmdb_dagster.charts.number_text import describe_duration
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.questions.answer import int_sum
+from kmdb_dagster.questions.attribution import Attribution
 from kmdb_dagster.questions.conversions import Conversion, find_conversions
 from kmdb_dagster.questions.groups import NONE, band_numbers, fold_rare_values
+from kmdb_dagster.questions.labels import pick_values, take_values
 from kmdb_dagster.questions.logistic import CONFIDENCE, Fit, fit
 from kmdb_dagster.questions.question import Question, Result, nobody_did
 from kmdb_dagster.questions.slices import Slice, query_frame
@@ -33,6 +35,8 @@ class Drivers(Question):
     goal: str
     properties: tuple[str, ...]
     within: int
+    attribution: Attribution = Attribution.FIRST_EVER
+    """Which of a person's values before the goal counts."""
 
     @property
     def reach(self) -> int:
@@ -50,10 +54,7 @@ class Drivers(Question):
         slice_.take_events([start, goal])
         find_conversions(slice_.duck, Conversion(start, goal, self.within, slice_.span.end))
         for place, name in enumerate(self.properties):
-            slice_.take_labels(name, f"labels{place}")
-            delete_late_values(slice_.duck, f"labels{place}", self.within)
-            band_numbers(slice_.duck, f"labels{place}")
-            fold_rare_values(slice_.duck, f"labels{place}", MAX_VALUES_PER_PROPERTY)
+            self._take_labels(slice_, name, f"labels{place}", start)
         counts = count_patterns(slice_.duck, self.properties)
         if not int_sum(counts["people"]):
             raise PermanentError(f"{nobody_did(self.start)} There is nothing to compare: ask about another span.")
@@ -68,13 +69,20 @@ class Drivers(Question):
             draw=lambda figure: draw_drivers(figure, fitted.frame),
         )
 
+    def _take_labels(self, slice_: Slice, name: str, table: str, start: int) -> None:
+        take_values(slice_, name, self.attribution, table, people_with=start)
+        delete_late_values(slice_.duck, f"all_{table}", self.within)
+        pick_values(slice_.duck, self.attribution, table, starts="SELECT * FROM started")
+        band_numbers(slice_.duck, table)
+        fold_rare_values(slice_.duck, table, MAX_VALUES_PER_PROPERTY)
+
 
 def delete_late_values(duck: "DuckDBPyConnection", table: str, within: int) -> None:
     """Delete values that were set with the goal or after it: they follow from the conversion.
 
     Args:
         duck: A database with the tables ``people`` and ``table``.
-        table: The labels of one property.
+        table: All values of one property.
         within: Seconds allowed from the start to the goal.
     """
     duck.execute(

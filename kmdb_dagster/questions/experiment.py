@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 from kmdb_dagster.charts.comparison_charts import draw_experiment
 from kmdb_dagster.charts.number_text import describe_duration, p_value_text
 from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.questions.attribution import Attribution
 from kmdb_dagster.questions.conversions import IS_LATER
+from kmdb_dagster.questions.labels import pick_values, take_values
 from kmdb_dagster.questions.question import Question, Result
 from kmdb_dagster.questions.slices import Slice, query_frame
 
@@ -49,7 +51,8 @@ class Experiment(Question):
     def compute(self, slice_: Slice) -> Result:
         """Load the slice, and compute the frame."""
         (goal,) = slice_.event_ids([self.goal])
-        slice_.take_labels(self.variant, until=slice_.span.until)
+        take_values(slice_, self.variant, Attribution.FIRST_IN_SPAN)
+        pick_values(slice_.duck, Attribution.FIRST_IN_SPAN)
         slice_.take_events([goal])
         counts = count_conversions(slice_.duck, goal, self.within)
         if counts.is_empty():

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from kmdb_dagster.charts.number_text import describe_duration, percent
 from kmdb_dagster.charts.step_charts import draw_funnel
 from kmdb_dagster.questions.answer import int_sum
+from kmdb_dagster.questions.attribution import Attribution
 from kmdb_dagster.questions.groups import NONE, fold_rare_values
+from kmdb_dagster.questions.labels import take_labels
 from kmdb_dagster.questions.question import Question, Result, join_steps, nobody_did
 from kmdb_dagster.questions.slices import Slice, query_frame
 
@@ -25,6 +27,7 @@ class Funnel(Question):
     steps: tuple[str, ...]
     within: int
     by: str | None = None
+    attribution: Attribution = Attribution.FIRST_EVER
 
     @property
     def reach(self) -> int:
@@ -40,13 +43,13 @@ class Funnel(Question):
         """Load the slice, and compute the frame."""
         steps = slice_.event_ids(self.steps)
         slice_.take_events(steps)
-        slice_.take_labels(self.by)
+        take_labels(slice_, self.by, self.attribution, steps[0])
         fold_rare_values(slice_.duck)
         frame = add_shares(count_steps(slice_.duck, steps, self.within, slice_.span.end), self.steps)
         first, final = (int_sum(frame.filter(frame["step"] == step)["people"]) for step in (1, len(self.steps)))
         return Result(
             title=f"{join_steps(self.steps)} within {describe_duration(self.within)}"
-            + (f", by {self.by}" if self.by else ""),
+            + self.attribution.described(self.by),
             finding=f"{percent(final, first)} of {first:,} people reach the last step."
             if first
             else nobody_did(self.steps[0]),

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from kmdb_dagster.errors import RequestError
+from kmdb_dagster.questions.attribution import OF_PEOPLE, Attribution
 from kmdb_dagster.questions.parameter_types import ConditionType, Duration, EventName, Moment, PropertyName
 from kmdb_dagster.questions.segment import Segment
 from kmdb_dagster.questions.span import RECENTLY, When
@@ -62,6 +64,8 @@ def about(command: "Callable[..., Question]") -> "Callable[..., Question]":
     """Add the options on time and people to a command, as its arguments ``when`` and ``who``."""
 
     def asked(*, since: datetime | None, until: datetime | None, last: int | None, **others: Any) -> "Question":  # noqa: ANN401 - the command's own
+        if "attribution" in others and not others.get("by", True) and _is_given("attribution"):
+            raise click.UsageError("--attribution needs --by PROPERTY.")
         who = Segment(**{field.name: others.pop(field.name) for field in fields(Segment)})
         return command(**others, when=When(since, until, last or RECENTLY.last), who=who)
 
@@ -72,16 +76,33 @@ def about(command: "Callable[..., Question]") -> "Callable[..., Question]":
     return asked
 
 
+def _is_given(parameter: str) -> bool:
+    return click.get_current_context().get_parameter_source(parameter) is ParameterSource.COMMANDLINE
+
+
+def attribution(*choices: Attribution) -> "Callable[[Callable[..., Question]], Callable[..., Question]]":
+    """Return the option that says which of a person's values counts; the first choice is the default."""
+    return click.option(
+        "--attribution",
+        type=click.Choice(list(map(str, choices))),
+        default=str(choices[0]),
+        show_default=True,
+        callback=lambda _ctx, _param, value: Attribution(value),
+        help="Which value of the property counts.",
+    )
+
+
 within = click.option(
     "--within", type=Duration(), default=DEFAULT_WITHIN, show_default=True, help="Time allowed after the first event."
 )
-by = click.option("--by", type=PropertyName(), help="Group people by their first value of a property in the span.")
+by = click.option("--by", type=PropertyName(), help="Group people by their value of a property (see --attribution).")
 every = click.option("--every", type=Duration(), help="Length of a period: 1h, 1d, 7d. [default: by the span]")
 
 
 @click.command()
 @click.argument("events", type=EventName(), nargs=-1, help="Events to count; all if you name none.")
-@click.option("--by", type=PropertyName(), help="Group events by their value of a property.")
+@click.option("--by", type=PropertyName(), help="Group events by their own or their person's value of a property.")
+@attribution(Attribution.OWN, *OF_PEOPLE)
 @every
 @click.option("--people", is_flag=True, help="Draw people, each once in a period, not events.")
 @click.option("--value", type=PropertyName(), help="Sum up the numbers of this property of the events.")
@@ -110,7 +131,8 @@ def trend(measure: str | None, **options: Any) -> "Question":  # noqa: ANN401 - 
 @click.argument("value", type=PropertyName(), metavar="PROPERTY", help="The property whose numbers are summed up.")
 @click.option("--within", type=Duration(), default="90d", show_default=True, help="Time that counts for each person.")
 @click.option("--every", type=Duration(), default="30d", show_default=True, help="Length of a period and of a cohort.")
-@click.option("--by", type=PropertyName(), help="Group people by their first value of a property, not by cohort.")
+@click.option("--by", type=PropertyName(), help="Group people by their value of a property, not by cohort.")
+@attribution(*OF_PEOPLE)
 @about
 def lifetime(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     """Sum up what people are worth after a first event.
@@ -130,6 +152,7 @@ def lifetime(**options: Any) -> "Question":  # noqa: ANN401 - the options' value
 @click.argument("steps", type=EventName(), nargs=-1, required=True, help="Events, in their order.")
 @within
 @by
+@attribution(*OF_PEOPLE)
 @about
 def funnel(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     """Count people who do steps in order, and where they stop.
@@ -190,6 +213,7 @@ def paths(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
 @click.argument("goal", type=EventName(), help="The event that counts as the conversion.")
 @within
 @by
+@attribution(*OF_PEOPLE)
 @about
 def delay(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     """Measure how long people take from one event to another.
@@ -237,6 +261,7 @@ def experiment(**options: Any) -> "Question":  # noqa: ANN401 - the options' val
     help="A property; repeatable.",
 )
 @within
+@attribution(*OF_PEOPLE)
 @about
 def drivers(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     """Find properties that go with conversion (logistic regression).

@@ -8,8 +8,10 @@ from sqlalchemy import and_, select
 from kmdb_dagster.charts.cohort_charts import draw_lifetime
 from kmdb_dagster.charts.number_text import describe_duration
 from kmdb_dagster.errors import PermanentError
+from kmdb_dagster.questions.attribution import Attribution
 from kmdb_dagster.questions.conversions import Conversion
 from kmdb_dagster.questions.groups import NONE, fold_rare_values
+from kmdb_dagster.questions.labels import take_labels
 from kmdb_dagster.questions.numeric import number_of
 from kmdb_dagster.questions.question import Question, Result, nobody_did
 from kmdb_dagster.questions.slices import Slice, query_frame, seconds_of
@@ -34,7 +36,9 @@ class Lifetime(Question):
     every: int
     """Seconds of a period, and of a cohort."""
     by: str | None = None
-    """Group people by their first value of this property, in place of cohorts."""
+    """Group people by a value of this property, in place of cohorts."""
+    attribution: Attribution = Attribution.FIRST_EVER
+    """By which of their values."""
 
     @property
     def reach(self) -> int:
@@ -52,7 +56,7 @@ class Lifetime(Question):
         (start,) = slice_.event_ids([self.start])
         slice_.take_events([start])
         take_amounts(slice_, slice_.property_id(self.value))
-        slice_.take_labels(self.by)
+        take_labels(slice_, self.by, self.attribution, start)
         fold_rare_values(slice_.duck)
         find_payments(slice_.duck, start, self.within, None if self.by else self.every, slice_.span)
         frame = sum_up(slice_.duck, self.every, self.within // self.every, slice_.span)
@@ -61,7 +65,7 @@ class Lifetime(Question):
         length = describe_duration(self.within)
         return Result(
             title=f"Lifetime value (“{self.value}”) in the first {length.removeprefix('1 ')} after “{self.start}”"
-            + (f", by {self.by}" if self.by else ""),
+            + self.attribution.described(self.by),
             finding=f"{people:,} people are worth {total / people:,.2f} each within {length}, {total:,.2f} together."
             if people
             else nobody_did(self.start),

@@ -27,13 +27,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 
 from kmdb_dagster.errors import PermanentError
-from kmdb_dagster.questions.groups import group_name
 from kmdb_dagster.questions.slice_folder import slice_folder
 from kmdb_dagster.questions.span import Span, When, includes_latest, shift
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.connection.streams import numbers, stream
 from kmdb_dagster.warehouse.interning.name_kinds import EVENT, PROPERTY, Kind, key_of, time_span
-from kmdb_dagster.warehouse.schema.tables import Event, Key, Property, Revision
+from kmdb_dagster.warehouse.schema.tables import Event, Key, Revision
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,13 +44,6 @@ MAX_LABEL_CHARACTERS = 200
 """Longer values of a property are cut: those that begin the same become one group."""
 MAX_PEOPLE_LOOKED_UP = 100_000
 """For more people than this, reading the events of all people is faster."""
-
-FIRST_LABELS = f"""
-    CREATE TABLE {{table}} AS
-    SELECT person, min(t) AS t, min_by(id, (t, id)) AS id,
-        {group_name("min_by(label, (t, id))")} AS label
-    FROM all_{{table}} GROUP BY person
-"""
 
 
 @dataclass
@@ -134,10 +126,15 @@ class Slice:
         if without:
             narrowed = narrowed.where(Event.n.not_in(sorted(set(without))))
         if people_with is not None:
-            people = self.bound(select(Event.user_id), EVENT, [people_with])
-            if self._are_few(people):
-                narrowed = narrowed.where(Event.user_id.in_(people))
+            narrowed = self.of_people_with(people_with, narrowed, Event.user_id)
         self.take("facts", narrowed)
+
+    def of_people_with(
+        self, event: int, statement: Select[*tuple[Any, ...]], person: SQLColumnExpression[int]
+    ) -> Select[*tuple[Any, ...]]:
+        """Narrow a statement to the people with an event of this name, unless they are too many to look up."""
+        people = self.bound(select(Event.user_id), EVENT, [event])
+        return statement.where(person.in_(people)) if self._are_few(people) else statement
 
     def bound(
         self,
@@ -145,6 +142,7 @@ class Slice:
         kind: Kind,
         names: Collection[int],
         until: datetime | None = None,
+        since: datetime | None = None,
     ) -> Select[*tuple[Any, ...]]:
         """Add the slice's bounds on time to a statement, and these names (``keys.id``) if there are any.
 
@@ -152,35 +150,16 @@ class Slice:
             statement: Selects from the table of the kind.
             kind: Events or properties.
             names: All names if it is empty.
-            until: An earlier end than the slice's.
+            until: Another end than the slice's.
+            since: Another beginning than the span's.
         """
-        narrowed = statement.where(*in_span(kind.t, self.span.since, until or self.until))
+        narrowed = statement.where(*in_span(kind.t, since or self.span.since, until or self.until))
         return narrowed.where(kind.column.in_(sorted(set(names)))) if names else narrowed
 
     def _are_few(self, people: Select[tuple[int]]) -> bool:
         some = people.distinct().limit(MAX_PEOPLE_LOOKED_UP + 1).subquery()
         with transaction(self.engine) as connection:
             return connection.execute(select(func.count()).select_from(some)).scalar_one() <= MAX_PEOPLE_LOOKED_UP
-
-    def take_labels(self, name: str | None, table: str = "labels", until: datetime | None = None) -> None:
-        """Load each person's first value of a property as a table ``(person, t, id, label)``.
-
-        Args:
-            name: The property; None creates an empty table.
-            table: The table to create. All values, not only the first, are in ``all_`` + table.
-            until: Values from this moment on do not count; None: the end of the slice.
-        """
-        if name is None:
-            self.duck.execute(f"CREATE TABLE {table} (person BIGINT, t BIGINT, id BIGINT, label TEXT)")
-            return
-        statement = select(
-            Property.user_id.label("person"),
-            seconds_of(Property.t).label("t"),
-            Property.id,
-            func.left(Property.value, MAX_LABEL_CHARACTERS, type_=Text).label("label"),
-        ).where(Property.value.is_not(None))
-        self.take(f"all_{table}", self.bound(statement, PROPERTY, [self.property_id(name)], until))
-        self.duck.execute(FIRST_LABELS.format(table=table))
 
     def take(self, table: str, statement: Select[*tuple[Any, ...]]) -> None:
         """Stream the rows of a statement into a new table, and delete those outside of the segment."""

@@ -11,8 +11,10 @@ from kmdb_dagster.charts.number_text import describe_duration
 from kmdb_dagster.charts.palette import OTHER
 from kmdb_dagster.charts.time_charts import TimeAxis, draw_trend
 from kmdb_dagster.questions.answer import int_sum
+from kmdb_dagster.questions.attribution import Attribution
 from kmdb_dagster.questions.grammar import MEASURES
 from kmdb_dagster.questions.groups import MAX_GROUPS, NONE, group_name, quote_reserved
+from kmdb_dagster.questions.labels import label_events, take_values
 from kmdb_dagster.questions.numeric import number_of
 from kmdb_dagster.questions.question import Question, Result
 from kmdb_dagster.questions.segment import EVERYBODY
@@ -61,6 +63,8 @@ class Trend(Question):
     """A property of the events whose numbers are summed up."""
     measure: str = "sum"
     """Which of `MEASURES` of the numbers is drawn."""
+    attribution: Attribution = Attribution.OWN
+    """By which value of ``by`` an event is grouped: its own, or one of its person."""
 
     @property
     def people_columns(self) -> tuple[str, ...]:
@@ -73,12 +77,11 @@ class Trend(Question):
         every = self.every or span.default_period()
         span.require_few_periods(every, MAX_PERIODS)
         self._take_counts(slice_, every)
-        _name_groups(slice_, are_values=self.by is not None)
+        _name_groups(slice_, are_values=self.by is not None, are_named=self._attributed_to() is not None)
         frame = count_over_time(slice_.duck, span, every)
         axis = TimeAxis(span.start, span.end, every, span.known_end())
         title = f"{self._subject()} per {describe_duration(every).removeprefix('1 ')}"
-        if self.by:
-            title += f", by {self.by}"
+        title += self.attribution.described(self.by)
         if self.value:
             return self._measured(slice_.duck, frame, title, axis)
         what = "people" if self.people else "events"
@@ -122,25 +125,38 @@ class Trend(Question):
         into the table ``hits``, and counted here.
         """
         period = _period_number(slice_.span, every).label("period")
-        if self.who == EVERYBODY and not slice_.needs_people and not self.value:
-            counted = self._counted(slice_, period, func.count().label("events"), PEOPLE.label("people"))
+        if self.who == EVERYBODY and not slice_.needs_people and not self.value and not self._attributed_to():
+            measures = (func.count().label("events"), PEOPLE.label("people"))
+            counted = self._counted(slice_, period, *measures, self._own_label())
             slice_.take("counts", counted.group_by("period", "label"))
             return
         events = (Event.user_id.label("person"), Event.id, Event.n.label("name"))
-        slice_.take("hits", self._counted(slice_, period, *events, *self._number()))
+        if by := self._attributed_to():
+            t = seconds_of(Event.t).label("t")
+            slice_.take("unlabelled", self._counted(slice_, period, t, *events, *self._number()))
+            take_values(slice_, by, self.attribution)
+            label_events(slice_.duck, self.attribution)
+        else:
+            slice_.take("hits", self._counted(slice_, period, *events, *self._number(), self._own_label()))
         counts = "period, label, count(*) AS events, count(DISTINCT person) AS people"
         slice_.duck.execute(f"CREATE TABLE counts AS SELECT {counts} FROM hits GROUP BY period, label")
+
+    def _attributed_to(self) -> str | None:
+        """Return the property by whose values of people, not of events, the events are grouped."""
+        return None if self.attribution is Attribution.OWN else self.by
 
     def _number(self) -> tuple[SQLColumnExpression[Any], ...]:
         return (number_of(AMOUNT.value).label("value"),) if self.value else ()
 
+    def _own_label(self) -> SQLColumnExpression[Any]:
+        """Return what an event is grouped by, if not by a value of its person: its own value, or its name."""
+        own = func.left(Property.value, MAX_LABEL_CHARACTERS, type_=Text) if self.by else Event.n
+        return own.label("label")
+
     def _counted(self, slice_: Slice, *columns: SQLColumnExpression[Any]) -> Select[Any]:
-        """Return the statement for these columns of the events, and their ``label``: the name or the value."""
-        group: SQLColumnExpression[Any] = Event.n
-        if self.by:
-            group = func.left(Property.value, MAX_LABEL_CHARACTERS, type_=Text)
-        counted = select(*columns, group.label("label")).select_from(Event)
-        for table, name in ((Property, self.by), (AMOUNT, self.value)):
+        """Return the statement for these columns of the events and of their own properties."""
+        counted = select(*columns).select_from(Event)
+        for table, name in ((Property, None if self._attributed_to() else self.by), (AMOUNT, self.value)):
             if name:
                 its = and_(table.event_id == Event.id, table.t == Event.t, table.key == slice_.property_id(name))
                 # The properties need bounds of their own: the server does not prune partitions by those of the events.
@@ -223,11 +239,18 @@ def members_sql(start: int, every: int, total: str = "0") -> str:
     return f"""SELECT person, {time}, group_name AS "group", events, sum FROM ({hits}) JOIN {GROUP_OF_LABEL}"""
 
 
-def _name_groups(slice_: Slice, *, are_values: bool) -> None:
-    """Create ``group_names (label, name)``, and put the names into ``counts``. None reads like `NONE` or `OTHER`."""
+def _name_groups(slice_: Slice, *, are_values: bool, are_named: bool) -> None:
+    """Create ``group_names (label, name)``, and put the names into ``counts``. None reads like `NONE` or `OTHER`.
+
+    Args:
+        slice_: With the table ``counts``.
+        are_values: The labels are values of a property, not ids of events.
+        are_named: The values are names of groups already.
+    """
     labels = "SELECT DISTINCT label FROM counts"
     if are_values:
-        names = f"SELECT label, coalesce({group_name('label')}, '{NONE}') AS name FROM ({labels})"
+        name = "label" if are_named else group_name("label")
+        names = f"SELECT label, coalesce({name}, '{NONE}') AS name FROM ({labels})"
     else:
         slice_.look_up_names([row[0] for row in slice_.duck.sql(labels).fetchall()])
         known = {"id": pa.array(slice_.names, pa.int64()), "string": [*slice_.names.values()]}

@@ -28,15 +28,17 @@ pytestmark = pytest.mark.xdist_group("sampled")  # one database is enough for al
 SINCE = int(datetime(2014, 1, 1, tzinfo=UTC).timestamp())
 FOUR = SINCE + 4 * 3600
 DAY = "--since 2014-01-01 --until 2014-01-02"
+IN_SPAN = "--attribution first-in-span"
 QUESTIONS = {
     "trend": f"trend --every 1h {DAY}",
     "trend by": f'trend "signed up" --by "plan name" --people {DAY}',
-    "funnel": f'funnel "visited site" "signed up" activated --within 2h --by "campaign name" {DAY}',
+    "funnel": f'funnel "visited site" "signed up" activated --within 2h --by "campaign name" {IN_SPAN} {DAY}',
     "retention": f'retention "page view" --every 30m {DAY}',
     "paths": f'paths "visited site" "signed up" --within 1h --without "page view" {DAY}',
-    "delay": f'delay "visited site" "signed up" --within 1h --by "campaign name" {DAY}',
+    "delay": f'delay "visited site" "signed up" --within 1h --by "campaign name" {IN_SPAN} {DAY}',
     "experiment": f'experiment "headline test" "signed up" --within 1h {DAY}',
-    "drivers": f'drivers "visited site" "signed up" --with "campaign name" --with "headline test" --within 1h {DAY}',
+    "drivers": f'drivers "visited site" "signed up" --with "campaign name" --with "headline test" --within 1h '
+    f"{IN_SPAN} {DAY}",
 }
 
 
