@@ -1,12 +1,17 @@
 """The code location that Dagster loads: all definitions, built when Dagster asks for them, not at import."""
 
+import gc
 import warnings
 from collections.abc import Mapping
+from functools import lru_cache
 
 import dagster as dg
 
 # BackfillPolicy is beta in 1.13, and warns at every use.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+# What is imported stays. Else each full collection looks through it again, for a tenth of a second (decision 0015).
+gc.freeze()
 
 from kmdb_dagster.defs.asset_checks import CHECKS, columnar_agrees_with_ledger  # noqa: E402 - after the filter
 from kmdb_dagster.defs.assets.bucket import bucket_scan  # noqa: E402
@@ -28,6 +33,8 @@ from kmdb_dagster.defs.sensors.new_revisions import new_revisions  # noqa: E402
 from kmdb_dagster.defs.sensors.unrecorded_revisions import unrecorded_revisions  # noqa: E402
 from kmdb_dagster.settings import Settings, load_settings  # noqa: E402
 
+gc.freeze()
+
 
 @dg.definitions
 def definitions() -> dg.Definitions:
@@ -36,7 +43,15 @@ def definitions() -> dg.Definitions:
     Raises:
         SettingsError: a setting is wrong. Missing ones do not matter here.
     """
-    return build_defs(load_settings())
+    settings = load_settings()
+    # The file of the questions may change while a code server lives.
+    return build_defs(settings) if settings.questions else _built(settings)
+
+
+@lru_cache(maxsize=1)
+def _built(settings: Settings) -> dg.Definitions:
+    """Build them once: a run asks four times, and Dagster builds a repository of each new object that it gets."""
+    return build_defs(settings)
 
 
 def build_defs(settings: Settings, resource_overrides: Mapping[str, object] | None = None) -> dg.Definitions:

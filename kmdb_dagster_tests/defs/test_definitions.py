@@ -138,6 +138,14 @@ def test_a_test_may_replace_the_resource() -> None:
     assert found["kmdb"] is other
 
 
+def test_the_definitions_follow_a_setting_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = definitions()
+    assert definitions() is first
+    monkeypatch.setenv("KMDB_COLUMNAR", "no")
+    assert definitions() is not first
+    assert dg.AssetKey("columnar_facts") not in definitions().resolve_asset_graph().get_all_asset_keys()
+
+
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KMDB_REVISIONS_PER_RUN", "many")
     with pytest.raises(SettingsError, match="KMDB_REVISIONS_PER_RUN is 'many'"):
