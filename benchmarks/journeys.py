@@ -15,7 +15,7 @@ from pyarrow import csv
 from sqlalchemy import Connection, Engine
 
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
-from kmdb_dagster.warehouse.schema.tables import LINE_BITS, ORDINAL_BITS
+from kmdb_dagster.warehouse.schema.row_ids import LINE_BITS, ORDINAL_BITS
 
 START = date(2014, 1, 1)
 DAYS = 90

@@ -28,7 +28,7 @@ from kmdb_dagster.warehouse.identity.revision import resolve_revisions
 from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
 from kmdb_dagster.warehouse.schema.migrations import migrate
-from kmdb_dagster.warehouse.schema.tables import row_id
+from kmdb_dagster.warehouse.schema.row_ids import row_id
 
 START = date(2012, 1, 1)
 ALIASES_OF_A_REVISION = 2000

@@ -11,7 +11,7 @@ from benchmarks.databases import NAME, connected, pid_of, prepare, processor
 from benchmarks.loading import Bench, Round
 from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse.loading.load_data import as_text
-from kmdb_dagster.warehouse.schema.tables import row_id
+from kmdb_dagster.warehouse.schema.row_ids import row_id
 
 TABLES = {
     "events": ("id", "t", "n", "user_id", "identity_id"),

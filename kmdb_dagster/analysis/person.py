@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from kmdb_dagster.warehouse.identity.erasure_list import people_being_erased
 from kmdb_dagster.warehouse.interning.lookup import PERSONS, select_by_digest
-from kmdb_dagster.warehouse.schema.tables import ORDINAL_BITS
+from kmdb_dagster.warehouse.schema.row_ids import ORDINAL_BITS
 
 ROWS_PER_FETCH = 1000
 

@@ -29,6 +29,7 @@ from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import check_bucket
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.ledger.loaded_filters import loaded_with
 from kmdb_dagster.warehouse.loading.filters import read_filters
 from kmdb_dagster.wording import named_range
 
@@ -104,7 +105,7 @@ def request_reload(instance: dg.DagsterInstance, kmdb: Opener) -> RequestedBackf
     with kmdb.warehouse(whole_tables=False) as warehouse:
         with transaction(warehouse.engine) as connection:
             current = read_filters(connection).digest()
-        other = set(ledger.loaded_with(warehouse.engine, current).other) - active_imports(instance).revisions
+        other = set(loaded_with(warehouse.engine, current).other) - active_imports(instance).revisions
         if not other:
             return RequestedBackfill("", [])
         register(instance, warehouse, min(other), max(other))

@@ -23,8 +23,10 @@ from kmdb_dagster.warehouse.identity.map_lock import lock_generation, lock_gener
 from kmdb_dagster.warehouse.interning.interning import LOCK_TIMEOUT_SECONDS, USERS
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.ledger.changed_days import days_of_times, record_changed_days, record_changed_names
+from kmdb_dagster.warehouse.ledger.loaded_filters import replace_filters
 from kmdb_dagster.warehouse.loading.filters import read_filters
-from kmdb_dagster.warehouse.schema.tables import FACTS, LINE_BITS, MAX_ORDINAL, ORDINAL_BITS, id_range
+from kmdb_dagster.warehouse.schema.row_ids import LINE_BITS, MAX_ORDINAL, ORDINAL_BITS, id_range
+from kmdb_dagster.warehouse.schema.tables import FACTS
 
 MEMBERS = (
     "SELECT m.user_id, m.identity_id, u.digest FROM user_map m LEFT JOIN users u ON u.id = m.identity_id "
@@ -272,4 +274,4 @@ def remove_from_filters(engine: Engine, erased: ErasedIdentities) -> None:
         if ids:
             before = read_filters(connection).digest()
             execute_in_batches(connection, "DELETE FROM ignored_users WHERE id IN :ids", ids)
-            ledger.replace_filters(connection, before, read_filters(connection).digest())
+            replace_filters(connection, before, read_filters(connection).digest())

@@ -11,7 +11,7 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake, ParsedFile
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.identity.erasure_list import read_erased_digests
-from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.ledger.loaded_filters import loaded_with
 from kmdb_dagster.warehouse.loading.facts import even_batches, select_rows
 from kmdb_dagster.warehouse.loading.filters import Filters
 from kmdb_dagster.wording import counted
@@ -74,7 +74,7 @@ def preview_reload(engine: Engine, lake: Lake, filters: Filters, max_read: int =
         filters: the filters to load with.
         max_read: read at most this many revisions, and estimate the rest.
     """
-    used = ledger.loaded_with(engine, filters.digest())
+    used = loaded_with(engine, filters.digest())
     sample = _spread(used.other, max_read)
     with transaction(engine) as connection:
         redact = Redactor(read_erased_digests(connection))

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Engine, Row, text
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.lake import Lake, ParsedFile
 from kmdb_dagster.warehouse.connection.server import transaction
-from kmdb_dagster.warehouse.schema.tables import FACTS, ORDINAL_BITS, id_range, row_id
+from kmdb_dagster.warehouse.schema.row_ids import ORDINAL_BITS, id_range, row_id
+from kmdb_dagster.warehouse.schema.tables import FACTS
 
 COLUMNS = ["line", "kind", "t", "identity", "name", "properties"]
 RECORDS_PER_BATCH = 10_000

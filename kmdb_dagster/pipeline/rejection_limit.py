@@ -12,7 +12,7 @@ from kmdb_dagster.km_export.layout import revision_key
 from kmdb_dagster.km_export.records import Record
 from kmdb_dagster.lake import LineCounts, ParsedFile, RawFile
 from kmdb_dagster.lake.files import translate_os_errors
-from kmdb_dagster.warehouse.schema.tables import MAX_LINE
+from kmdb_dagster.warehouse.schema.row_ids import MAX_LINE
 
 SMALL_FILE_LINES = 100
 """A file with fewer lines passes if one line can be imported: a few bad lines would be a large share of it."""

@@ -10,7 +10,8 @@ from kmdb_dagster.questions.groups import group_name
 from kmdb_dagster.questions.slices import MAX_LABEL_CHARACTERS, Slice, seconds_of
 from kmdb_dagster.questions.span import EPOCH, LATEST
 from kmdb_dagster.warehouse.interning.name_kinds import PROPERTY
-from kmdb_dagster.warehouse.schema.tables import ORDINAL_BITS, Property
+from kmdb_dagster.warehouse.schema.row_ids import ORDINAL_BITS
+from kmdb_dagster.warehouse.schema.tables import Property
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -36,7 +36,7 @@ def starts_again(instance: dg.DagsterInstance) -> bool:
     "work",
     [
         "kmdb_dagster.defs.assets.revisions.is_rule_pending",
-        "kmdb_dagster.defs.revision_checks.ledger.unbalanced",
+        "kmdb_dagster.defs.asset_checks.revisions.ledger.unbalanced",
     ],
 )
 def test_an_unavailable_server_at_the_end_of_a_run_leads_to_a_retry(

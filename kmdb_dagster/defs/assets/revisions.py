@@ -13,7 +13,7 @@ from kmdb_dagster.dagster_ext.failures import raise_if_failed
 from kmdb_dagster.dagster_ext.partition_registry import revisions_of
 from kmdb_dagster.dagster_ext.revision_steps import run_steps
 from kmdb_dagster.dagster_ext.run_retries import transient_tags
-from kmdb_dagster.defs import revision_checks
+from kmdb_dagster.defs.asset_checks import revisions as revision_checks
 from kmdb_dagster.defs.partitions import REVISIONS
 from kmdb_dagster.defs.resources import Kmdb
 from kmdb_dagster.errors import PermanentError, TransientError

@@ -19,7 +19,7 @@ from kmdb_dagster.warehouse.identity.rules import Rule, adopt_rule
 from kmdb_dagster.warehouse.identity.user_map import update_map
 from kmdb_dagster.warehouse.interning.lookup import identity_ids
 from kmdb_dagster.warehouse.loading.leftovers import Leftovers
-from kmdb_dagster.warehouse.schema.tables import LINE_BITS, ORDINAL_BITS, id_ranges
+from kmdb_dagster.warehouse.schema.row_ids import LINE_BITS, ORDINAL_BITS, id_ranges
 
 REVISION_BITS = LINE_BITS + ORDINAL_BITS
 

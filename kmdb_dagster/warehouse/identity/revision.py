@@ -12,7 +12,7 @@ from kmdb_dagster.warehouse.connection.warehouse import Warehouse
 from kmdb_dagster.warehouse.identity.aliases import AliasFile, AliasLine, replace_aliases
 from kmdb_dagster.warehouse.identity.erasure_list import MakeRedactor, Redactor
 from kmdb_dagster.warehouse.interning.interning import intern_identities, intern_keys
-from kmdb_dagster.warehouse.schema.tables import row_id
+from kmdb_dagster.warehouse.schema.row_ids import row_id
 
 COLUMNS = ["line", "kind", "t", "identity", "name", "alias", "properties"]
 

@@ -14,8 +14,9 @@ from kmdb_dagster.km_export.layout import MAX_REVISION, chunks
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.identity.rebuild import UNNAMED_ALIASES
 from kmdb_dagster.warehouse.identity.spans import WEEK_OF
+from kmdb_dagster.warehouse.schema.row_ids import LINE_BITS, ORDINAL_BITS
 from kmdb_dagster.warehouse.schema.state_rows import REPAIRS, lost_rows
-from kmdb_dagster.warehouse.schema.tables import FACTS, LINE_BITS, ORDINAL_BITS
+from kmdb_dagster.warehouse.schema.tables import FACTS
 from kmdb_dagster.wording import range_text
 
 REALIAS = "`kmdb realias`"

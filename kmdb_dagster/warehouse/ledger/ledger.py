@@ -80,13 +80,6 @@ class Span(NamedTuple):
     t_max: datetime | None
 
 
-class FilterUse(NamedTuple):
-    """The imported revisions that were loaded with other filters, and the number of those without a record of them."""
-
-    other: list[int]
-    not_recorded: int
-
-
 def lock_or_create(connection: Connection, revisions: Collection[int]) -> set[int]:
     """Lock the rows of revisions until commit, in ascending order. Create those that are missing.
 
@@ -152,31 +145,6 @@ def set_span(connection: Connection, revision: int, span: Span) -> None:
 def record(connection: Connection, entries: Mapping[int, Entry], filters: bytes) -> None:
     """Record revisions as imported, with the digest of the filters that they were loaded with. Their rows exist."""
     insert(connection, RECORD, [(revision, *entry, filters) for revision, entry in entries.items()])
-
-
-def replace_filters(connection: Connection, before: bytes, after: bytes) -> None:
-    """Count the revisions that were loaded with the filters ``before`` as loaded with those of ``after``."""
-    connection.execute(
-        text("UPDATE revisions SET filters = :after WHERE filters = :before"), {"before": before, "after": after}
-    )
-
-
-def loaded_with(engine: Engine, filters: bytes) -> FilterUse:
-    """Compare the filters that the imported revisions were loaded with.
-
-    Args:
-        engine: the warehouse.
-        filters: the digest of the filters to compare with.
-    """
-    statement = text(
-        "SELECT revision, filters FROM revisions WHERE imported_at IS NOT NULL AND etag IS NOT NULL "
-        "AND (filters IS NULL OR filters <> :filters) ORDER BY revision"
-    )
-    with transaction(engine) as connection:
-        found = connection.execute(statement, {"filters": filters}).all()
-    return FilterUse(
-        [row.revision for row in found if row.filters is not None], sum(row.filters is None for row in found)
-    )
 
 
 def record_failure(engine: Engine, revision: int, words: str) -> None:

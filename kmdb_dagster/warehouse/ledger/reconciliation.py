@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Engine, Row, text
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.ledger.consistency import import_commands
 from kmdb_dagster.warehouse.maintenance.time_partitions import read_partitions
-from kmdb_dagster.warehouse.schema.tables import FACTS, LINE_BITS, ORDINAL_BITS, id_range
+from kmdb_dagster.warehouse.schema.row_ids import LINE_BITS, ORDINAL_BITS, id_range
+from kmdb_dagster.warehouse.schema.tables import FACTS
 
 EVER = datetime(1000, 1, 1), datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - as the server has it
 MAX_MISMATCHES = 100

@@ -10,7 +10,7 @@ from kmdb_dagster.lake import ParsedRevision
 from kmdb_dagster.warehouse.ledger.ledger import Entry
 from kmdb_dagster.warehouse.loading.facts import Facts, Records
 from kmdb_dagster.warehouse.schema.columns import IntColumn
-from kmdb_dagster.warehouse.schema.tables import LINE_BITS
+from kmdb_dagster.warehouse.schema.row_ids import LINE_BITS
 
 OUTCOMES = ("ignored", "blank", "rejected", "imported")
 """Outcomes of a line, in order of precedence: with two records, the later outcome counts."""

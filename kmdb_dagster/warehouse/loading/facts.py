@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kmdb_dagster.warehouse.loading.filters import Filters
 from kmdb_dagster.warehouse.schema.columns import IntColumn
-from kmdb_dagster.warehouse.schema.tables import LINE_BITS, ORDINAL_BITS
+from kmdb_dagster.warehouse.schema.row_ids import LINE_BITS, ORDINAL_BITS
 
 Column: TypeAlias = Any
 """A pyarrow array: its classes are many."""

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse.connection.mysql_errors import error_number
-from kmdb_dagster.warehouse.schema.tables import LINE_BITS, ORDINAL_BITS, id_range
+from kmdb_dagster.warehouse.schema.row_ids import LINE_BITS, ORDINAL_BITS, id_range
 
 DUPLICATE_KEY = 1062
 UNBOUNDED = 2**63

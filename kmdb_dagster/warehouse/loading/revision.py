@@ -36,7 +36,8 @@ from kmdb_dagster.warehouse.loading.facts import (
 from kmdb_dagster.warehouse.loading.filters import Filters, read_filters
 from kmdb_dagster.warehouse.loading.leftovers import Leftovers
 from kmdb_dagster.warehouse.loading.load_data import bulk_insert
-from kmdb_dagster.warehouse.schema.tables import FACTS, MAX_LINE, id_ranges
+from kmdb_dagster.warehouse.schema.row_ids import MAX_LINE, id_ranges
+from kmdb_dagster.warehouse.schema.tables import FACTS
 
 REJECTED = "INSERT INTO rejected_lines (revision, line, reason, raw) VALUES (%s, %s, %s, %s)"
 MAX_REMEMBERED_NAMES = 100_000

@@ -11,7 +11,7 @@ from kmdb_dagster.errors import RequestError
 from kmdb_dagster.warehouse.connection.server import select_in_batches, transaction
 from kmdb_dagster.warehouse.identity.erasure_list import read_erased_digests
 from kmdb_dagster.warehouse.identity.rules import is_rule_pending
-from kmdb_dagster.warehouse.ledger import ledger
+from kmdb_dagster.warehouse.ledger.loaded_filters import loaded_with
 from kmdb_dagster.warehouse.loading.filters import Filters, read_filters
 
 
@@ -71,7 +71,7 @@ def read_filters_in_force(engine: Engine, *, numeric_apart: bool) -> FiltersInFo
     with transaction(engine) as connection:
         counts = {names: len(read_names(connection, names)) for names in NameList}
         current = read_filters(connection).digest()
-    used = ledger.loaded_with(engine, current)
+    used = loaded_with(engine, current)
     return FiltersInForce(counts, used.other, used.not_recorded, is_rule_pending(engine, numeric_apart=numeric_apart))
 
 

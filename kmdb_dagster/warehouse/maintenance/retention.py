@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.warehouse.connection.server import autocommit, execute_ddl, transaction
 from kmdb_dagster.warehouse.maintenance.time_partitions import Partition, read_partitions
+from kmdb_dagster.warehouse.schema.row_ids import ORDINAL_BITS, id_range
 from kmdb_dagster.warehouse.schema.state_rows import required
-from kmdb_dagster.warehouse.schema.tables import FACTS, ORDINAL_BITS, id_range
+from kmdb_dagster.warehouse.schema.tables import FACTS
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, event
 
 from kmdb_dagster.warehouse.connection.server import IDS_PER_STATEMENT
 from kmdb_dagster.warehouse.identity.user_map import MOVES_PER_TRANSACTION, move_facts
-from kmdb_dagster.warehouse.schema.tables import row_id
+from kmdb_dagster.warehouse.schema.row_ids import row_id
 from testing.buckets import T, alias, property_set
 from testing.buckets import event as came
 from testing.revisions import Revisions, misplaced, one, people, rows

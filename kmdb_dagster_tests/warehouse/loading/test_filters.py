@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from kmdb_dagster.warehouse.ledger.ledger import Entry
-from kmdb_dagster.warehouse.schema.tables import row_id
+from kmdb_dagster.warehouse.schema.row_ids import row_id
 from testing.buckets import T, alias, event, line, property_set
 from testing.revisions import Revisions, change, people, rows
 

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
-from kmdb_dagster.warehouse.schema.tables import MAX_LINE, MAX_ORDINAL, row_id
+from kmdb_dagster.warehouse.schema.row_ids import MAX_LINE, MAX_ORDINAL, row_id
 from testing.buckets import T, alias, event, line, property_set
 from testing.revisions import (
     BATCH,

@@ -13,7 +13,8 @@ from kmdb_dagster.warehouse.identity.user_map import move_facts
 from kmdb_dagster.warehouse.interning.lookup import UnresolvedError
 from kmdb_dagster.warehouse.maintenance import flush as module
 from kmdb_dagster.warehouse.maintenance.flush import EMPTIED, flush
-from kmdb_dagster.warehouse.schema.tables import Base, row_id
+from kmdb_dagster.warehouse.schema.row_ids import row_id
+from kmdb_dagster.warehouse.schema.tables import Base
 from testing.buckets import alias, event
 from testing.revisions import Revisions, change, content, locks_waited_for, one, wait_until
 

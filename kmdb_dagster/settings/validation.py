@@ -1,4 +1,4 @@
-"""Checks and conversions of single settings, which pydantic calls for the fields of settings.py.
+"""Checks and conversions of single settings, which pydantic calls for the fields of `Settings`.
 
 Each returns the value to keep, or raises ValueError with the expected format and never with the value.
 """

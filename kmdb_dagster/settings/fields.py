@@ -1,32 +1,18 @@
-"""Every setting, with its type, limits and description: read from the environment, then from ``.env``.
-
-No other module of the package reads a setting from the environment. Settings load when everything is missing, so
-definitions and ``kmdb inspect`` need none. Code that needs a setting raises `missing_setting` if it is not set.
-Checks of single values are in settings_validation.py.
-"""
+"""The settings: the type, limits, default and description of each."""
 
 import os
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL
 
 from kmdb_dagster.database_options import database_url
-from kmdb_dagster.errors import MissingSettingError, SettingsError
+from kmdb_dagster.errors import MissingSettingError
 from kmdb_dagster.km_export.layout import MAX_REVISION
-from kmdb_dagster.settings_validation import (
+from kmdb_dagster.settings.validation import (
     check_database_url,
     check_folder_url,
     check_hosts,
@@ -37,8 +23,6 @@ from kmdb_dagster.settings_validation import (
     split_at_blanks,
     strip_values,
 )
-
-__all__ = ["Settings", "database_url", "description", "load_settings", "missing_setting", "reveal"]
 
 
 class Settings(BaseSettings):
@@ -314,28 +298,6 @@ class Settings(BaseSettings):
         return database_url(self.database_url.get_secret_value())
 
 
-def load_settings(**values: Any) -> Settings:  # noqa: ANN401 - whatever the fields accept
-    """Load the settings of this process.
-
-    Args:
-        **values: Settings by field name, for tests. They win over the environment, ``.env`` and the defaults.
-
-    Raises:
-        SettingsError: One or more settings are wrong (the message names each), or ``.env`` cannot be read.
-    """
-    try:
-        return Settings(**values)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f".env cannot be read ({type(error).__name__}). It must be UTF-8 text.") from None
-    except ValidationError as error:
-        raise SettingsError("\n".join(_problem(item) for item in error.errors(include_input=True))) from None
-
-
-def reveal(secret: SecretStr | None) -> str | None:
-    """Return a secret in clear, for the client that must send it."""
-    return secret.get_secret_value() if secret else None
-
-
 def missing_setting(*names: str) -> MissingSettingError:
     """Return the error for required settings that are not set. The caller raises it."""
     missing = " ".join(f"{name} is not set. {description(name)}" for name in names)
@@ -346,10 +308,3 @@ def description(name: str) -> str:
     """Return the description of a setting, by the name of its environment variable."""
     fields = {field.alias: field.description or "" for field in Settings.model_fields.values()}
     return fields[name]
-
-
-def _problem(item: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, whose keys depend on the error
-    name = str(item["loc"][0])
-    secret = "Secret" in str(next(f.annotation for f in Settings.model_fields.values() if f.alias == name))
-    shown = "***" if secret else repr(item.get("input"))
-    return f"{name} is {shown}: {item['msg'].removeprefix('Value error, ')}. {description(name)}"

@@ -1,22 +1,18 @@
-"""The asset checks of the whole warehouse, run every night or by the job `check_everything`.
+"""The checks of the asset `warehouse`: of all imported data, every night or by the job `check_everything`.
 
-Their asset is the unpartitioned `warehouse`: an import neither runs nor skips them. A run's own checks:
-``revision_checks``.
+The asset is not partitioned, so an import neither runs nor skips them. A run's own checks: ``revisions``.
 """
 
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
-from kmdb_dagster.columnar.manifest import read_manifest
-from kmdb_dagster.columnar.status import REBUILD, REFRESH, compare_with_ledger
-from kmdb_dagster.dagster_ext.asset_keys import COLUMNAR_FACTS, FILTERS, WAREHOUSE
+from kmdb_dagster.dagster_ext.asset_keys import WAREHOUSE
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.partition_registry import registered
 from kmdb_dagster.dagster_ext.run_ranges import active_imports
-from kmdb_dagster.defs.assets.filters import filters_metadata
+from kmdb_dagster.defs.asset_checks.revisions import check_accounted, check_agreement
 from kmdb_dagster.defs.resources import Kmdb
-from kmdb_dagster.defs.revision_checks import check_accounted, check_agreement
 from kmdb_dagster.km_export.layout import describe_ranges
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.pipeline.bucket_scan import never_attempted
@@ -26,7 +22,6 @@ from kmdb_dagster.warehouse.identity import checks
 from kmdb_dagster.warehouse.interning.checks import wrong_ids
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.ledger.consistency import REALIAS, find_inconsistencies, import_commands
-from kmdb_dagster.warehouse.maintenance.filter_changes import read_filters_in_force
 from kmdb_dagster.warehouse.maintenance.indexes import is_any_index_missing
 from kmdb_dagster.warehouse.maintenance.time_partitions import covered_until, overflowing, read_partitions
 
@@ -252,57 +247,10 @@ def bookkeeping_agrees(kmdb: Kmdb) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(
-    asset=FILTERS,
-    description="Every imported revision was loaded with the filters as they are now, and the user map follows the "
-    "current placeholders, ignored identities and KMDB_NUMERIC_APART. If not, run the job `apply_filters`. The asset "
-    "`filters` shows how many rows it would add or remove.",
-)
-def filters_in_force(kmdb: Kmdb) -> dg.AssetCheckResult:
-    """Compare what is loaded with the filters."""
-    with as_dagster_failure(), kmdb.warehouse() as warehouse:
-        found = read_filters_in_force(warehouse.engine, numeric_apart=kmdb.settings().numeric_apart)
-    return dg.AssetCheckResult(
-        passed=found.is_current,
-        severity=WARN,
-        metadata={
-            **filters_metadata(found),
-            **({} if found.is_current else {"repair": "Run the job apply_filters, or `kmdb filter apply`."}),
-        },
-    )
-
-
-@dg.asset_check(
-    asset=COLUMNAR_FACTS,
-    description="The files of the columnar copy hold as many facts as the ledger had when they were written. If not, "
-    "run `kmdb columnar rebuild`; if it fails again, see the check `facts_agree_with_ledger`.",
-)
-def columnar_agrees_with_ledger(kmdb: Kmdb) -> dg.AssetCheckResult:
-    """Count the rows in the files."""
-    settings = kmdb.settings()
-    with as_dagster_failure():
-        manifest = read_manifest(settings.columnar_folder)
-        if manifest is None:
-            return dg.AssetCheckResult(passed=False, severity=WARN, metadata={"repair": REFRESH})
-        found = compare_with_ledger(settings.columnar_folder, manifest)
-    return dg.AssetCheckResult(
-        passed=found.agrees,
-        metadata={
-            "events_in_the_copy": found.rows["events"],
-            "properties_in_the_copy": found.rows["properties"],
-            "events_in_the_ledger": found.ledger["events"],
-            "properties_in_the_ledger": found.ledger["properties"],
-            "unreadable_files": found.unreadable,
-            **({} if found.agrees else {"repair": REBUILD}),
-        },
-    )
-
-
 CHECKS = [
     lines_accounted_for,
     facts_agree_with_ledger,
     bookkeeping_agrees,
-    filters_in_force,
     facts_under_their_person,
     ids_belong_to_names,
     facts_agree_with_parquet,
