@@ -9,6 +9,7 @@ import click
 from kmdb_dagster.cli.database import warehouse
 from kmdb_dagster.cli.saved_questions import LINE, AskGroup, list_saved, new_question, remove_saved, save
 from kmdb_dagster.cli.termination import exit_at_signals
+from kmdb_dagster.columnar.current import ReadFrom, place_by_settings
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.output_escaping import for_terminal, for_terminal_line
 from kmdb_dagster.private_file import can_be_written
@@ -80,7 +81,15 @@ def writable_file(_ctx: click.Context, _param: click.Parameter, value: Path | No
     multiple=True,
     help="Write only people with this value in a column of the CSV, e.g. 'lost at=2'; repeatable.",
 )
-@click.option("--sql", is_flag=True, help="Show the SQL that the server ran.")
+@click.option("--sql", is_flag=True, help="Show the SQL that read the facts.")
+@click.option(
+    "--from",
+    "wanted",
+    type=click.Choice(ReadFrom, case_sensitive=False),
+    default=ReadFrom.AUTO,
+    show_default="auto",
+    help="Where facts are read. auto: the columnar copy if it is current or takes seconds to refresh, else the tables.",
+)
 @click.option("--save", "save_as", metavar="NAME", help="Save the question in KMDB_QUESTIONS, once it is answered.")
 @click.option("--description", default="", help="What --save says about the question.")
 @click.option("--schedule", metavar="CRON", help="When Dagster answers what --save saves. [default: every morning]")
@@ -91,7 +100,7 @@ def writable_file(_ctx: click.Context, _param: click.Parameter, value: Path | No
 def ask(**_: object) -> None:
     """Answer a question: funnel, retention, trend and others.
 
-    Reads the database and changes nothing. These options come before the name of the question, which may be that of a
+    Changes nothing in the database. These options come before the name of the question, which may be that of a
     saved one. What follows a saved name replaces its options.
 
     \b
@@ -121,6 +130,7 @@ def show(  # noqa: PLR0913 - the options of the command
     save_as: str | None,
     description: str,
     schedule: str | None,
+    wanted: ReadFrom,
 ) -> None:
     """Answer the question, and print or write what the options request."""
     from kmdb_dagster.questions.people_list import PeopleList
@@ -133,13 +143,16 @@ def show(  # noqa: PLR0913 - the options of the command
     kind = file_format or format_for(output)
     refuse_binary(kind, output)
     new = new_question(save_as, line, description, schedule) if save_as else None
-    with exit_at_signals(delete_open_folders), warehouse(load_settings()) as opened:
-        answer = question.ask(opened.engine, PeopleList(people, only) if people else None)
+    settings = load_settings()
+    with exit_at_signals(delete_open_folders), warehouse(settings) as opened:
+        place = place_by_settings(opened.engine, settings, wanted)
+        answer = question.ask(opened.engine, PeopleList(people, only) if people else None, place)
     if sql:
         click.echo(for_terminal("\n\n".join(answer.sql)) + "\n", err=kind != TEXT or output is not None)
     write_answer(answer, line, kind, output)
     for file in picture:
         write_file(file, answer.picture(file.suffix[1:]))
+    click.echo(answer.read_from, err=True)
     if people:
         click.echo(f"Wrote {people}: {answer.listed:,} people. {REMINDER}", err=True)
     if new:

@@ -34,7 +34,7 @@ CREATE OR REPLACE VIEW people AS
 
 def write_views(folder: Path, manifest: Manifest) -> None:
     """Write the views of a manifest: `facts.sql`, and apart `people/people.sql`."""
-    selects = {table: _select(folder, table, manifest.paths(table)) for table in SOURCES}
+    selects = {table: select_files(folder, table, manifest.paths(table)) for table in SOURCES}
     state = manifest.state
     facts = VIEWS.format(
         id=manifest.id,
@@ -54,7 +54,8 @@ def _write(path: Path, content: str, mode: int) -> None:
         temporary.chmod(mode)
 
 
-def _select(folder: Path, table: str, paths: Iterable[str]) -> str:
+def select_files(folder: Path, table: str, paths: Iterable[str]) -> str:
+    """Return a query for the rows of these files of a table."""
     files = [_quoted(str(folder / path)) for path in paths]
     if files:
         return f"SELECT * FROM read_parquet([{', '.join(files)}])"  # noqa: S608 - paths of ours

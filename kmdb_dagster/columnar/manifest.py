@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from kmdb_dagster.lake.files import atomic_write, translate_os_errors
 
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the files and of the manifest. A copy of another version is made again."""
 SETTING = "KMDB_COLUMNAR_URL"
 
@@ -55,6 +55,7 @@ class WarehouseState(NamedTuple):
     """Facts before it were dropped. None: all are kept."""
     revisions: int
     newest_revision: int | None
+    newest_fact: datetime | None
     events: int
     properties: int
 
@@ -126,12 +127,12 @@ def new_time() -> datetime:
 
 def _manifest(fields: dict[str, Any]) -> Manifest:
     state = fields["state"]
-    since = state["facts_from"]
+    times = {name: state[name] and datetime.fromisoformat(state[name]) for name in ("facts_from", "newest_fact")}
     return Manifest(
         fields["id"],
         fields["previous"],
         datetime.fromisoformat(fields["made_at"]),
-        WarehouseState(**{**state, "facts_from": since and datetime.fromisoformat(since)}),
+        WarehouseState(**{**state, **times}),
         tuple(_files(fields["files"])),
         tuple((table, _bounds(bounds)) for table, bounds in fields["rewritten"]),
         {path: datetime.fromisoformat(at) for path, at in fields["retired"].items()},

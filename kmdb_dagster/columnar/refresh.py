@@ -54,13 +54,14 @@ class Refreshed(NamedTuple):
     """The id of the copy, among the data folders."""
 
 
-def refresh(  # noqa: PLR0913 - three places and three options
+def refresh(  # noqa: PLR0913 - three places and four options
     engine: Engine,
     lake: Lake,
     folder: Path,
     *,
     again: bool = False,
     keep_old: bool = True,
+    lock_timeout_seconds: int = LOCK_TIMEOUT_SECONDS,
     report: Progress = lambda *_: None,
 ) -> Refreshed:
     """Bring the copy up to date: rewrite the time partitions whose facts changed, and the names if any did.
@@ -71,13 +72,14 @@ def refresh(  # noqa: PLR0913 - three places and three options
         folder: the folder of the copy.
         again: write everything again, in this folder.
         keep_old: keep replaced files for a while, for queries that read them.
+        lock_timeout_seconds: how long to wait for another refresh.
         report: called with what is being done, how much is done, and of how much.
 
     Raises:
         PermanentError: the copy is in another folder, or the folder belongs to another database.
-        TransientError: another process refreshes for longer than LOCK_TIMEOUT_SECONDS, or the time partitions changed.
+        TransientError: another process refreshes for longer than that, or the time partitions changed.
     """
-    with named_lock(engine, REFRESH_LOCK, LOCK_TIMEOUT_SECONDS) as lock:
+    with named_lock(engine, REFRESH_LOCK, lock_timeout_seconds) as lock:
         copy = claim_copy(engine, lake, folder, move=again)
         with open_snapshot(engine) as snapshot:
             plan = _plan(lock, snapshot, None if again else read_manifest(folder), folder)

@@ -63,7 +63,7 @@ NAMES = tuple(table for table in SOURCES if table not in FACTS)
 """The small tables, which are copied as a whole."""
 
 LEDGER = (
-    "SELECT COUNT(*), MAX(revision), COALESCE(SUM(events), 0), COALESCE(SUM(properties), 0) FROM revisions "
+    "SELECT COUNT(*), MAX(revision), MAX(t_max), COALESCE(SUM(events), 0), COALESCE(SUM(properties), 0) FROM revisions "
     "WHERE imported_at IS NOT NULL AND etag IS NOT NULL"
 )
 
@@ -126,8 +126,8 @@ def read_state(connection: Connection) -> WarehouseState:
     if generation == FLUSHING:
         raise TransientError(BEING_FLUSHED)
     version = required("map_state", connection.execute(text("SELECT version FROM map_state WHERE id = 1")).scalar())
-    revisions, newest, events, properties = connection.execute(text(LEDGER)).one()
-    return WarehouseState(generation, int(version), facts_from, revisions, newest, int(events), int(properties))
+    revisions, revision, fact, events, properties = connection.execute(text(LEDGER)).one()
+    return WarehouseState(generation, int(version), facts_from, revisions, revision, fact, int(events), int(properties))
 
 
 def _is_dropped(bounds: Bounds, state: WarehouseState) -> bool:

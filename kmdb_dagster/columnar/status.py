@@ -1,6 +1,7 @@
 """Whether the copy is current, and whether its files hold what the ledger says. Changes nothing."""
 
 from collections import Counter
+from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Engine
 
-from kmdb_dagster.columnar.manifest import Manifest, read_manifest
+from kmdb_dagster.columnar.manifest import Manifest, WarehouseState, read_manifest
 from kmdb_dagster.columnar.refresh import is_usable
-from kmdb_dagster.columnar.snapshot import read_state
+from kmdb_dagster.columnar.snapshot import NAMES, read_state
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.ledger.changed_days import read_changed_days
 from kmdb_dagster.warehouse.schema.tables import FACTS
@@ -26,6 +27,8 @@ class CopyStatus(NamedTuple):
     """None: there is no copy."""
     days_behind: int
     """Days whose facts changed since."""
+    rows_behind: int | None
+    """About how many rows a refresh writes. None: all of them, because the copy is of another state."""
     is_current: bool
     next_step: str | None
     """The command that makes the copy current."""
@@ -37,9 +40,20 @@ def read_status(engine: Engine, folder: Path) -> CopyStatus:
     with transaction(engine) as connection:
         state, changes = read_state(connection), read_changed_days(connection)
         if manifest is None or not is_usable(connection, manifest, state):
-            return CopyStatus(manifest, len(changes.days), is_current=False, next_step=REBUILD if manifest else REFRESH)
+            next_step = REBUILD if manifest else REFRESH
+            return CopyStatus(manifest, len(changes.days), None, is_current=False, next_step=next_step)
     is_current = not changes.ids and _facts_of(manifest) == (state.map_version, state.facts_from)
-    return CopyStatus(manifest, len(changes.days), is_current, None if is_current else REFRESH)
+    rows = 0 if is_current else _rows_to_write(manifest, state, changes.days)
+    return CopyStatus(manifest, len(changes.days), rows, is_current, None if is_current else REFRESH)
+
+
+def _rows_to_write(manifest: Manifest, state: WarehouseState, days: set[date]) -> int:
+    """Estimate from what the changed files have now, and from the facts that the ledger has more."""
+    changed = sum(
+        file.rows for file in manifest.files if file.table in NAMES or any(day in file.bounds for day in days)
+    )
+    new = state.events + state.properties - manifest.state.events - manifest.state.properties
+    return changed + max(0, new)
 
 
 def _facts_of(manifest: Manifest) -> tuple[object, object]:

@@ -34,13 +34,15 @@ class Answer:
     span: Span
     frame: "pl.DataFrame"
     sql: tuple[str, ...]
-    """The statements that the server ran."""
+    """The statements that read the facts, on the server or in DuckDB."""
     caveats: tuple[str, ...]
     """What the numbers do not show, one sentence each."""
     draw: Callable[["Figure"], None]
     """Draws the chart; `figure` adds the title."""
     listed: int | None = None
     """How many people were written to a `PeopleList`; None: there is none."""
+    read_from: str = ""
+    """Where the facts were read, and as of which revision, in a sentence."""
 
     def figure(self) -> "Figure":
         """Draw the picture as a matplotlib figure."""

@@ -42,6 +42,7 @@ def as_dict(answer: Answer, line: str) -> dict[str, Any]:
         "columns": answer.frame.columns,
         "rows": [{key: _json_value(value) for key, value in row.items()} for row in answer.frame.iter_rows(named=True)],
         "caveats": list(answer.caveats),
+        "read_from": answer.read_from,
         "sql": list(answer.sql),
     }
 

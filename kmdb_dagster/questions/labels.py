@@ -7,8 +7,9 @@ from sqlalchemy import Text, func, select
 from kmdb_dagster.questions.attribution import Attribution
 from kmdb_dagster.questions.conversions import Conversion
 from kmdb_dagster.questions.groups import group_name
-from kmdb_dagster.questions.slices import MAX_LABEL_CHARACTERS, Slice, seconds_of
+from kmdb_dagster.questions.slices import MAX_LABEL_CHARACTERS, Slice
 from kmdb_dagster.questions.span import EPOCH, LATEST
+from kmdb_dagster.questions.sql_functions import seconds_of
 from kmdb_dagster.warehouse.interning.name_kinds import PROPERTY
 from kmdb_dagster.warehouse.schema.row_ids import ORDINAL_BITS
 from kmdb_dagster.warehouse.schema.tables import Property

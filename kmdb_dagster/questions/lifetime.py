@@ -12,10 +12,10 @@ from kmdb_dagster.questions.attribution import Attribution
 from kmdb_dagster.questions.conversions import Conversion
 from kmdb_dagster.questions.groups import NONE, fold_rare_values
 from kmdb_dagster.questions.labels import take_labels
-from kmdb_dagster.questions.numeric import number_of
 from kmdb_dagster.questions.question import Question, Result, nobody_did
-from kmdb_dagster.questions.slices import Slice, query_frame, seconds_of
+from kmdb_dagster.questions.slices import Slice, query_frame
 from kmdb_dagster.questions.span import Span
+from kmdb_dagster.questions.sql_functions import number_of, seconds_of
 from kmdb_dagster.warehouse.interning.name_kinds import PROPERTY
 from kmdb_dagster.warehouse.schema.tables import Event, Property
 

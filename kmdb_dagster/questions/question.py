@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import Engine
 
 from kmdb_dagster.charts.number_text import describe_duration
+from kmdb_dagster.columnar.current import Place, read_tables
 from kmdb_dagster.questions.answer import Answer
 from kmdb_dagster.questions.people_list import PeopleList
 from kmdb_dagster.questions.restriction import restrict
@@ -52,19 +53,30 @@ class Question(ABC):
     def people_columns(self) -> tuple[str, ...]:
         """The columns that say in which numbers of the answer a person counts."""
 
-    def ask(self, engine: Engine, people: PeopleList | None = None) -> Answer:
+    def ask(self, engine: Engine, people: PeopleList | None = None, place: Place | None = None) -> Answer:
         """Load the slice, compute the frame, and return the answer.
 
         Args:
             engine: The warehouse.
             people: Where to write the people behind the numbers.
+            place: Where facts are read (`choose_place`). None: the tables.
 
         Raises:
             PermanentError: No event or property has a name of the question, or there is nothing to compare.
         """
         if people:
             people.require_columns(self.people_columns)
-        with open_slice(engine, self.when, self.reach) as slice_:
+        place = place or read_tables(engine)
+        try:
+            return self._answer(engine, people, place)
+        except Exception:
+            if place.copy is None or place.copy.is_complete():
+                raise
+            # An erasure removes replaced files at once.
+            return self._answer(engine, people, read_tables(engine, "the columnar copy was replaced meanwhile"))
+
+    def _answer(self, engine: Engine, people: PeopleList | None, place: Place) -> Answer:
+        with open_slice(engine, self.when, self.reach, place.copy) as slice_:
             slice_.needs_people = people is not None
             restrict(slice_, self.who)
             result = self.compute(slice_)
@@ -79,6 +91,7 @@ class Question(ABC):
             caveats=(*slice_.notes, *result.caveats, *short_observation_caveat(slice_.span, self.reach)),
             draw=result.draw,
             listed=listed,
+            read_from=str(place),
         )
 
     @abstractmethod

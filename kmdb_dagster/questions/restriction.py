@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, SQLColumnExpression, case, func, literal_column, select, true
+from sqlalchemy import ColumnElement, SQLColumnExpression, case, literal_column, select, true
 
 from kmdb_dagster.digest import digest
-from kmdb_dagster.questions.numeric import number_of
 from kmdb_dagster.questions.people_list import read_cohort
 from kmdb_dagster.questions.segment import Condition, Segment
-from kmdb_dagster.questions.slices import Slice, in_span, seconds_of
+from kmdb_dagster.questions.slices import Slice, in_span
 from kmdb_dagster.questions.span import EPOCH
+from kmdb_dagster.questions.sql_functions import contains_text, number_of, seconds_of
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.interning.lookup import PERSONS, select_by_digest
 from kmdb_dagster.warehouse.interning.name_kinds import EVENT, PROPERTY
@@ -43,7 +43,7 @@ def positive_sql(condition: Condition, value: SQLColumnExpression[Any]) -> Colum
         case "=" | "!=":
             return value == condition.value
         case "contains":
-            return func.locate(condition.value, value) > 0
+            return contains_text(value, condition.value)
         case "is set" | "is not set":
             return true()
         case _:
@@ -86,9 +86,13 @@ def _restrict_to_file(slice_: Slice, table: str, file: Path) -> None:
     forms = [list(map(digest, of)) for of in read_cohort(file)]
     with transaction(slice_.engine) as connection:
         digests = {form for line in forms for form in line}
-        people = {bytes(row[0]): row[2] for row in select_by_digest(connection, PERSONS, digests) if row[2]}
+        # The copy has its own map: its people may have been merged since.
+        column = 1 if slice_.copy else 2
+        people = {bytes(row[0]): row[column] for row in select_by_digest(connection, PERSONS, digests) if row[2]}
     found = [next((people[form] for form in line if form in people), None) for line in forms]
     slice_.put(table, pa.table({"person": pa.array(_without_none(found), pa.int64())}))
+    if slice_.copy:
+        slice_.copy.map_to_people(slice_.duck, table)
     slice_.person_conditions.append(f"person IN (SELECT person FROM {table})")
     if missing := found.count(None):
         slice_.note(f"{missing:,} of {len(found):,} identities of {file.name} are not in the database.")

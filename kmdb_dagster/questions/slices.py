@@ -1,5 +1,7 @@
 """Slices: the SQL that loads the events of one question from the server into a DuckDB of its own.
 
+With a columnar copy, DuckDB reads its files, and the server only looks up names.
+
 A slice holds only whole numbers for each event: 20 bytes, in blocks that DuckDB moves to disk when they grow. So no
 question needs more memory than `MEMORY`, however many events there are. People are numbers: no identity is read.
 """
@@ -21,14 +23,16 @@ from sqlalchemy import (
     Text,
     exists,
     func,
-    literal_column,
     select,
 )
 from sqlalchemy.dialects import mysql
 
+from kmdb_dagster.columnar.duckdb_sql import duckdb_sql
+from kmdb_dagster.columnar.reader import CopyReader
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.questions.slice_folder import slice_folder
 from kmdb_dagster.questions.span import Span, When, includes_latest, shift
+from kmdb_dagster.questions.sql_functions import seconds_of
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.connection.streams import numbers, stream
 from kmdb_dagster.warehouse.interning.name_kinds import EVENT, PROPERTY, Kind, key_of, time_span
@@ -54,10 +58,12 @@ class Slice:
     duck: "DuckDBPyConnection"
     span: Span
     """The time that the question is about."""
+    copy: CopyReader | None
+    """Where facts are read. None: the tables."""
     until: datetime
     """The end of what is loaded, exclusive: the end of the span, or later for a question that follows people."""
     statements: list[str] = field(default_factory=list)
-    """The SQL that the server ran, in order."""
+    """The SQL that read the facts, in order."""
     names: dict[int, str] = field(default_factory=dict)
     """``keys.id`` to name, for every id that was looked up."""
     notes: list[str] = field(default_factory=list)
@@ -127,12 +133,14 @@ class Slice:
             narrowed = narrowed.where(Event.n.not_in(sorted(set(without))))
         if people_with is not None:
             narrowed = self.of_people_with(people_with, narrowed, Event.user_id)
-        self.take("facts", narrowed)
+        self.take("facts", narrowed, is_large=True)
 
     def of_people_with(
         self, event: int, statement: Select[*tuple[Any, ...]], person: SQLColumnExpression[int]
     ) -> Select[*tuple[Any, ...]]:
         """Narrow a statement to the people with an event of this name, unless they are too many to look up."""
+        if self.copy:
+            return statement
         people = self.bound(select(Event.user_id), EVENT, [event])
         return statement.where(person.in_(people)) if self._are_few(people) else statement
 
@@ -161,19 +169,40 @@ class Slice:
         with transaction(self.engine) as connection:
             return connection.execute(select(func.count()).select_from(some)).scalar_one() <= MAX_PEOPLE_LOOKED_UP
 
-    def take(self, table: str, statement: Select[*tuple[Any, ...]]) -> None:
-        """Stream the rows of a statement into a new table, and delete those outside of the segment."""
+    def take(self, table: str, statement: Select[*tuple[Any, ...]], *, is_large: bool = False) -> None:
+        """Create a table of the rows of a statement that are in the segment.
+
+        Args:
+            table: Its name.
+            statement: Selects from the tables of facts.
+            is_large: It may have all events. If DuckDB reads the copy, it becomes a view, and nothing is stored twice.
+        """
         columns = {column.name: column.type for column in statement.selected_columns}
+        if self.copy:
+            self._take_from_copy("VIEW" if is_large else "TABLE", table, columns, duckdb_sql(statement))
+        else:
+            self._take_from_server(table, columns, mysql_sql(statement))
+
+    def _take_from_copy(self, kind: str, table: str, columns: dict[str, Any], sql: str) -> None:
+        self.statements.append(self._with_names(sql))
+        typed = ", ".join(f"{name}::{_duck_type(kind)} AS {name}" for name, kind in columns.items())
+        conditions = " AND ".join(f"({condition})" for condition in self._conditions(columns)) or "true"
+        self.duck.execute(f"CREATE {kind} {table} AS SELECT {typed} FROM ({sql}) WHERE {conditions}")
+
+    def _take_from_server(self, table: str, columns: dict[str, Any], sql: str) -> None:
+        self.statements.append(self._with_names(sql))
         types = ", ".join(f"{name} {_duck_type(kind)}" for name, kind in columns.items())
         self.duck.execute(f"CREATE TABLE {table} ({types})")
-        sql = str(statement.compile(dialect=mysql.dialect(paramstyle="named"), compile_kwargs={"literal_binds": True}))
-        self.statements.append(self._with_names(sql))
         with transaction(self.engine) as connection:
             for rows in stream(connection, sql):
                 self._insert(table, columns, rows)
-        conditions = self.person_conditions if "person" in columns else []
-        for condition in [*conditions, *(self.event_conditions if {"id", "name"} <= columns.keys() else [])]:
+        for condition in self._conditions(columns):
             self.duck.execute(f"DELETE FROM {table} WHERE NOT ({condition})")
+
+    def _conditions(self, columns: Collection[str]) -> list[str]:
+        """Return the conditions of the segment on a table with these columns."""
+        is_of_people, is_of_events = "person" in columns, {"id", "name"} <= set(columns)
+        return [*(self.person_conditions if is_of_people else ()), *(self.event_conditions if is_of_events else ())]
 
     def put(self, table: str, rows: pa.Table) -> None:
         """Create a table with these rows."""
@@ -194,6 +223,11 @@ class Slice:
         return f"-- {named}\n{sql}" if named else sql
 
 
+def mysql_sql(statement: Select[*tuple[Any, ...]]) -> str:
+    """Return a statement with its values as SQL for the server."""
+    return str(statement.compile(dialect=mysql.dialect(paramstyle="named"), compile_kwargs={"literal_binds": True}))
+
+
 def _duck_type(kind: Any) -> str:  # noqa: ANN401 - SQLAlchemy types a column's type so
     return "TEXT" if isinstance(kind, Text) else "DOUBLE" if isinstance(kind, Float) else "BIGINT"
 
@@ -202,14 +236,6 @@ def query_frame(duck: "DuckDBPyConnection", sql: str) -> "pl.DataFrame":
     """Run a query in DuckDB and return its rows as a Polars frame."""
     found: pl.DataFrame = duck.sql(sql).pl()
     return found
-
-
-def seconds_of(t: SQLColumnExpression[datetime]) -> ColumnElement[int]:
-    """Return SQL for a time as seconds since 1970, for all years.
-
-    UNIX_TIMESTAMP does not work before 1970, nor, on MariaDB, after 2038.
-    """
-    return func.timestampdiff(literal_column("SECOND"), literal_column("'1970-01-01'"), t, type_=Integer)
 
 
 def naive_utc(t: datetime) -> datetime:
@@ -223,13 +249,14 @@ def in_span(t: SQLColumnExpression[datetime], start: datetime, end: datetime) ->
 
 
 @contextmanager
-def open_slice(engine: Engine, when: When, reach: int = 0) -> Iterator[Slice]:
+def open_slice(engine: Engine, when: When, reach: int = 0, copy: CopyReader | None = None) -> Iterator[Slice]:
     """Open an empty slice, and delete its files at the end.
 
     Args:
         engine: The warehouse.
         when: The time that the question is about, as the user writes it.
         reach: Seconds after the span that are loaded too.
+        copy: Where facts are read. None: the tables.
 
     Raises:
         PermanentError: DuckDB is not installed, nothing is imported, or the span is empty.
@@ -238,7 +265,7 @@ def open_slice(engine: Engine, when: When, reach: int = 0) -> Iterator[Slice]:
         import duckdb
     except ImportError:
         raise PermanentError("Questions need DuckDB and Polars: pip install 'kmdb-dagster[analysis]'") from None
-    span = resolve_span(engine, when)
+    span = resolve_span(_newest_fact(engine) if copy is None else copy.manifest.state.newest_fact, when)
     with slice_folder() as folder:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": MEMORY,
@@ -246,17 +273,21 @@ def open_slice(engine: Engine, when: When, reach: int = 0) -> Iterator[Slice]:
             "preserve_insertion_order": False,
         }
         with duckdb.connect(str(folder / "slice"), config=settings) as duck:
-            yield Slice(engine, duck, span, shift(span.until, reach))
+            if copy:
+                copy.attach(duck)
+            yield Slice(engine, duck, span, copy, shift(span.until, reach))
 
 
-def resolve_span(engine: Engine, when: When) -> Span:
+def resolve_span(newest: datetime | None, when: When) -> Span:
     """Fill in what the user left open: the end of the imported data, and 30 days before it.
+
+    Args:
+        newest: The time of the newest fact. None: nothing is imported.
+        when: The time that the question is about, as the user writes it.
 
     Raises:
         PermanentError: Nothing is imported, or the span is empty.
     """
-    with transaction(engine) as connection:
-        newest = connection.execute(select(func.max(Revision.t_max)).where(Revision.imported_at.is_not(None))).scalar()
     now = datetime.now(UTC).replace(microsecond=0)
     known = shift(min(newest.replace(tzinfo=UTC), now), 1) if newest else None
     until = when.until or known
@@ -264,6 +295,11 @@ def resolve_span(engine: Engine, when: When) -> Span:
         raise PermanentError("Nothing is imported yet, so there is nothing to ask about. Run `kmdb import`.")
     since = when.since or shift(until, -when.last).replace(hour=0, minute=0, second=0)
     return Span(since, until, known)
+
+
+def _newest_fact(engine: Engine) -> datetime | None:
+    with transaction(engine) as connection:
+        return connection.execute(select(func.max(Revision.t_max)).where(Revision.imported_at.is_not(None))).scalar()
 
 
 def _days(first: datetime, last: datetime) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import Integer, Select, SQLColumnExpression, Text, and_, distinct, func, select
+from sqlalchemy import Select, SQLColumnExpression, Text, and_, distinct, func, select
 from sqlalchemy.orm import aliased
 
 from kmdb_dagster.charts.number_text import describe_duration
@@ -15,7 +15,6 @@ from kmdb_dagster.questions.attribution import Attribution
 from kmdb_dagster.questions.grammar import MEASURES
 from kmdb_dagster.questions.groups import MAX_GROUPS, NONE, group_name, quote_reserved
 from kmdb_dagster.questions.labels import label_events, take_values
-from kmdb_dagster.questions.numeric import number_of
 from kmdb_dagster.questions.question import Question, Result
 from kmdb_dagster.questions.segment import EVERYBODY
 from kmdb_dagster.questions.slices import (
@@ -23,9 +22,9 @@ from kmdb_dagster.questions.slices import (
     Slice,
     in_span,
     query_frame,
-    seconds_of,
 )
 from kmdb_dagster.questions.span import Span
+from kmdb_dagster.questions.sql_functions import number_of, period_of, seconds_of
 from kmdb_dagster.warehouse.interning.name_kinds import EVENT
 from kmdb_dagster.warehouse.schema.tables import Event, Property
 
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     import polars as pl
     from duckdb import DuckDBPyConnection
 
-DIV_PRECEDENCE = 8
-"""SQLAlchemy's precedence of multiplication, which MySQL's DIV has too."""
-SECONDS_PER_DAY = 86_400
 MAX_PERIODS = 20_000
 """Periods of a span: an hour each for two years. Each group has a row for each."""
 AMOUNT = aliased(Property, name="amounts")
@@ -46,8 +42,6 @@ MEASURED = (
 LARGEST = f"SELECT label, sum(events) AS total FROM counts GROUP BY label ORDER BY total DESC, label LIMIT {MAX_GROUPS}"
 GROUP_OF_LABEL = "(SELECT label AS of, name AS group_name FROM group_names) ON label IS NOT DISTINCT FROM of"
 PEOPLE = func.count(distinct(Event.user_id))
-DAYS_BEFORE_1970 = 719_528
-"""TO_DAYS('1970-01-01')."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +118,7 @@ class Trend(Question):
         The server counts, so that few rows are loaded. For a segment, or to list the people, the events are loaded
         into the table ``hits``, and counted here.
         """
-        period = _period_number(slice_.span, every).label("period")
+        period = period_of(Event.t, slice_.span.start, every).label("period")
         if self.who == EVERYBODY and not slice_.needs_people and not self.value and not self._attributed_to():
             measures = (func.count().label("events"), PEOPLE.label("people"))
             counted = self._counted(slice_, period, *measures, self._own_label())
@@ -162,15 +156,6 @@ class Trend(Question):
                 # The properties need bounds of their own: the server does not prune partitions by those of the events.
                 counted = counted.outerjoin(table, its & and_(*in_span(table.t, slice_.span.since, slice_.until)))
         return slice_.bound(counted, EVENT, slice_.event_ids(self.events))
-
-
-def _period_number(span: Span, every: int) -> Any:  # noqa: ANN401 - SQLAlchemy types no operator of ours
-    """Return SQL for the period of the span that an event is in, from 0."""
-    if span.start % SECONDS_PER_DAY == every % SECONDS_PER_DAY == 0:
-        # Grouping by whole days takes the server a third less time than by seconds.
-        days = func.to_days(Event.t, type_=Integer) - (DAYS_BEFORE_1970 + span.start // SECONDS_PER_DAY)
-        return days.op("DIV", precedence=DIV_PRECEDENCE)(every // SECONDS_PER_DAY)
-    return (seconds_of(Event.t) - span.start).op("DIV", precedence=DIV_PRECEDENCE)(every)
 
 
 def count_over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.DataFrame":

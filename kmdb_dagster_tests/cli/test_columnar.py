@@ -42,6 +42,17 @@ def test_a_refresh_says_what_the_copy_has_and_status_whether_it_is_current(
     assert "bob" not in found.out + done.out
 
 
+def test_a_question_says_where_it_was_read(here: Terminal) -> None:
+    def read_from(*options: str, **environment: str) -> str:
+        return here.kmdb("ask", *options, "trend", **environment).err.splitlines()[-1]
+
+    assert read_from() == "Read from the tables, as of revision 1."
+    assert read_from("--from", "columnar") == "Read from the columnar copy, as of revision 1."
+    assert read_from() == "Read from the columnar copy, as of revision 1."
+    assert read_from("--from", "tables") == "Read from the tables, as of revision 1."
+    assert read_from(KMDB_COLUMNAR="no") == "Read from the tables, as of revision 1."
+
+
 def test_a_url_that_is_no_folder_is_refused(here: Terminal) -> None:
     refused = here.kmdb("columnar", "status", KMDB_COLUMNAR_URL="s3://bucket")
     assert refused.code == 2

@@ -39,7 +39,8 @@ def test_each_line_of_the_file_is_an_asset_that_answers_it(
         assert event_of is not None
         assert event_of.asset_materialization is not None
         metadata = event_of.asset_materialization.metadata
-        assert metadata.keys() == {"pictures", "finding", "answer", "sql", "number"}
+        assert metadata.keys() == {"pictures", "finding", "answer", "read_from", "sql", "number"}
+        assert metadata["read_from"].value == "Read from the tables, as of revision 1."
         assert "data:image/png;base64," in str(metadata["answer"].value)
         assert "FROM events" in str(metadata["sql"].value)
     assert definitions().resolve_asset_graph().get(dg.AssetKey(["questions", "signups"])).description == (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from kmdb_dagster.columnar.current import place_by_settings
 from kmdb_dagster.dagster_ext.asset_keys import WAREHOUSE
 from kmdb_dagster.dagster_ext.failures import as_dagster_failure
 from kmdb_dagster.dagster_ext.metadata import picture_links
@@ -60,10 +61,11 @@ def answer_metadata(kmdb: Kmdb, line: str) -> dict[str, str | float | dg.Markdow
         dagster.Failure: the line is not a question, or the database cannot answer it.
     """
     with as_dagster_failure(), kmdb.warehouse() as warehouse:
-        answer = parse(line).ask(warehouse.engine)
+        answer = parse(line).ask(warehouse.engine, place=place_by_settings(warehouse.engine, kmdb.settings()))
         return {
             "finding": for_terminal_line(answer.finding),
             "answer": dg.MetadataValue.md(answer.markdown()),
+            "read_from": answer.read_from,
             "sql": dg.MetadataValue.md("\n".join(for_markdown_code(statement, "sql") for statement in answer.sql)),
             **({} if answer.number is None else {"number": answer.number}),
         }
