@@ -42,7 +42,14 @@ def add_axes(figure: "Figure", height: float, *, left: float = 0.6, right: float
 
 
 def add_title(figure: "Figure", title: str, subtitle: str, footer: str) -> None:
-    """Write title and subtitle above the axes, and a footer below. The figure grows by the lines that they need."""
+    """Write title and subtitle above the axes, and a footer below. The figure grows by the lines that they need.
+
+    Args:
+        figure: The figure, with its axes.
+        title: The title, of any length.
+        subtitle: What the title leaves open, e.g. the span.
+        footer: One line, e.g. where the figures are from.
+    """
     titles = fit_lines(title, TITLE_WIDTH_INCHES, MAX_TITLE_LINES, size=LARGE, bold=True)
     subtitles = fit_lines(subtitle, TITLE_WIDTH_INCHES, MAX_TITLE_LINES)
     before = figure.get_figheight()
@@ -90,7 +97,14 @@ def add_date_axis(axes: "Axes", *, min_ticks: int = 3, max_ticks: int = 8, days_
 
 
 def add_left_label(axes: "Axes", y: float, text: str, *, bold: bool = False) -> None:
-    """Write a label to the left of the axes, at the height ``y`` of its data."""
+    """Write a label to the left of the axes, at the height ``y`` of its data.
+
+    Args:
+        axes: The axes.
+        y: Its height, in the axes' data.
+        text: One line.
+        bold: Whether it is bold.
+    """
     place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     look: dict[str, Any] = {"ha": "right", "va": "center", "size": NORMAL, "color": INK}
     axes.annotate(text, (0, y), xytext=(-8, 0), weight="bold" if bold else "normal", **place, **look)
@@ -130,7 +144,14 @@ def add_line_names(axes: "Axes", ends: list[tuple[float, str, str]], inches: flo
 
 
 def add_note(axes: "Axes", text: str, corner: tuple[float, float], offset: tuple[float, float]) -> None:
-    """Write small grey text that ends at a corner of the axes, moved by ``offset`` in points."""
+    """Write small grey text that ends at a corner of the axes, moved by ``offset`` in points.
+
+    Args:
+        axes: The axes.
+        text: One or more lines.
+        corner: Where it ends, as fractions of the axes' width and height.
+        offset: Distance from the corner to the right and upwards, in points.
+    """
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
     axes.annotate(text, corner, xytext=offset, ha="right", size=SMALL, color=GREY, **place)
 

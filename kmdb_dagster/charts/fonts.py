@@ -59,7 +59,13 @@ def _drawable_characters() -> frozenset[str]:
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """Measure one line of text, in inches; ``size`` is in points."""
+    """Measure one line of text, in inches; ``size`` is in points.
+
+    Args:
+        text: One line.
+        size: Font size in points.
+        bold: Whether it is bold.
+    """
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 

@@ -171,7 +171,14 @@ def is_terminal() -> bool:
 
 
 def write_answer(answer: "Answer", line: str, kind: str, output: Path | None) -> None:
-    """Write an answer in a format to a file, or to the standard output."""
+    """Write an answer in a format to a file, or to the standard output.
+
+    Args:
+        answer: The answer.
+        line: The question as it was typed, for formats that carry it.
+        kind: One of `FORMATS`.
+        output: The file; None for the standard output.
+    """
     data = _text(answer, width=None if output is None else FILE_WIDTH) if kind == TEXT else WRITERS[kind](answer, line)
     if output is None:
         click.echo(data, nl=False)

@@ -74,6 +74,12 @@ def remove_saved(ctx: click.Context, _param: click.Parameter, value: str | None)
 def new_question(name: str, line: str, description: str, schedule: str | None) -> SavedQuestion:
     """Return the question to save, and check before it is asked that it can be.
 
+    Args:
+        name: Its name, unique in the file.
+        line: The question as `kmdb ask` takes it.
+        description: One sentence; may be empty.
+        schedule: A cron expression; None for one that Dagster does not answer by itself.
+
     Raises:
         RequestError: The name or the schedule is not possible.
     """

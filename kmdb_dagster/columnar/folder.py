@@ -105,7 +105,13 @@ def _require_here(connection: Connection, marker: Marker | None, *, move: bool) 
 
 
 def new_file(folder: Path, table: str, start: str = "") -> tuple[str, Path]:
-    """Create an empty file for a table: its path in the folder, and as a whole."""
+    """Create an empty file for a table: its path in the folder, and as a whole.
+
+    Args:
+        folder: the folder of the copy.
+        table: the table. Files of `users` are readable for this user only.
+        start: what the name has of the time partition, e.g. ``20140401``; empty for a whole table.
+    """
     is_personal = table == "users"
     subfolder = PEOPLE_FOLDER if is_personal else FACTS_FOLDER
     name = f"{subfolder}/{table}-{f'{start}-' if start else ''}{uuid.uuid4().hex[:12]}.parquet"
@@ -117,7 +123,13 @@ def new_file(folder: Path, table: str, start: str = "") -> tuple[str, Path]:
 
 
 def is_intact(folder: Path, path: str, size: int) -> bool:
-    """Return whether a file is there with this size."""
+    """Return whether a file is there with this size.
+
+    Args:
+        folder: the folder of the copy.
+        path: the path of the file in it.
+        size: the bytes that the manifest says.
+    """
     try:
         return (folder / path).stat().st_size == size
     except FileNotFoundError:

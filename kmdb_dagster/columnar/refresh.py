@@ -128,7 +128,13 @@ def _plan(lock: Connection, snapshot: Snapshot, found: Manifest | None, folder: 
 
 
 def is_usable(connection: Connection, manifest: Manifest, state: WarehouseState) -> bool:
-    """Return whether a copy can be brought up to date: it is of these ids, and no changed day was lost since."""
+    """Return whether a copy can be brought up to date: it is of these ids, and no changed day was lost since.
+
+    Args:
+        connection: a transaction.
+        manifest: the manifest of the copy.
+        state: the state of the warehouse now.
+    """
     recorded = _recorded_manifest(connection)
     return manifest.state.generation == state.generation and recorded in {manifest.id, manifest.previous}
 

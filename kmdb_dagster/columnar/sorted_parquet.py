@@ -41,6 +41,12 @@ LIMITS = Limits()
 def write_sorted(path: Path, schema: pa.Schema, batches: Iterable[pa.Table], limits: Limits = LIMITS) -> int:
     """Write rows to a Parquet file, sorted by `SORT`. Without rows, no file is written.
 
+    Args:
+        path: the file. Temporary files are beside it.
+        schema: the columns; `SORT` is among them.
+        batches: the rows, in any order.
+        limits: how much is in memory at once.
+
     Returns:
         The number of rows.
     """
@@ -58,6 +64,11 @@ def write_sorted(path: Path, schema: pa.Schema, batches: Iterable[pa.Table], lim
 
 def write_in_order(path: Path, schema: pa.Schema, batches: Iterable[pa.Table]) -> int:
     """Write rows to a Parquet file as they arrive.
+
+    Args:
+        path: the file.
+        schema: the columns.
+        batches: the rows, in the order of the file.
 
     Returns:
         The number of rows.

@@ -121,7 +121,13 @@ class _Planner:
         self.planned = ImportRequests([], [], [])
 
     def plan(self, revisions: Iterable[int], room: int, tags: Mapping[str, str]) -> None:
-        """Plan up to ``room`` runs over these revisions."""
+        """Plan up to ``room`` runs over these revisions.
+
+        Args:
+            revisions: the revisions to import. Those that are planned already or under way are left out.
+            room: at most this many runs are planned.
+            tags: the tags of each run, beside its range.
+        """
         wanted = set(revisions) - self._taken
         end = len(self.planned.requests) + room
         for first, last in bridged_ranges(wanted, self._state.statuses, self._taken, self._max_size):

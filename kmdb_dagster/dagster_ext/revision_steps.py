@@ -67,6 +67,11 @@ def run_steps(context: dg.AssetExecutionContext, opened: Pipeline, revisions: Se
     Revisions are resolved and loaded in groups. A group is loaded in a background thread, which mostly waits for the
     server, while the next group is fetched, parsed and resolved (docs/decisions/0042-groups-of-revisions.md).
 
+    Args:
+        context: of the run. It has the selected assets, and takes the events.
+        opened: the pipeline.
+        revisions: the revisions of the run, ascending.
+
     Returns:
         The failed revisions, each with its asset and reason.
 
@@ -125,7 +130,13 @@ class _Run:
     def outcomes_of(
         self, step: RevisionStep, group: Sequence[ParsedRevision], work: Callable[[], Outcomes]
     ) -> Outcomes:
-        """Do the work of a group, or wait for it. An error that ends the run says where it happened."""
+        """Do the work of a group, or wait for it. An error that ends the run says where it happened.
+
+        Args:
+            step: the step, for the message.
+            group: the revisions, for the message.
+            work: does the work, or waits for it.
+        """
         try:
             return work()
         except (TransientError, BucketUnusableError) as error:
@@ -256,7 +267,13 @@ def _end_of_run(step: RevisionStep, revisions: Sequence[int], error: KmdbError) 
 def record_materializations(
     context: dg.AssetExecutionContext, step: RevisionStep, results: Mapping[int, StepResult]
 ) -> None:
-    """Record the assets of revisions as materialized, so that a killed run keeps what it did."""
+    """Record the assets of revisions as materialized, so that a killed run keeps what it did.
+
+    Args:
+        context: of the run, which takes the events.
+        step: the step, with its assets.
+        results: the result for each revision.
+    """
     for revision, result in results.items():
         figures = result.figures
         rows = figures.get("rows", figures.get("lines"))

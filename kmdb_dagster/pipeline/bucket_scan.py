@@ -172,6 +172,11 @@ def advise_time_partitions(open_bucket: Callable[[], Bucket], plan: Plan, settin
     """Advise how long the time partitions of a plan should be.
 
     Empty: they are not the first ones, or the bucket cannot be listed.
+
+    Args:
+        open_bucket: opens the bucket, to learn its size.
+        plan: the plan of the time partitions.
+        settings: KMDB_MIN_REVISION and KMDB_DAYS_PER_PARTITION are used.
     """
     if not plan.days:
         return ""

@@ -42,7 +42,13 @@ T = TypeVar("T", bound=Weighted)
 def in_groups(
     revisions: Iterable[T], max_revisions: int = MAX_GROUP_REVISIONS, max_bytes: int = MAX_GROUP_BYTES
 ) -> Iterator[list[T]]:
-    """Yield revisions in groups. A group ends with the revision that reaches one of the limits."""
+    """Yield revisions in groups. A group ends with the revision that reaches one of the limits.
+
+    Args:
+        revisions: the revisions, in order.
+        max_revisions: the limit of revisions in a group.
+        max_bytes: the limit of the weights of a group.
+    """
     group: list[T] = []
     for revision in revisions:
         group.append(revision)
@@ -55,6 +61,11 @@ def in_groups(
 
 def run_step(step: GroupStep, pipeline: Pipeline, group: Sequence[ParsedRevision]) -> Outcomes:
     """Run a step for a group. If it fails, run it for each revision alone, so that only the bad ones fail.
+
+    Args:
+        step: resolves or loads a group.
+        pipeline: the pipeline.
+        group: the revisions.
 
     Raises:
         TransientError: a service stays unavailable, so it would fail for every revision.

@@ -91,7 +91,13 @@ def count_steps(duck: "DuckDBPyConnection", steps: Sequence[int], within: int, e
 
 
 def people_sql(steps: Sequence[int], within: int, end: int) -> str:
-    """Return a query for the people who do the first step: ``person``, and ``s1``, ``s2``, …, NULL if not reached."""
+    """Return a query for the people who do the first step: ``person``, and ``s1``, ``s2``, …, NULL if not reached.
+
+    Args:
+        steps: ``keys.id`` of the event of each step.
+        within: Seconds that are allowed between the first step and the last.
+        end: The first step is before this second, since 1970.
+    """
     chain = f"SELECT *, CASE WHEN name = {steps[0]} AND t < {end} THEN t END AS s1 FROM facts"
     for step, name in enumerate(steps[1:], 2):
         began = f"max(s{step - 1}) {EARLIER_ROWS}"
@@ -103,7 +109,13 @@ def people_sql(steps: Sequence[int], within: int, end: int) -> str:
 
 
 def members_sql(steps: Sequence[int], within: int, end: int) -> str:
-    """Return a query for the people of the first step: the last step that they reach, and the step after it."""
+    """Return a query for the people of the first step: the last step that they reach, and the step after it.
+
+    Args:
+        steps: ``keys.id`` of the event of each step.
+        within: Seconds that are allowed between the first step and the last.
+        end: The first step is before this second, since 1970.
+    """
     reached = " + ".join(f"(s{step} IS NOT NULL)::INT" for step in range(1, len(steps) + 1))
     return f"""
         SELECT person, coalesce(label, '{NONE}') AS "group", {reached} AS reached,

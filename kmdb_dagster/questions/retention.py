@@ -99,7 +99,14 @@ def count_returns(duck: "DuckDBPyConnection", start: int, back: int | None, ever
 
 
 def members_sql(start: int, back: int | None, every: int, span: Span) -> str:
-    """Return a query for the people of the cohorts: a row for each period in which one came back, or one without."""
+    """Return a query for the people of the cohorts: a row for each period in which one came back, or one without.
+
+    Args:
+        start: ``keys.id`` of the event that starts.
+        back: ``keys.id`` of the event that counts as coming back; None for any event.
+        every: The length of a period in seconds.
+        span: The span of the cohorts.
+    """
     cohort = f"make_timestamp(({span.start} + cohort * {every}) * 1000000) AS cohort"
     return f"""
         WITH born AS ({_born_sql(start, every, span)})
@@ -121,7 +128,13 @@ def _seen_sql(back: int | None, every: int) -> str:
 
 
 def count_started(duck: "DuckDBPyConnection", start: int, end: int) -> int:
-    """Count the people of all cohorts, also of those that are not observed long enough."""
+    """Count the people of all cohorts, also of those that are not observed long enough.
+
+    Args:
+        duck: The slice's database.
+        start: ``keys.id`` of the event that starts.
+        end: Starts are before this second, since 1970.
+    """
     ((people,),) = duck.sql(f"SELECT count(*) FROM ({Conversion(start, None, 0, end).starts_sql()})").fetchall()
     return int(people)
 

@@ -138,7 +138,13 @@ class Slice:
     def of_people_with(
         self, event: int, statement: Select[*tuple[Any, ...]], person: SQLColumnExpression[int]
     ) -> Select[*tuple[Any, ...]]:
-        """Narrow a statement to the people with an event of this name, unless they are too many to look up."""
+        """Narrow a statement to the people with an event of this name, unless they are too many to look up.
+
+        Args:
+            event: The ``keys.id`` of the event.
+            statement: The statement to narrow.
+            person: Its column with the person.
+        """
         if self.copy:
             return statement
         people = self.bound(select(Event.user_id), EVENT, [event])
@@ -244,7 +250,13 @@ def naive_utc(t: datetime) -> datetime:
 
 
 def in_span(t: SQLColumnExpression[datetime], start: datetime, end: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions that a time is in a span; the server prunes partitions by them."""
+    """Return the conditions that a time is in a span; the server prunes partitions by them.
+
+    Args:
+        t: The column with the time.
+        start: The first moment, UTC.
+        end: The end, UTC, exclusive; the latest possible time is inclusive.
+    """
     return t >= naive_utc(start), t <= naive_utc(end) if includes_latest(end) else t < naive_utc(end)
 
 

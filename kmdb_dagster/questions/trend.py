@@ -198,6 +198,12 @@ def count_over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.D
 def add_measures(duck: "DuckDBPyConnection", counts: "pl.DataFrame", start: int, every: int) -> "pl.DataFrame":
     """Add the measures of the numbers in ``hits`` to the counts of `count_over_time`.
 
+    Args:
+        duck: The slice's database, with ``hits``.
+        counts: The counts of `count_over_time`.
+        start: The second of the first period, since 1970.
+        every: The length of a period in seconds.
+
     Returns:
         The counts with ``sum`` (0 without numbers), ``average``, ``median`` and ``per_person`` (Float64): the sum for
         each person with an event.
@@ -218,7 +224,13 @@ def add_measures(duck: "DuckDBPyConnection", counts: "pl.DataFrame", start: int,
 
 
 def members_sql(start: int, every: int, total: str = "0") -> str:
-    """Return a query for the people of each period and group, with the number of their events, and a total."""
+    """Return a query for the people of each period and group, with the number of their events, and a total.
+
+    Args:
+        start: The second of the first period, since 1970.
+        every: The length of a period in seconds.
+        total: The total of a person in a period, as SQL of ``hits``.
+    """
     hits = f"SELECT person, period, label, count(*) AS events, {total} AS sum FROM hits GROUP BY ALL"
     time = f"make_timestamp(({start} + period * {every}) * 1000000) AS time"
     return f"""SELECT person, {time}, group_name AS "group", events, sum FROM ({hits}) JOIN {GROUP_OF_LABEL}"""

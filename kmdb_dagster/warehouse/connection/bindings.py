@@ -108,7 +108,13 @@ def known_folders(connection: Connection) -> list[KnownFolder]:
 
 
 def read_folders(connection: Connection, statement: str, **parameters: object) -> list[KnownFolder]:
-    """Return the data folders that a statement selects."""
+    """Return the data folders that a statement selects.
+
+    Args:
+        connection: a transaction.
+        statement: a SELECT of ``id, host, path, used_at``.
+        **parameters: the parameters of the statement.
+    """
     found = connection.execute(text(statement), parameters)
     return [KnownFolder(bytes(row.id), row.host, row.path, row.used_at) for row in found]
 

@@ -19,7 +19,13 @@ ROWS_PER_FETCH = 100_000
 
 
 def stream(connection: Connection, statement: str, rows_per_fetch: int = ROWS_PER_FETCH) -> Generator[Sequence[Any]]:
-    """Stream the rows of a statement in batches. Send no other statement on the connection before the last batch."""
+    """Stream the rows of a statement in batches. Send no other statement on the connection before the last batch.
+
+    Args:
+        connection: a transaction. Nothing else may be sent on it before the last batch.
+        statement: the SQL, without parameters.
+        rows_per_fetch: the rows of a batch.
+    """
     cursor = connection.connection.cursor(SSCursor)
     try:
         cursor.execute(statement)

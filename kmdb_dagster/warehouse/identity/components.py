@@ -26,6 +26,12 @@ def resolve_identities(
 ) -> tuple[IntColumn, IntColumn]:
     """The identities of these alias lines, and ``others``, in order, and the person of each.
 
+    Args:
+        lines: the alias lines, as pairs of ``users.id``.
+        others: ``users.id`` of identities that no line may have.
+        names: reads the names of identities.
+        apart: whether two numeric identities are never one person.
+
     Raises:
         UnnamedError: some of them have no name.
     """

@@ -40,6 +40,11 @@ def merge_people(connection: Connection, edges: Edges) -> dict[int, int]:
 def recompute_people(connection: Connection, edges: Edges, rule: Rule) -> dict[int, int]:
     """Compute the people that these edges touch again, from all of their alias lines.
 
+    Args:
+        connection: a transaction that holds the lock on the map.
+        edges: the alias edges of the changed lines, before and after, as pairs of ``users.id``.
+        rule: the rule in force.
+
     Returns:
         The person of each of their identities.
     """

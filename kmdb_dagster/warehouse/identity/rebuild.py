@@ -81,6 +81,11 @@ class Preview(NamedTuple):
 def preview_realias(engine: Engine, *, numeric_apart: bool = False, report: Progress = lambda *_: None) -> Preview:
     """Count what a rebuild of the map would change. Changes nothing, and waits for no lock.
 
+    Args:
+        engine: the warehouse.
+        numeric_apart: KMDB_NUMERIC_APART, which the rebuild would put into force.
+        report: progress: what is done, the number done, the total.
+
     Raises:
         PermanentError: alias lines name identities that ``users`` lacks. A rebuild adds them first.
     """
@@ -103,6 +108,12 @@ def realias(
 
     Also restores what edits by hand have removed: the row of ``map_state``, ``identity_spans``, and the identities that
     ``aliases`` names and ``users`` lacks.
+
+    Args:
+        engine: the warehouse.
+        generation: the generation of the ids. A flush meanwhile is a transient error.
+        numeric_apart: KMDB_NUMERIC_APART, which is put into force.
+        report: progress: what is done, the number done, the total.
     """
     restore_map_state(engine)
     # Before the map changes: pending moves are recorded by these spans.

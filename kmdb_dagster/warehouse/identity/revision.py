@@ -35,7 +35,15 @@ def resolve_revisions(
     make_redactor: MakeRedactor,
     numeric_apart: bool = False,
 ) -> dict[int, ResolveCounts]:
-    """Bring the user map up to date with a group of revisions. Doing it again changes nothing."""
+    """Bring the user map up to date with a group of revisions. Doing it again changes nothing.
+
+    Args:
+        warehouse: the warehouse.
+        group: the revisions.
+        batch_size: records that are read from a Parquet file at a time.
+        make_redactor: makes what removes erased people, from their digests.
+        numeric_apart: KMDB_NUMERIC_APART.
+    """
     erased = warehouse.erased_digests()
     redact = make_redactor(erased)
     names = _Names(warehouse.engine)

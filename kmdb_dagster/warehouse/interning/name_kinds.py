@@ -38,6 +38,11 @@ PROPERTY = Kind("property", "properties", Property.key, Property.t)
 def key_of(connection: Connection, kind: Kind, name: str) -> int:
     """Return the ``keys.id`` of an event's or a property's name.
 
+    Args:
+        connection: a transaction.
+        kind: `EVENT` or `PROPERTY`.
+        name: the name, compared exactly.
+
     Raises:
         PermanentError: No event, or no property, has this name. The message suggests similar names of the kind.
     """
@@ -53,12 +58,24 @@ def key_of(connection: Connection, kind: Kind, name: str) -> int:
 
 
 def has_kind(connection: Connection, kind: Kind, key: int) -> bool:
-    """Return whether any fact of the kind has this name."""
+    """Return whether any fact of the kind has this name.
+
+    Args:
+        connection: a transaction.
+        kind: `EVENT` or `PROPERTY`.
+        key: the ``keys.id``.
+    """
     return bool(connection.execute(select(exists().where(kind.column == key))).scalar())
 
 
 def time_span(connection: Connection, kind: Kind, key: int) -> tuple[datetime, datetime]:
-    """Return the times of the first and the last fact of a name that has the kind."""
+    """Return the times of the first and the last fact of a name that has the kind.
+
+    Args:
+        connection: a transaction.
+        kind: `EVENT` or `PROPERTY`.
+        key: the ``keys.id`` of a name that has the kind.
+    """
     first, last = connection.execute(select(func.min(kind.t), func.max(kind.t)).where(kind.column == key)).one()
     return first, last
 

@@ -143,7 +143,13 @@ def set_span(connection: Connection, revision: int, span: Span) -> None:
 
 
 def record(connection: Connection, entries: Mapping[int, Entry], filters: bytes) -> None:
-    """Record revisions as imported, with the digest of the filters that they were loaded with. Their rows exist."""
+    """Record revisions as imported, with the digest of the filters that they were loaded with. Their rows exist.
+
+    Args:
+        connection: the transaction of the load, which has locked the rows.
+        entries: the counts of each revision.
+        filters: the digest of the filters, 32 bytes.
+    """
     insert(connection, RECORD, [(revision, *entry, filters) for revision, entry in entries.items()])
 
 

@@ -33,7 +33,13 @@ def loaded_with(engine: Engine, filters: bytes) -> FilterUse:
 
 
 def replace_filters(connection: Connection, before: bytes, after: bytes) -> None:
-    """Count the revisions that were loaded with the filters ``before`` as loaded with those of ``after``."""
+    """Count the revisions that were loaded with the filters ``before`` as loaded with those of ``after``.
+
+    Args:
+        connection: a transaction.
+        before: the digest that the ledger has, 32 bytes.
+        after: the digest that replaces it.
+    """
     connection.execute(
         text("UPDATE revisions SET filters = :after WHERE filters = :before"), {"before": before, "after": after}
     )

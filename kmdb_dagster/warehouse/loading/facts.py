@@ -123,7 +123,13 @@ def select_rows(batch: pa.RecordBatch, filters: Filters) -> tuple[Records, Facts
 
 
 def event_rows(facts: Facts, people: People, look_up: LookUp) -> Column:
-    """The rows of ``events``."""
+    """The rows of ``events``.
+
+    Args:
+        facts: the facts of a batch.
+        people: the person and the identity of each fact, as ``users.id``.
+        look_up: gives the ``keys.id`` of names.
+    """
     of_events = pa.array(facts.is_event)
     return pa.table(
         {
@@ -137,7 +143,13 @@ def event_rows(facts: Facts, people: People, look_up: LookUp) -> Column:
 
 
 def property_rows(facts: Facts, people: People, look_up: LookUp) -> Column:
-    """The rows of ``properties``."""
+    """The rows of ``properties``.
+
+    Args:
+        facts: the facts of a batch.
+        people: the person and the identity of each fact, as ``users.id``.
+        look_up: gives the ``keys.id`` of names.
+    """
     parent = facts.parent
     return pa.table(
         {
