@@ -74,7 +74,13 @@ def choose_place(engine: Engine, lake: Lake, folder: Path, wanted: ReadFrom = Re
 
 
 def place_by_settings(engine: Engine, settings: Settings, wanted: ReadFrom = ReadFrom.AUTO) -> Place:
-    """Return where to read facts, as `choose_place`. With KMDB_COLUMNAR=no, only a user who wants the copy gets it."""
+    """Return where to read facts, as `choose_place`. With KMDB_COLUMNAR=no, only a user who wants the copy gets it.
+
+    Args:
+        engine: the warehouse.
+        settings: KMDB_COLUMNAR and the folders are used.
+        wanted: what the user asked for.
+    """
     if wanted is ReadFrom.AUTO and not settings.columnar:
         wanted = ReadFrom.TABLES
     return choose_place(engine, Lake(settings.data_folder), settings.columnar_folder, wanted)

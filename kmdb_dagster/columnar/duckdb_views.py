@@ -55,7 +55,13 @@ def _write(path: Path, content: str, mode: int) -> None:
 
 
 def select_files(folder: Path, table: str, paths: Iterable[str]) -> str:
-    """Return a query for the rows of these files of a table."""
+    """Return a query for the rows of these files of a table.
+
+    Args:
+        folder: the folder of the copy.
+        table: the table. Without files, its columns are selected, and no rows.
+        paths: the paths of the files in the folder.
+    """
     files = [_quoted(str(folder / path)) for path in paths]
     if files:
         return f"SELECT * FROM read_parquet([{', '.join(files)}])"  # noqa: S608 - paths of ours
