@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: pages that include files of the checkout, the help of each command, links to files outside docs/.
+"""Hooks of mkdocs: pages from files outside docs/, the help of each command, links to files that are no pages.
 
 The site has every page that GitHub shows, from the same files. A link to a file that is no page (code, configuration)
 becomes plain text.
@@ -22,7 +22,7 @@ INCLUDED = {
     "SECURITY.md": "project/security.md",
     "benchmarks/README.md": "reference/benchmarks.md",
 }
-"""Files of the checkout, and the pages of docs/ whose text they are."""
+"""Files outside docs/, and the paths of their pages on the site."""
 
 COMMANDS = "<!-- the help of every command -->"
 """Where `reference/cli.md` gets the help of the commands."""
@@ -36,23 +36,35 @@ class File(Protocol):
     src_uri: str
 
 
+class Files(Protocol):
+    """The part of mkdocs' Files that is used here."""
+
+    def append(self, file: Any) -> None:  # noqa: ANN401 - mkdocs' File
+        """Add a file."""
+
+
 class Page(Protocol):
     """The part of mkdocs' Page that is used here."""
 
     file: File
 
 
+def on_files(files: Files, config: Any) -> Files:  # noqa: ANN401 - mkdocs passes its configuration
+    """Add the pages that are files outside docs/."""
+    from mkdocs.structure.files import File as PageFile  # noqa: PLC0415 - only where the site is built
+
+    for path, uri in INCLUDED.items():
+        files.append(PageFile.generated(config, uri, abs_src_path=str(ROOT / path)))
+    return files
+
+
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:  # noqa: ANN401 - mkdocs passes its configuration
     """Return the Markdown that mkdocs renders for a page."""
     uri = page.file.src_uri
-    source = DOCS / uri
-    for path, included_as in INCLUDED.items():
-        if uri == included_as:
-            source = ROOT / path
-            markdown = source.read_text("utf-8")
+    sources = {included_as: ROOT / path for path, included_as in INCLUDED.items()}
     if COMMANDS in markdown:
         markdown = markdown.replace(COMMANDS, command_reference())
-    return site_links(markdown, source, uri)
+    return site_links(markdown, sources.get(uri, DOCS / uri), uri)
 
 
 def site_links(markdown: str, source: Path, uri: str) -> str:
