@@ -48,8 +48,11 @@ def events(instance: dg.DagsterInstance) -> int:
 
 
 def test_old_runs_go_and_the_ui_counts_the_same_partitions_and_nothing_is_imported_again(
-    history: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions
+    history: dg.DagsterInstance, kmdb: Kmdb, bucket: FolderOfRevisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Two batches of runs, and several reads of events in each.
+    monkeypatch.setattr("kmdb_dagster.dagster_ext.history_purge.RUNS_PER_TRANSACTION", 2)
+    monkeypatch.setattr("kmdb_dagster.dagster_ext.history_purge.EVENTS_PER_READ", 7)
     for revision in range(1, 5):
         bucket.put(revision, event("visited site"))
     for first, last in ((1, 2), (3, 4), (2, 3)):
