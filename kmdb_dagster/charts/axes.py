@@ -1,7 +1,7 @@
 """The frame of a chart: sizes, margins, title, grid, date axis, and text beside the axes."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from kmdb_dagster.charts.labels import LARGE, NORMAL, SMALL, fit_label, fit_lines
@@ -77,23 +77,26 @@ def add_counts_axis(axes: "Axes", unit: str) -> None:
     axes.yaxis.set_major_formatter("{x:,.0f}")
 
 
-def add_date_axis(axes: "Axes", *, min_ticks: int = 3, max_ticks: int = 8, days_only: bool = False) -> None:
+def add_date_axis(
+    axes: "Axes", *, min_ticks: int = 3, max_ticks: int = 8, days_only: bool = False, zone: tzinfo = UTC
+) -> None:
     """Put dates on the x axis, as short as they can be read.
 
     Args:
-        axes: Its x values are dates or times, UTC.
+        axes: Its x values are dates or times; without a zone, UTC.
         min_ticks: Fewest dates.
         max_ticks: Most dates.
         days_only: One tick a day, and no hours between two days.
+        zone: Of the dates.
     """
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DayLocator, date2num
 
     low, high = axes.get_xlim()
     axes.set_xlim(max(low, date2num(FIRST_DATE)), min(high, date2num(LAST_DATE)))  # type: ignore[no-untyped-call]  # matplotlib's
-    locator = DayLocator() if days_only else AutoDateLocator(minticks=min_ticks, maxticks=max_ticks)  # type: ignore[no-untyped-call]  # as above
+    locator = DayLocator(tz=zone) if days_only else AutoDateLocator(zone, min_ticks, max_ticks)  # type: ignore[no-untyped-call]  # as above
     axes.xaxis.get_offset_text().set(size=SMALL, color=GREY)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]  # as above
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, zone))  # type: ignore[no-untyped-call]  # as above
 
 
 def add_left_label(axes: "Axes", y: float, text: str, *, bold: bool = False) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MAX_COHORTS = 30
 """The latest ones are drawn."""
+SHORTER_THAN_A_DAY = ("second", "seconds", "minute", "minutes", "hour", "hours")
 MAX_WRITTEN_PERIODS = 16
 """With more periods, the cells have no room for their shares as text."""
 
@@ -51,7 +52,7 @@ def draw_lifetime(figure: "Figure", frame: "pl.DataFrame", period_text: str) -> 
 
 
 def _cohort_text(cohort: datetime, period_text: str) -> str:
-    return f"{cohort:%Y-%m-%d}" if period_text.endswith(("day", "days")) else f"{cohort:%Y-%m-%d %H:%M}"
+    return f"{cohort:%Y-%m-%d}" if not period_text.endswith(SHORTER_THAN_A_DAY) else f"{cohort:%Y-%m-%d %H:%M}"
 
 
 def draw_retention(figure: "Figure", frame: "pl.DataFrame", period_text: str) -> None:

@@ -1,5 +1,7 @@
 """Charts with time on the x axis: a trend, and the curve of a delay."""
 
+from bisect import bisect_left, bisect_right
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kmdb_dagster.charts.axes import (
@@ -29,14 +31,20 @@ class TimeAxis(NamedTuple):
     start: int
     end: int
     """The first second after the span; it may be in the middle of a period."""
-    every: int
-    """Seconds of a period."""
+    edges: tuple[int, ...]
+    """Where periods begin. The first may be before the span; the last is where the last period ends."""
     known_end: int
     """Events from this second on may not be imported yet."""
+    zone: tzinfo = UTC
+    """Of the dates on the axis."""
 
     def is_complete(self, t: int) -> bool:
         """Return whether all events of the period that begins at ``t`` are counted."""
-        return t + self.every <= min(self.end, self.known_end)
+        return t >= self.start and self.edges[bisect_right(self.edges, t)] <= min(self.end, self.known_end)
+
+    def before(self, t: int) -> int:
+        """Return where the period begins that is before the one that begins at ``t``."""
+        return self.edges[max(bisect_left(self.edges, t) - 1, 0)]
 
 
 def draw_trend(figure: "Figure", frame: "pl.DataFrame", column: str, axis: TimeAxis) -> None:
@@ -64,16 +72,18 @@ def draw_trend(figure: "Figure", frame: "pl.DataFrame", column: str, axis: TimeA
     add_line_names(axes, ends, 1.55)
     add_grid(axes)
     add_counts_axis(axes, column.replace("_", " "))
-    add_date_axis(axes)
+    add_date_axis(axes, zone=axis.zone)
 
 
 def _draw_line(axes: "Axes", rows: "pl.DataFrame", column: str, axis: TimeAxis, shade: str) -> None:
     times, values = rows["time"].to_list(), rows[column].to_list()
-    complete = sum(map(axis.is_complete, rows["time"].dt.epoch("s")))
-    before = max(complete - 1, 0)
+    complete = [place for place, t in enumerate(rows["time"].dt.epoch("s")) if axis.is_complete(t)] or [0]
+    first, last = complete[0], complete[-1]
     look: dict[str, Any] = {"color": shade, "lw": 1.8}
-    axes.plot(times[:complete], values[:complete], solid_capstyle="round", **look)
-    axes.plot(times[before:], values[before:], dashes=(2, 1.2), **look)
+    axes.plot(times[first : last + 1], values[first : last + 1], solid_capstyle="round", **look)
+    for part in (slice(first + 1), slice(last, None)):
+        if len(times[part]) > 1:
+            axes.plot(times[part], values[part], dashes=(2, 1.2), **look)
     if len(times) == 1:
         axes.plot(times, values, "o", ms=6, **look)
 
@@ -82,7 +92,7 @@ def _without_empty_periods(frame: "pl.DataFrame", column: str, axis: TimeAxis) -
     """Leave out the periods before the first event, except one, if they are more than half of the span."""
     seconds = frame["time"].dt.epoch("s")
     first = min(seconds.filter(frame[column] > 0), default=axis.start)
-    return frame.filter(seconds >= first - axis.every) if first - axis.start > (axis.end - axis.start) / 2 else frame
+    return frame.filter(seconds >= axis.before(first)) if first - axis.start > (axis.end - axis.start) / 2 else frame
 
 
 def draw_delay(figure: "Figure", frame: "pl.DataFrame", curve: "pl.DataFrame") -> None:

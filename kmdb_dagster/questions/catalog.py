@@ -40,8 +40,8 @@ class Parameter:
     option: str | None
     """On the command line, as in ``--within``; None: it has a place and no name."""
     kinds: tuple[str, ...]
-    """What is written, in its parts: ``event``, ``property``, ``duration``, ``date``, ``condition``, ``choice``,
-    ``integer range``, ``boolean``, ``file`` or ``text``."""
+    """What is written, in its parts: ``event``, ``property``, ``duration``, ``period``, ``time zone``, ``date``,
+    ``condition``, ``choice``, ``integer range``, ``boolean``, ``file`` or ``text``."""
     help: str
     subject: Subject
     """``time`` and ``people`` are the same for all questions."""

@@ -9,7 +9,7 @@ because Polars and matplotlib take seconds to import.
 import shlex
 from collections.abc import Callable
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,19 @@ from click.core import ParameterSource
 
 from kmdb_dagster.errors import RequestError
 from kmdb_dagster.questions.attribution import OF_PEOPLE, Attribution
-from kmdb_dagster.questions.parameter_types import ConditionType, Duration, EventName, Moment, PropertyName
+from kmdb_dagster.questions.parameter_types import (
+    ConditionType,
+    Duration,
+    EventName,
+    Moment,
+    PeriodLength,
+    PropertyName,
+    TimeZone,
+)
 from kmdb_dagster.questions.segment import Segment
-from kmdb_dagster.questions.span import RECENTLY, When
+from kmdb_dagster.questions.span import RECENTLY, When, to_utc
+from kmdb_dagster.settings import load_settings
+from kmdb_dagster.time_zones import time_zone
 
 if TYPE_CHECKING:
     from kmdb_dagster.questions.question import Question
@@ -31,9 +41,10 @@ MEASURES = ("sum", "average", "median", "per person")
 
 
 TIME_OPTIONS = (
-    click.option("--since", type=Moment(), help="Start of the span, UTC."),
+    click.option("--since", type=Moment(), help="Start of the span."),
     click.option("--until", type=Moment(), help="End of the span, exclusive. [default: end of the data]"),
     click.option("--last", type=Duration(), help="Length of the span, back to a midnight. [default: 30d]"),
+    click.option("--tz", "zone", type=TimeZone(), help="Time zone of all times and days. [default: KMDB_TIME_ZONE]"),
 )
 SEGMENT_OPTIONS = (
     click.option(
@@ -63,17 +74,27 @@ SEGMENT_OPTIONS = (
 def about(command: "Callable[..., Question]") -> "Callable[..., Question]":
     """Add the options on time and people to a command, as its arguments ``when`` and ``who``."""
 
-    def asked(*, since: datetime | None, until: datetime | None, last: int | None, **others: Any) -> "Question":  # noqa: ANN401 - the command's own
+    def asked(**others: Any) -> "Question":  # noqa: ANN401 - the command's own
         if "attribution" in others and not others.get("by", True) and _is_given("attribution"):
             raise click.UsageError("--attribution needs --by PROPERTY.")
         who = Segment(**{field.name: others.pop(field.name) for field in fields(Segment)})
-        return command(**others, when=When(since, until, last or RECENTLY.last), who=who)
+        when = _when(**{field.name: others.pop(field.name) for field in fields(When)})
+        return command(**others, when=when, who=who)
 
     asked.__doc__ = command.__doc__
     asked.__name__ = command.__name__
     for option in reversed((*TIME_OPTIONS, *SEGMENT_OPTIONS)):
         asked = option(asked)
     return asked
+
+
+def _when(*, since: datetime | None, until: datetime | None, last: int | None, zone: tzinfo | None) -> When:
+    zone = zone or time_zone(load_settings().time_zone)
+    try:
+        start, end = (to_utc(moment, zone) if moment else None for moment in (since, until))
+    except ValueError as error:
+        raise click.UsageError(f"{error}: this is not a date that a fact can have.") from None
+    return When(start, end, last=last or RECENTLY.last, zone=zone)
 
 
 def _is_given(parameter: str) -> bool:
@@ -96,7 +117,7 @@ within = click.option(
     "--within", type=Duration(), default=DEFAULT_WITHIN, show_default=True, help="Time allowed after the first event."
 )
 by = click.option("--by", type=PropertyName(), help="Group people by their value of a property (see --attribution).")
-every = click.option("--every", type=Duration(), help="Length of a period: 1h, 1d, 7d. [default: by the span]")
+every = click.option("--every", type=PeriodLength(), help="Length of a period: 1h, 7d, 1mo, 1q. [default: by the span]")
 
 
 @click.command()
@@ -129,8 +150,10 @@ def trend(measure: str | None, **options: Any) -> "Question":  # noqa: ANN401 - 
 @click.command()
 @click.argument("start", type=EventName(), help="The event that people start with.")
 @click.argument("value", type=PropertyName(), metavar="PROPERTY", help="The property whose numbers are summed up.")
-@click.option("--within", type=Duration(), default="90d", show_default=True, help="Time that counts for each person.")
-@click.option("--every", type=Duration(), default="30d", show_default=True, help="Length of a period and of a cohort.")
+@click.option("--within", type=PeriodLength(), default="90d", show_default=True, help="Time that counts for a person.")
+@click.option(
+    "--every", type=PeriodLength(), default="30d", show_default=True, help="Length of a period and of a cohort."
+)
 @click.option("--by", type=PropertyName(), help="Group people by their value of a property, not by cohort.")
 @attribution(*OF_PEOPLE)
 @about

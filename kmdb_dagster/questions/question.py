@@ -49,6 +49,11 @@ class Question(ABC):
         return 0
 
     @property
+    def reach_text(self) -> str:
+        """How long people are followed after the span, as text."""
+        return describe_duration(self.reach)
+
+    @property
     @abstractmethod
     def people_columns(self) -> tuple[str, ...]:
         """The columns that say in which numbers of the answer a person counts."""
@@ -88,25 +93,23 @@ class Question(ABC):
             span=slice_.span,
             frame=result.frame,
             sql=tuple(slice_.statements),
-            caveats=(*slice_.notes, *result.caveats, *short_observation_caveat(slice_.span, self.reach)),
+            caveats=(*slice_.notes, *result.caveats, *self._short_observation_caveat(slice_.span)),
             draw=result.draw,
             listed=listed,
             read_from=str(place),
         )
 
+    def _short_observation_caveat(self, span: Span) -> tuple[str, ...]:
+        """Return a caveat if people who started late in the span are not observed for as long as the others."""
+        if not self.reach or span.end + self.reach <= span.known_end():
+            return ()
+        length = self.reach_text.removeprefix("1 ")
+        who = f"People who started in the last {length} of the data"
+        return (f"{who} may still convert: they are not observed long enough.",)
+
     @abstractmethod
     def compute(self, slice_: Slice) -> Result:
         """Load what the question needs into the slice, and compute the result."""
-
-
-def short_observation_caveat(span: Span, reach: int) -> tuple[str, ...]:
-    """Return a caveat if people who started late in the span are not observed for all of ``reach`` seconds."""
-    if not reach or span.end + reach <= span.known_end():
-        return ()
-    length = describe_duration(reach).removeprefix("1 ")
-    return (
-        f"People who started in the last {length} of the data may still convert: they are not observed long enough.",
-    )
 
 
 def nobody_did(start: str) -> str:

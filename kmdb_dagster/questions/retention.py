@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kmdb_dagster.charts.cohort_charts import draw_retention
-from kmdb_dagster.charts.number_text import describe_duration, percent
+from kmdb_dagster.charts.number_text import percent
 from kmdb_dagster.questions.answer import int_sum
 from kmdb_dagster.questions.conversions import IS_LATER, Conversion
+from kmdb_dagster.questions.periods import Length, Periods, describe_length, divide, in_zone, whole_periods
 from kmdb_dagster.questions.question import Question, Result, nobody_did
 from kmdb_dagster.questions.slices import Slice, query_frame
 from kmdb_dagster.questions.span import Span
@@ -25,8 +26,8 @@ class Retention(Question):
 
     start: str
     back: str | None = None
-    every: int | None = None
-    """Seconds of a period, and of a cohort. None: chosen by the span."""
+    every: Length | None = None
+    """The length of a period, and of a cohort. None: chosen by the span."""
 
     @property
     def people_columns(self) -> tuple[str, ...]:
@@ -36,48 +37,48 @@ class Retention(Question):
     def compute(self, slice_: Slice) -> Result:
         """Load the slice, and compute the frame."""
         span = slice_.span
-        every = self.every or span.default_period()
-        span.require_few_periods(every, MAX_PERIODS)
+        periods = divide(span, self.every or span.default_period(), MAX_PERIODS)
+        periods.put(slice_.duck)
         start, *back = slice_.event_ids([self.start, self.back] if self.back else [self.start])
         slice_.take_events([start, *back] if back else [], people_with=None if back else start)
-        frame = count_returns(slice_.duck, start, back[0] if back else None, every, span)
+        frame = count_returns(slice_.duck, start, back[0] if back else None, periods)
         first = frame.filter(frame["period"] == 1)
         people, came_back = int_sum(first["people"]), int_sum(first["back"])
         again = f"“{self.back}”" if self.back else "anything"
-        length = describe_duration(every)
+        length = describe_length(periods.length)
         started = count_started(slice_.duck, start, span.end)
         return Result(
             title=f"Who does {again} again after a first “{self.start}”, in periods of {length}",
             finding=_finding(people, came_back, length) if started else nobody_did(self.start),
             number=came_back / people if people else None,
-            frame=frame,
+            frame=in_zone(frame, "cohort", span.zone),
             caveats=(
                 "The first event is the first in the span: people who came before the span count as new.",
                 "A period is excluded until it is over for the whole cohort.",
             ),
-            members=members_sql(start, back[0] if back else None, every, span),
-            draw=lambda figure: draw_retention(figure, frame, length),
+            members=members_sql(start, back[0] if back else None, periods),
+            draw=lambda figure: draw_retention(figure, in_zone(frame, "cohort", span.zone), length),
         )
 
 
-def count_returns(duck: "DuckDBPyConnection", start: int, back: int | None, every: int, span: Span) -> "pl.DataFrame":
+def count_returns(duck: "DuckDBPyConnection", start: int, back: int | None, periods: Periods) -> "pl.DataFrame":
     """Count the people of each cohort that came back in each period after their own first event.
 
-    Period 0 is the ``every`` seconds that begin with that first event, without the event itself.
+    Period 0 begins with that first event, without the event itself.
 
     Args:
-        duck: A database with the table ``facts``.
+        duck: A database with the tables ``facts`` and ``periods``.
         start: The id of the name that starts; people with a first start in the same period are a cohort.
         back: The id of the name that counts as coming back; None: any event.
-        every: Seconds of a period, and of a cohort.
-        span: The time of the question, and the end of the imported data.
+        periods: The cohorts; the periods after a first event have the same length.
 
     Returns:
         ``cohort`` (its first second, UTC), ``people``, ``period`` (from 0), ``back``, ``share`` (0 to 1). Periods that
         are not over for the whole cohort are excluded.
     """
-    end = min(span.end, span.known_end())
-    born, seen = _born_sql(start, every, span), _seen_sql(back, every)
+    span = periods.span
+    complete = periods.complete_until(min(span.end, span.known_end()))
+    born, seen = _born_sql(start, span), _seen_sql(back, periods)
     return query_frame(
         duck,
         f"""
@@ -87,43 +88,42 @@ def count_returns(duck: "DuckDBPyConnection", start: int, back: int | None, ever
             SELECT cohort, period, count(DISTINCT person) AS back FROM ({seen}) GROUP BY ALL
         ),
         whole AS (
-            SELECT * FROM sizes, range({(end - span.start) // every}) periods(period)
-            WHERE {span.start} + (cohort + period + 2) * {every} <= {end}
+            SELECT * FROM sizes, range({max(complete, 0)}) r(period) WHERE cohort + period + 2 <= {complete}
         )
-        SELECT make_timestamp(({span.start} + cohort * {every}) * 1000000) AS cohort, people, period,
+        SELECT make_timestamp(starts * 1000000) AS cohort, people, w.period,
             coalesce(back, 0) AS back, coalesce(back, 0) / people AS share
-        FROM whole LEFT JOIN seen USING (cohort, period)
-        ORDER BY cohort, period
+        FROM whole w LEFT JOIN seen USING (cohort, period) JOIN periods p ON p.period = cohort
+        ORDER BY starts, w.period
         """,
     )
 
 
-def members_sql(start: int, back: int | None, every: int, span: Span) -> str:
+def members_sql(start: int, back: int | None, periods: Periods) -> str:
     """Return a query for the people of the cohorts: a row for each period in which one came back, or one without.
 
     Args:
         start: ``keys.id`` of the event that starts.
         back: ``keys.id`` of the event that counts as coming back; None for any event.
-        every: The length of a period in seconds.
-        span: The span of the cohorts.
+        periods: The cohorts.
     """
-    cohort = f"make_timestamp(({span.start} + cohort * {every}) * 1000000) AS cohort"
     return f"""
-        WITH born AS ({_born_sql(start, every, span)})
-        SELECT person, {cohort}, period FROM born LEFT JOIN ({_seen_sql(back, every)}) USING (person, cohort)
+        WITH born AS ({_born_sql(start, periods.span)})
+        SELECT person, p.time AS cohort, s.period
+        FROM born b LEFT JOIN ({_seen_sql(back, periods)}) s USING (person, cohort)
+        JOIN periods p ON p.period = b.cohort
     """
 
 
-def _born_sql(start: int, every: int, span: Span) -> str:
+def _born_sql(start: int, span: Span) -> str:
     """Return a query for the people who start: ``person, t, id`` of the first start, and ``cohort``, from 0."""
     starts = Conversion(start, None, 0, span.end).starts_sql()
-    return f"SELECT *, (t - {span.start}) // {every} AS cohort FROM ({starts})"
+    return f"SELECT s.*, period AS cohort FROM ({starts}) s ASOF JOIN periods ON t >= starts"
 
 
-def _seen_sql(back: int | None, every: int) -> str:
+def _seen_sql(back: int | None, periods: Periods) -> str:
     """Return a query for the people of ``born`` who come back: ``person, cohort, period``, perhaps more than once."""
     is_back = f"f.name = {back}" if back else "true"
-    period = f"(f.t - s.t) // {every} AS period"
+    period = f"{whole_periods(periods.length, periods.span, periods.span.until)('s.t', 'f.t')} AS period"
     return f"SELECT person, cohort, {period} FROM facts f JOIN born s USING (person) WHERE {IS_LATER} AND {is_back}"
 
 

@@ -31,7 +31,7 @@ from kmdb_dagster.columnar.duckdb_sql import duckdb_sql
 from kmdb_dagster.columnar.reader import CopyReader
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.questions.slice_folder import slice_folder
-from kmdb_dagster.questions.span import Span, When, includes_latest, shift
+from kmdb_dagster.questions.span import Span, When, includes_latest, last_midnight, shift
 from kmdb_dagster.questions.sql_functions import seconds_of
 from kmdb_dagster.warehouse.connection.server import transaction
 from kmdb_dagster.warehouse.connection.streams import numbers, stream
@@ -305,8 +305,8 @@ def resolve_span(newest: datetime | None, when: When) -> Span:
     until = when.until or known
     if until is None:
         raise PermanentError("Nothing is imported yet, so there is nothing to ask about. Run `kmdb import`.")
-    since = when.since or shift(until, -when.last).replace(hour=0, minute=0, second=0)
-    return Span(since, until, known)
+    since = when.since or shift(last_midnight(shift(until, -when.last), when.zone), 0)
+    return Span(since, until, known, when.zone)
 
 
 def _newest_fact(engine: Engine) -> datetime | None:

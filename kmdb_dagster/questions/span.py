@@ -1,9 +1,9 @@
-"""The span of time that a question reads, and how dates and durations are written. All times are UTC."""
+"""The span of time that a question reads, and how dates and durations are written."""
 
 import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from kmdb_dagster.charts.number_text import SECONDS_PER_UNIT
 from kmdb_dagster.errors import PermanentError
@@ -22,6 +22,8 @@ class When:
     """None: the end of the imported data."""
     last: int = 30 * SECONDS_PER_UNIT["d"]
     """Seconds before ``until``, extended back to a midnight. Used without ``since``."""
+    zone: tzinfo = UTC
+    """Whose days and months the periods are."""
 
 
 RECENTLY = When()
@@ -31,11 +33,15 @@ MAX_DEFAULT_PERIODS = 500
 
 @dataclass(frozen=True)
 class Span:
-    """From ``since`` (inclusive) to ``until`` (exclusive); the imported data ends at ``known_until``, if known."""
+    """From ``since`` (inclusive) to ``until`` (exclusive); the imported data ends at ``known_until``, if known.
+
+    These times are UTC. Periods, and times that are shown, are those of ``zone``.
+    """
 
     since: datetime
     until: datetime
     known_until: datetime | None = None
+    zone: tzinfo = UTC
 
     def __post_init__(self) -> None:
         """Reject an empty span."""
@@ -86,9 +92,10 @@ class Span:
 
     def __str__(self) -> str:
         """Write both ends, whole days as dates."""
-        whole_days = self.start % 86_400 == self.end % 86_400 == 0
+        ends = [wall_time(epoch_seconds(t), self.zone) for t in (self.since, self.until)]
+        whole_days = all(t.time() == time() for t in ends)
         date_format = "%Y-%m-%d" if whole_days else "%Y-%m-%d %H:%M"
-        return f"{self.since:{date_format}} to {self.until:{date_format}} UTC"
+        return f"{ends[0]:{date_format}} to {ends[1]:{date_format}} {self.zone}"
 
 
 def epoch_seconds(t: datetime) -> int:
@@ -99,6 +106,27 @@ def epoch_seconds(t: datetime) -> int:
 def from_epoch_seconds(second: int) -> datetime:
     """Convert seconds since 1970 to a time in UTC."""
     return EPOCH + timedelta(seconds=second)
+
+
+def wall_time(second: int, zone: tzinfo) -> datetime:
+    """Return what the clock of a zone shows at a second since 1970, without the zone."""
+    try:
+        return from_epoch_seconds(second).astimezone(zone).replace(tzinfo=None)
+    except OverflowError:
+        return (LATEST if second > 0 else EPOCH).replace(tzinfo=None)
+
+
+def instant(wall: datetime, zone: tzinfo) -> int:
+    """Return the second since 1970 at which the clock of a zone shows a time.
+
+    Of a time that it shows twice, the first; a time that it skips is the moment of the change.
+    """
+    return epoch_seconds(wall.replace(tzinfo=zone))
+
+
+def last_midnight(t: datetime, zone: tzinfo) -> datetime:
+    """Return the beginning of the day of a zone that a time is in."""
+    return from_epoch_seconds(instant(datetime.combine(wall_time(epoch_seconds(t), zone), time()), zone))
 
 
 def includes_latest(until: datetime) -> bool:
@@ -114,26 +142,25 @@ def shift(t: datetime, seconds: int) -> datetime:
         return LATEST if seconds > 0 else EPOCH
 
 
-def parse_moment(text: str) -> datetime:
-    """Read a date or time: ``2014-01-31``, ``2014-01-31 12:30``. UTC unless the text has an offset.
+def to_utc(moment: datetime, zone: tzinfo) -> datetime:
+    """Convert a time to UTC; without an offset of its own it is of this zone.
 
     Raises:
-        ValueError: The text is not a date or time of ISO 8601, or is outside the years 1 to 9999.
+        ValueError: It is outside the years 1 to 9999.
     """
-    found = datetime.fromisoformat(text)
     try:
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"{text!r} is outside the years 1 to 9999 in UTC") from None
+        raise ValueError(f"{moment} is outside the years 1 to 9999 in UTC") from None
 
 
 def parse_duration(text: str) -> int:
-    """Read a duration, in seconds: ``90s``, ``30m``, ``12h``, ``7d``, ``2w``.
+    """Read a duration, in seconds: ``90s``, ``30min`` or ``30m``, ``12h``, ``7d``, ``2w``.
 
     Raises:
         ValueError: The text is not a duration, or it is 0.
     """
-    found = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", text)
+    found = re.fullmatch(r"([1-9]\d{0,5})(?:([smhdw])|(m)in)", text)
     if not found:
-        raise ValueError(f"{text!r} is not a duration: expected a number and one of s, m, h, d, w, as in 7d")
-    return int(found[1]) * SECONDS_PER_UNIT[found[2]]
+        raise ValueError(f"{text!r} is not a duration: expected a number and one of s, min, h, d, w, as in 7d")
+    return int(found[1]) * SECONDS_PER_UNIT[found[2] or found[3]]

@@ -1,13 +1,25 @@
 """Trend: events over time, by name or by the value of a property."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import Select, SQLColumnExpression, Text, and_, distinct, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    SQLColumnExpression,
+    Text,
+    and_,
+    case,
+    distinct,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.orm import aliased
 
-from kmdb_dagster.charts.number_text import describe_duration
 from kmdb_dagster.charts.palette import OTHER
 from kmdb_dagster.charts.time_charts import TimeAxis, draw_trend
 from kmdb_dagster.questions.answer import int_sum
@@ -15,15 +27,17 @@ from kmdb_dagster.questions.attribution import Attribution
 from kmdb_dagster.questions.grammar import MEASURES
 from kmdb_dagster.questions.groups import MAX_GROUPS, NONE, group_name, quote_reserved
 from kmdb_dagster.questions.labels import label_events, take_values
+from kmdb_dagster.questions.periods import Length, Periods, describe_length, divide, in_zone
 from kmdb_dagster.questions.question import Question, Result
 from kmdb_dagster.questions.segment import EVERYBODY
 from kmdb_dagster.questions.slices import (
     MAX_LABEL_CHARACTERS,
     Slice,
     in_span,
+    naive_utc,
     query_frame,
 )
-from kmdb_dagster.questions.span import Span
+from kmdb_dagster.questions.span import from_epoch_seconds
 from kmdb_dagster.questions.sql_functions import number_of, period_of, seconds_of
 from kmdb_dagster.warehouse.interning.name_kinds import EVENT
 from kmdb_dagster.warehouse.schema.tables import Event, Property
@@ -46,11 +60,12 @@ PEOPLE = func.count(distinct(Event.user_id))
 
 @dataclass(frozen=True)
 class Trend(Question):
-    """How often these events happen (all events if empty) in each period of ``every`` seconds."""
+    """How often these events happen (all events if empty) in each period."""
 
     events: tuple[str, ...] = ()
     by: str | None = None
-    every: int | None = None
+    every: Length | None = None
+    """The length of a period. None: chosen by the span."""
     people: bool = False
     """Draw people, each once in a period, instead of events."""
     value: str | None = None
@@ -68,13 +83,13 @@ class Trend(Question):
     def compute(self, slice_: Slice) -> Result:
         """Load the slice, and compute the frame."""
         span = slice_.span
-        every = self.every or span.default_period()
-        span.require_few_periods(every, MAX_PERIODS)
-        self._take_counts(slice_, every)
+        periods = divide(span, self.every or span.default_period(), MAX_PERIODS)
+        periods.put(slice_.duck)
+        self._take_counts(slice_, periods)
         _name_groups(slice_, are_values=self.by is not None, are_named=self._attributed_to() is not None)
-        frame = count_over_time(slice_.duck, span, every)
-        axis = TimeAxis(span.start, span.end, every, span.known_end())
-        title = f"{self._subject()} per {describe_duration(every).removeprefix('1 ')}"
+        frame = count_over_time(slice_.duck)
+        axis = TimeAxis(span.start, span.end, periods.edges, span.known_end(), span.zone)
+        title = f"{self._subject()} per {describe_length(periods.length).removeprefix('1 ')}"
         title += self.attribution.described(self.by)
         if self.value:
             return self._measured(slice_.duck, frame, title, axis)
@@ -83,15 +98,15 @@ class Trend(Question):
             title=title,
             finding=f"{int_sum(frame['events']):,} events" + _busiest(frame),
             number=int_sum(frame["events"]),
-            frame=frame,
+            frame=in_zone(frame, "time", span.zone),
             caveats=_partial_period_caveat(axis),
-            members=members_sql(span.start, every),
+            members=members_sql(),
             draw=lambda figure: draw_trend(figure, frame, what, axis),
         )
 
     def _measured(self, duck: "DuckDBPyConnection", counts: "pl.DataFrame", title: str, axis: TimeAxis) -> Result:
         """Return the result for a value: the counts with the measures of the numbers."""
-        frame = add_measures(duck, counts, axis.start, axis.every)
+        frame = add_measures(duck, counts)
         ((events, numbers, *overall),) = duck.sql(f"SELECT count(*), count(value), {MEASURED} FROM hits").fetchall()
         total, average, median, per_person = overall
         without = (f"{events - numbers:,} of {events:,} events have no number as “{self.value}”.",)
@@ -102,9 +117,9 @@ class Trend(Question):
             if numbers
             else f"No event has a number as “{self.value}” in this span.",
             number=overall[MEASURES.index(self.measure)],
-            frame=frame,
+            frame=in_zone(frame, "time", axis.zone),
             caveats=(*(without if events > numbers else ()), *_partial_period_caveat(axis)),
-            members=members_sql(axis.start, axis.every, "fsum(value)"),
+            members=members_sql("fsum(value)"),
             draw=lambda figure: draw_trend(figure, frame, self.measure.replace(" ", "_"), axis),
         )
 
@@ -112,13 +127,13 @@ class Trend(Question):
         counted = ", ".join(f"“{name}”" for name in self.events) or "Events"
         return f"People with {counted}" if self.people else counted
 
-    def _take_counts(self, slice_: Slice, every: int) -> None:
+    def _take_counts(self, slice_: Slice, periods: Periods) -> None:
         """Create the table ``counts (period, label, events, people)``.
 
         The server counts, so that few rows are loaded. For a segment, or to list the people, the events are loaded
         into the table ``hits``, and counted here.
         """
-        period = period_of(Event.t, slice_.span.start, every).label("period")
+        period = _period_number(periods).label("period")
         if self.who == EVERYBODY and not slice_.needs_people and not self.value and not self._attributed_to():
             measures = (func.count().label("events"), PEOPLE.label("people"))
             counted = self._counted(slice_, period, *measures, self._own_label())
@@ -158,19 +173,38 @@ class Trend(Question):
         return slice_.bound(counted, EVENT, slice_.event_ids(self.events))
 
 
-def count_over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.DataFrame":
+def _period_number(periods: Periods) -> ColumnElement[int]:
+    """Return SQL for the period that an event is in, from 0."""
+    if isinstance(periods.length, int) and periods.is_uniform:
+        return period_of(Event.t, periods.span.start, periods.length)
+    return _search(periods.edges, 0, len(periods) - 1)
+
+
+def _search(edges: Sequence[int], first: int, last: int) -> ColumnElement[int]:
+    """Return SQL that finds the period of an event by halves.
+
+    Args:
+        edges: Where all periods begin.
+        first: The first period that it can be.
+        last: The last one.
+    """
+    if first == last:
+        return literal_column(str(first), Integer)
+    middle = (first + last + 1) // 2
+    is_earlier = Event.t < naive_utc(from_epoch_seconds(edges[middle]))
+    return case((is_earlier, _search(edges, first, middle - 1)), else_=_search(edges, middle, last))
+
+
+def count_over_time(duck: "DuckDBPyConnection") -> "pl.DataFrame":
     """Fill the counts up to a row for each period and each of the largest groups.
 
     Args:
-        duck: A database with the table ``counts (period, label, events, people)``; the first period is 0.
-        span: The time that the periods divide.
-        every: Seconds of a period.
+        duck: A database with the tables ``counts (period, label, events, people)`` and ``periods``.
 
     Returns:
         ``time`` (start of the period, UTC), ``group``, ``events``, ``people`` (Int64; 0 without events). ``people`` is
         NULL for `OTHER`, because a person may be in several of its groups.
     """
-    periods = -(-(span.end - span.start) // every)
     return query_frame(
         duck,
         f"""
@@ -183,10 +217,10 @@ def count_over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.D
             FROM counts c LEFT JOIN largest l ON l.label = c.label GROUP BY period, l.label
         ),
         grid AS (
-            SELECT p.period, g.* FROM range({periods}) p(period), (
+            SELECT p.period, p.starts, g.* FROM periods p, (
                 SELECT "group", max(total) AS total FROM folded GROUP BY "group") g
         )
-        SELECT make_timestamp(({span.start} + g.period * {every}) * 1000000) AS time, "group",
+        SELECT make_timestamp(starts * 1000000) AS time, "group",
             coalesce(events, 0)::BIGINT AS events,
             if("group" = '{OTHER}', NULL, coalesce(people, 0))::BIGINT AS people
         FROM grid g LEFT JOIN folded f USING (period, "group")
@@ -195,7 +229,7 @@ def count_over_time(duck: "DuckDBPyConnection", span: Span, every: int) -> "pl.D
     )
 
 
-def add_measures(duck: "DuckDBPyConnection", counts: "pl.DataFrame", start: int, every: int) -> "pl.DataFrame":
+def add_measures(duck: "DuckDBPyConnection", counts: "pl.DataFrame") -> "pl.DataFrame":
     """Add the measures of the numbers in ``hits`` to the counts of `count_over_time`.
 
     Args:
@@ -214,26 +248,19 @@ def add_measures(duck: "DuckDBPyConnection", counts: "pl.DataFrame", start: int,
         duck,
         f"""
         WITH largest AS ({LARGEST}), named AS (SELECT * FROM hits JOIN {GROUP_OF_LABEL})
-        SELECT make_timestamp(({start} + period * {every}) * 1000000) AS time,
-            coalesce(l.label, '{OTHER}') AS "group", {MEASURED}
-        FROM named LEFT JOIN largest l ON l.label = named.group_name GROUP BY ALL
+        SELECT make_timestamp(starts * 1000000) AS time, coalesce(l.label, '{OTHER}') AS "group", {MEASURED}
+        FROM named JOIN periods USING (period) LEFT JOIN largest l ON l.label = named.group_name GROUP BY ALL
         """,
     )
     joined = counts.join(measured, ["time", "group"], "left", maintain_order="left")
     return joined.with_columns(pl.col("sum").fill_null(0.0))
 
 
-def members_sql(start: int, every: int, total: str = "0") -> str:
-    """Return a query for the people of each period and group, with the number of their events, and a total.
-
-    Args:
-        start: The second of the first period, since 1970.
-        every: The length of a period in seconds.
-        total: The total of a person in a period, as SQL of ``hits``.
-    """
+def members_sql(total: str = "0") -> str:
+    """Return a query for the people of each period and group, with the number of their events, and a total."""
     hits = f"SELECT person, period, label, count(*) AS events, {total} AS sum FROM hits GROUP BY ALL"
-    time = f"make_timestamp(({start} + period * {every}) * 1000000) AS time"
-    return f"""SELECT person, {time}, group_name AS "group", events, sum FROM ({hits}) JOIN {GROUP_OF_LABEL}"""
+    named = f"({hits}) JOIN periods USING (period) JOIN {GROUP_OF_LABEL}"
+    return f"""SELECT person, time, group_name AS "group", events, sum FROM {named}"""
 
 
 def _name_groups(slice_: Slice, *, are_values: bool, are_named: bool) -> None:
@@ -267,6 +294,9 @@ def _busiest(frame: "pl.DataFrame") -> str:
 
 
 def _partial_period_caveat(axis: TimeAxis) -> tuple[str, ...]:
-    if (axis.end - axis.start) % axis.every == 0 and axis.end <= axis.known_end:
-        return ()
-    return ("The last period is not complete: its numbers will rise.",)
+    caveats = []
+    if axis.edges[0] < axis.start:
+        caveats.append("The first period began before the span: its numbers are not complete.")
+    if axis.edges[-1] > min(axis.end, axis.known_end):
+        caveats.append("The last period is not complete: its numbers will rise.")
+    return tuple(caveats)

@@ -18,6 +18,7 @@ from kmdb_dagster.settings.validation import (
     check_hosts,
     check_owners,
     check_redis_url,
+    check_time_zone,
     check_web_url,
     normalize_prefix,
     split_at_blanks,
@@ -86,6 +87,12 @@ class Settings(BaseSettings):
         le=36600,
         description="The job `purge_history` deletes runs and backfills from Dagster's history that ended more days "
         "ago than this.",
+    )
+    time_zone: Annotated[str, AfterValidator(check_time_zone)] = Field(
+        "UTC",
+        alias="KMDB_TIME_ZONE",
+        description="The time zone of the site, e.g. `Europe/London`: questions count its days and months. The tables "
+        "and the import stay in UTC. `kmdb ask … --tz` takes another one.",
     )
     min_revision: int | None = Field(
         None,

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from kmdb_dagster.database_options import database_url
+from kmdb_dagster.time_zones import time_zone
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 OWNER = re.compile(r"team:[A-Za-z0-9_.-]+|[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -67,6 +68,12 @@ def check_redis_url(value: SecretStr) -> SecretStr:
         Redis.from_url(value.get_secret_value())
     except ValueError:
         raise ValueError("expected redis://HOST:PORT/NUMBER, rediss://… or unix:///PATH") from None
+    return value
+
+
+def check_time_zone(value: str) -> str:
+    """Check that it is the name of a time zone."""
+    time_zone(value)
     return value
 
 

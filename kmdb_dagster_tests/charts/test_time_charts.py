@@ -29,7 +29,8 @@ def drawn(counts: list[int], known: float | None = None) -> Axes:
     end = START_SECOND + max(1, len(counts)) * DAY
     known_end = START_SECOND + int((len(counts) if known is None else known) * DAY)
     figure = Figure()
-    draw_trend(figure, frame, "events", TimeAxis(START_SECOND, end, DAY, known_end))
+    edges = tuple(range(START_SECOND, end + DAY, DAY))
+    draw_trend(figure, frame, "events", TimeAxis(START_SECOND, end, edges, known_end))
     return figure.axes[0]
 
 

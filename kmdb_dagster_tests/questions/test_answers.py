@@ -33,7 +33,7 @@ QUESTIONS = {
     "trend": f"trend --every 1h {DAY}",
     "trend by": f'trend "signed up" --by "plan name" --people {DAY}',
     "funnel": f'funnel "visited site" "signed up" activated --within 2h --by "campaign name" {IN_SPAN} {DAY}',
-    "retention": f'retention "page view" --every 30m {DAY}',
+    "retention": f'retention "page view" --every 30min {DAY}',
     "paths": f'paths "visited site" "signed up" --within 1h --without "page view" {DAY}',
     "delay": f'delay "visited site" "signed up" --within 1h --by "campaign name" {IN_SPAN} {DAY}',
     "experiment": f'experiment "headline test" "signed up" --within 1h {DAY}',

@@ -13,7 +13,20 @@ from kmdb_dagster.errors import RequestError
 from kmdb_dagster.questions.catalog import QuestionKind, Values, catalog, read_values, write_question
 from kmdb_dagster.questions.grammar import QUESTIONS, parse
 
-KINDS = {"event", "property", "duration", "date", "condition", "choice", "integer range", "boolean", "file", "text"}
+KINDS = {
+    "event",
+    "property",
+    "duration",
+    "period",
+    "time zone",
+    "date",
+    "condition",
+    "choice",
+    "integer range",
+    "boolean",
+    "file",
+    "text",
+}
 LINES = [
     "trend",
     "trend a 'b c' --by x --every 2h --people",
@@ -54,7 +67,7 @@ def test_the_catalog_has_exactly_the_parameters_of_the_help(kind: QuestionKind) 
 
 def test_time_and_people_are_the_same_for_all_questions() -> None:
     shared = [[p for p in kind.parameters if p.subject != "question"] for kind in catalog()]
-    assert [p.name for p in shared[0] if p.subject == "time"] == ["since", "until", "last"]
+    assert [p.name for p in shared[0] if p.subject == "time"] == ["since", "until", "last", "zone"]
     assert [p.name for p in shared[0] if p.subject == "people"] == [
         "where",
         "where_event",

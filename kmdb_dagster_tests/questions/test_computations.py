@@ -13,6 +13,7 @@ from kmdb_dagster.questions.delay import conversion_curve, measure_delays, summa
 from kmdb_dagster.questions.funnel import add_shares, count_steps
 from kmdb_dagster.questions.groups import band_numbers, fold_rare_values
 from kmdb_dagster.questions.paths import count_paths
+from kmdb_dagster.questions.periods import divide
 from kmdb_dagster.questions.retention import count_returns
 from kmdb_dagster.questions.span import EPOCH, Span, from_epoch_seconds
 from kmdb_dagster.questions.trend import count_over_time
@@ -99,7 +100,9 @@ def test_retention_counts_returning_people_in_each_complete_period(
     facts: list[Fact], start: int, back: int | None, every: int, end: int
 ) -> None:
     inside = [fact for fact in facts if fact.t < end]
-    frame = count_returns(tables(inside), start, back, every, Span(EPOCH, from_epoch_seconds(end)))
+    duck, periods = tables(inside), divide(Span(EPOCH, from_epoch_seconds(end)), every, 1000)
+    periods.put(duck)
+    frame = count_returns(duck, start, back, periods)
     found = {
         (int(row["cohort"].replace(tzinfo=UTC).timestamp()) // every, row["period"]): (row["people"], row["back"])
         for row in frame.iter_rows(named=True)
@@ -136,7 +139,8 @@ def test_a_trend_has_every_period_of_every_group_and_loses_no_event(counts: dict
             rows, {"period": pl.Int64, "label": pl.String, "events": pl.Int64, "people": pl.Int64}, orient="row"
         ),
     )
-    frame = count_over_time(DUCK, Span(from_epoch_seconds(100), from_epoch_seconds(100 + 5 * 60)), 60)
+    divide(Span(from_epoch_seconds(100), from_epoch_seconds(100 + 5 * 60)), 60, 5).put(DUCK)
+    frame = count_over_time(DUCK)
     groups = {label for _, label in counts}
     assert len(frame) == 5 * min(len(groups), 7)
     assert sum(frame["events"]) == sum(counts.values())
