@@ -16,10 +16,12 @@ DOTS_PER_INCH = 200
 
 def render(figure: "Figure", image_format: str = "png") -> bytes:
     """Render a figure as ``png``, ``svg`` or ``pdf``. The same figure gives the same bytes: no creation time."""
+    if image_format == "png":
+        return _png(figure)
     file = io.BytesIO()
     no_dates: dict[str, dict[str, str | None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    figure.savefig(file, format=image_format, dpi=DOTS_PER_INCH, metadata=no_dates.get(image_format))
-    return _with_few_colours(file) if image_format == "png" else file.getvalue()
+    figure.savefig(file, format=image_format, metadata=no_dates.get(image_format))
+    return file.getvalue()
 
 
 def embed_png(title: str, png: bytes) -> str:
@@ -39,11 +41,15 @@ def shrink_png(png: bytes, width: int) -> bytes:
     return small.getvalue()
 
 
-def _with_few_colours(file: io.BytesIO) -> bytes:
-    """Reduce a PNG to a quarter of its size: Dagster stores each one in its history."""
+def _png(figure: "Figure") -> bytes:
+    """Render a PNG of a quarter of the usual size, because Dagster stores each one in its history: of few colours.
+
+    More effort of the compression (Pillow's ``optimize``) takes as long as drawing, for 5 % less.
+    """
     from PIL import Image
 
-    small = io.BytesIO()
-    with Image.open(file) as image:
-        image.convert("RGB").quantize(COLOURS_OF_A_PNG, Image.Quantize.MAXCOVERAGE).save(small, "PNG", optimize=True)
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH, pil_kwargs={"compress_level": 0})
+    with Image.open(drawn) as image:
+        image.convert("RGB").quantize(COLOURS_OF_A_PNG, Image.Quantize.MAXCOVERAGE).save(small, "PNG")
     return small.getvalue()

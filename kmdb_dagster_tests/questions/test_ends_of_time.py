@@ -60,9 +60,7 @@ def ask(warehouse: Warehouse, question: str, span: str) -> Answer:
 def test_every_question_has_an_answer_and_a_picture_at_the_ends_of_time(
     ends: Warehouse, question: str, span: str
 ) -> None:
-    answer = ask(ends, question, span)
-    assert answer.picture().startswith(b"\x89PNG")
-    assert answer.markdown()
+    assert "(data:image/png;base64,iVBORw0KGgo" in ask(ends, question, span).markdown()
 
 
 @pytest.mark.parametrize(("span", "ends_in_it"), [(FIRST_DAYS, 1), (LAST_DAYS, 1), (ALL_TIME, 2)])

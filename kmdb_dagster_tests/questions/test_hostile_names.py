@@ -102,7 +102,10 @@ def test_a_long_name_keeps_both_its_ends(asked: Warehouse) -> None:
 
 
 @pytest.mark.parametrize("question", [*QUESTIONS.values(), *(f"trend {quoted(name)}" for name in HOSTILE)])
-def test_markdown_of_an_answer_fetches_nothing_and_links_nowhere(question: str, asked: Warehouse) -> None:
+def test_markdown_of_an_answer_fetches_nothing_and_links_nowhere(
+    question: str, asked: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answer, "picture", lambda _: b"\x89PNG")
     answer = ask(asked, question)
     tokens = MarkdownIt("commonmark").enable("table").parse(answer.markdown())
     inner = [child for token in tokens for child in token.children or ()]
