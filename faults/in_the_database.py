@@ -15,6 +15,7 @@ from faults.export import REVISIONS
 from faults.fault import Fault
 from faults.imports import KILLED, Import, Limits, Outcome
 from faults.site import NAME
+from kmdb_dagster.warehouse.schema.tables import FACTS
 
 DEADLOCK, LOCK_WAIT = 1213, 1205
 LOAD_SECONDS = 0.02
@@ -86,7 +87,8 @@ class ConnectionCut(Fault):
         return {"DATABASE_URL": f"mysql://root@127.0.0.1:{self.site.cutter.port}/{NAME}"}
 
     def arm(self) -> None:
-        self.site.cutter.arm(self.chance.randint(1, 20), self.chance.randint(1, 1500))
+        # The whole export is one group, with one LOAD DATA for each table.
+        self.site.cutter.arm(self.chance.randint(1, len(FACTS)), self.chance.randint(1, 1500))
 
     def happened(self, outcome: Outcome) -> bool:
         del outcome

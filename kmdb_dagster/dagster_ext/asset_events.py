@@ -12,7 +12,8 @@ import dagster as dg
 from dagster._core.events import DagsterEventType
 from dagster._core.storage.event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.schema import AssetKeyTable, SqlEventLogStorageTable
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
+from sqlalchemy.dialects.mysql import insert
 
 BATCH_SIZE_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
 BATCH_SIZE = 1000
@@ -94,14 +95,16 @@ def _insert_by_run(storage: SqlEventLogStorage, rows: Sequence[dict[str, Any]]) 
 
 
 def _lock_assets(connection: Connection, asset_keys: Sequence[str]) -> None:
-    """Lock the assets before their events get ids, so that for each asset the ids ascend in the order of commits.
+    """Create or lock the assets before their events get ids, so that an asset's ids ascend in the order of commits.
 
     Else the UI, which counts partitions from the latest id that it has seen, would miss events that were committed
-    later with lower ids.
+    later with lower ids. On SQLite the first insert locks the whole file.
     """
-    table = AssetKeyTable.c
-    query = select(table.id).where(table.asset_key.in_(asset_keys)).order_by(table.asset_key).with_for_update()
-    connection.execute(query).all()
+    if connection.dialect.name == "sqlite":
+        return
+    # Not SELECT … FOR UPDATE: of assets that are not there yet, two runs would both lock the gap (a deadlock).
+    statement = insert(AssetKeyTable).values([{"asset_key": key} for key in asset_keys])
+    connection.execute(statement.on_duplicate_key_update(asset_key=statement.inserted.asset_key))
 
 
 def _store_in_index(

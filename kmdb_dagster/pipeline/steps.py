@@ -89,7 +89,7 @@ def _parse(pipeline: Pipeline, revision: int, raw: RawFile) -> tuple[Figures, Pa
     # Until the erasure list was read again: an erasure waits for this lock before it searches the files.
     with writing(pipeline.lake.root):
         while True:
-            redact = Redactor(pipeline.warehouse.erased_digests())
+            redact = Redactor(pipeline.warehouse.last_erased_digests())
             path, records = pipeline.lake.parsed(revision), limit.numbered(read_columns(decompressed(_chunks(raw))))
             parsed = ParsedInMemory(revision, raw.etag, raw.size, MAX_BYTES_IN_MEMORY)
             counts = write_parsed(path, revision, raw, records, check=limit, redact=redact, keep=parsed.keep)

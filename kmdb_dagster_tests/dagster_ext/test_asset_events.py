@@ -206,6 +206,27 @@ def test_ids_of_an_asset_ascend_in_the_order_of_commits(history: History, monkey
     assert [row["partition"] for row in stored(history)["events"]] == ["1", "2", "3", "9"]
 
 
+def test_the_first_batches_of_two_runs_wait_for_each_other_without_a_deadlock(
+    history: History, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage: Any = history.event_log_storage
+    store, threads = storage._store_asset_event, list[threading.Thread]()  # noqa: SLF001
+    other = partial(storage.store_event_batch, [planned(asset, "2", run_id="other") for asset in "ba"])
+
+    def while_another_process_stores(*arguments: Any) -> None:
+        if not threads:
+            threads.append(threading.Thread(target=other))
+            threads[0].start()
+            threads[0].join(0.5)
+        store(*arguments)
+
+    monkeypatch.setattr(storage, "_store_asset_event", while_another_process_stores)
+    storage.store_event_batch([planned(asset, "1") for asset in "ab"])
+    threads[0].join()
+    assert [row["partition"] for row in stored(history)["events"]] == ["1", "1", "2", "2"]
+    assert caplog.messages == []
+
+
 @pytest.fixture
 def kept(kmdb: Kmdb, make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterInstance:
     """An instance with such a storage, which counts its transactions."""

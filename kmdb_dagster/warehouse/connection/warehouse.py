@@ -21,6 +21,7 @@ class Warehouse:
         check_connections(self.engine)
         self.leftover_facts = Leftovers(*FACTS)
         self.leftover_aliases = Leftovers("aliases")
+        self._erased: frozenset[bytes] | None = None
 
     @property
     def database(self) -> str:
@@ -49,7 +50,12 @@ class Warehouse:
     def erased_digests(self) -> frozenset[bytes]:
         """Return the digests of erased identities, which imports redact."""
         with transaction(self.engine) as connection:
-            return read_erased_digests(connection)
+            self._erased = read_erased_digests(connection)
+        return self._erased
+
+    def last_erased_digests(self) -> frozenset[bytes]:
+        """Return what `erased_digests` returned last. Read them again when the work is done, and compare."""
+        return self.erased_digests() if self._erased is None else self._erased
 
     def close(self) -> None:
         """Close the connections."""

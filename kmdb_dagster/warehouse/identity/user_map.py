@@ -11,7 +11,7 @@ concurrency, and if a process is killed:
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -26,6 +26,7 @@ from kmdb_dagster.warehouse.connection.server import long_statements, select_in_
 from kmdb_dagster.warehouse.identity.map_lock import increment_map_version, lock_map_shared, read_map_version
 from kmdb_dagster.warehouse.identity.spans import spans_of
 from kmdb_dagster.warehouse.maintenance.indexes import is_any_index_missing
+from kmdb_dagster.warehouse.schema.columns import IntColumn
 from kmdb_dagster.warehouse.schema.tables import FACTS
 
 MOVES_PER_TRANSACTION = 1000
@@ -200,12 +201,17 @@ def record_moves_of_loaded(connection: Connection, version: int, used: Sequence[
     """
     if lock_map_shared(connection, version) or not used:
         return
-    codes = np.unique(np.concatenate(used))
-    pairs = list(zip((codes >> PERSON_BITS).tolist(), (codes & MAX_PERSON).tolist(), strict=True))
+    identities, persons = split_person_codes(np.unique(np.concatenate(used)))
+    pairs = list(zip(identities.tolist(), persons.tolist(), strict=True))
     now = read_persons(connection, {identity for identity, _ in pairs})
     _record_moves(connection, [(identity, person) for identity, person in pairs if now[identity] != person])
 
 
-def person_codes(ids: Iterable[tuple[int, int]]) -> PersonCodes:
-    """Return (identity, person) ids as one number each, because a load may hold millions of them."""
-    return np.array([identity << PERSON_BITS | person for identity, person in ids], np.uint64)
+def person_codes(persons: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """Return the ids of each identity and of its person as one number, because a load may hold millions of them."""
+    return {name: identity << PERSON_BITS | person for name, (identity, person) in persons.items()}
+
+
+def split_person_codes(codes: PersonCodes) -> tuple[IntColumn, IntColumn]:
+    """Return the ids of the identities, and of their persons."""
+    return (codes >> PERSON_BITS).astype(np.int64), (codes & MAX_PERSON).astype(np.int64)

@@ -16,6 +16,7 @@ from kmdb_dagster.warehouse.identity.erasure_list import ERASED_MEANWHILE, read_
 from kmdb_dagster.warehouse.interning.lookup import IDENTITIES, NAMES_PER_STATEMENT, select_by_digest
 from kmdb_dagster.warehouse.interning.lookup import KEYS as SELECT_KEYS
 
+SPAN_OF_IDS = "SELECT MIN(id) AS lowest, MAX(id) AS highest FROM users WHERE digest IN ({digests})"
 LOCK_TIMEOUT_SECONDS = 60
 
 
@@ -65,7 +66,7 @@ def _add(engine: Engine, table: _Table, names: dict[bytes, str]) -> None:
         if new:
             insert(connection, f"INSERT INTO `{table.kind}` (digest, `{table.column}`) VALUES (%s, %s)", new)  # noqa: S608
         if new and table is USERS:
-            _map_to_themselves(connection, _ids(connection, table, [key for key, _ in new]).values())
+            _map_to_themselves(connection, [key for key, _ in new])
 
 
 def _check_not_erased(connection: Connection, digests: Collection[bytes]) -> None:
@@ -74,12 +75,13 @@ def _check_not_erased(connection: Connection, digests: Collection[bytes]) -> Non
         raise TransientError(ERASED_MEANWHILE)
 
 
-def _map_to_themselves(connection: Connection, identities: Collection[int]) -> None:
+def _map_to_themselves(connection: Connection, digests: Collection[bytes]) -> None:
     # The lock is held, so no other process has added identities between these.
+    (span,) = select_by_digest(connection, SPAN_OF_IDS, digests)
     connection.execute(
         text(
-            "INSERT INTO user_map (identity_id, user_id) SELECT id, id FROM users WHERE id BETWEEN :first AND :last "
-            "ON DUPLICATE KEY UPDATE identity_id = identity_id"
+            "INSERT INTO user_map (identity_id, user_id) SELECT id, id FROM users WHERE id BETWEEN :lowest AND "
+            ":highest ON DUPLICATE KEY UPDATE identity_id = identity_id"
         ),
-        {"first": min(identities), "last": max(identities)},
+        {"lowest": span.lowest, "highest": span.highest},
     )

@@ -6,7 +6,7 @@ the server hands the same number out again, for another name. So no id outlives 
 """
 
 from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -28,13 +28,6 @@ class UnresolvedError(TransientError):
     """A revision is not resolved as it is in its Parquet: names or aliases are missing. Resolve it, then try again."""
 
 
-class PersonOf(NamedTuple):
-    """The ids of an identity and of its person."""
-
-    identity: int
-    person: int
-
-
 def key_ids(connection: Connection, names: Collection[str]) -> dict[str, int]:
     """Return ``keys.id`` of each event or property name.
 
@@ -53,7 +46,7 @@ def identity_ids(connection: Connection, names: Collection[str]) -> dict[str, in
     return {name: int(row[0]) for name, row in _rows(connection, IDENTITIES, names).items()}
 
 
-def persons_of(connection: Connection, names: Collection[str]) -> dict[str, PersonOf]:
+def persons_of(connection: Connection, names: Collection[str]) -> dict[str, tuple[Any, ...]]:
     """Return the ids of each identity and of its person.
 
     Raises:
@@ -64,10 +57,10 @@ def persons_of(connection: Connection, names: Collection[str]) -> dict[str, Pers
     lost = sum(person is None for _, person in found.values())
     if lost:
         raise PermanentError(f"user_map lacks {lost} identities that are in `users`. Run `kmdb realias`.")
-    return {name: PersonOf(int(identity), int(person)) for name, (identity, person) in found.items()}
+    return found
 
 
-def select_by_digest(connection: Connection, statement: str, digests: Collection[bytes]) -> Iterator[tuple[Any, ...]]:
+def select_by_digest(connection: Connection, statement: str, digests: Collection[bytes]) -> Iterator[Any]:
     """Yield the rows of a statement with ``IN ({digests})``, however many digests there are.
 
     Args:
@@ -79,7 +72,7 @@ def select_by_digest(connection: Connection, statement: str, digests: Collection
     for start in range(0, len(wanted), NAMES_PER_STATEMENT):
         # As literals: SQLAlchemy takes longer to bind a thousand parameters than the server to find them.
         literals = ", ".join(f"0x{key.hex()}" for key in wanted[start : start + NAMES_PER_STATEMENT])
-        yield from map(tuple, connection.exec_driver_sql(statement.format(digests=literals)))
+        yield from connection.exec_driver_sql(statement.format(digests=literals)).all()
 
 
 def _rows(connection: Connection, statement: str, names: Collection[str]) -> dict[str, tuple[Any, ...]]:

@@ -1,7 +1,7 @@
 """Which records of a batch are imported, as columns: no Python object for a row. Knows the filters, no SQL."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +19,10 @@ Mask: TypeAlias = NDArray[np.bool_]
 MAX_VALUES_PER_BATCH = 100_000
 """Records and properties that become rows at a time. It bounds the memory, however many properties a line has."""
 
-LookUp: TypeAlias = Callable[[list[str]], Mapping[str, Any]]
-"""Returns the id, or the ids, of each name."""
+LookUp: TypeAlias = Callable[[list[str]], Mapping[str, int]]
+"""Returns the id of each name."""
+
+Id = TypeVar("Id", np.int64, np.uint64)
 
 
 class Records(NamedTuple):
@@ -164,12 +166,12 @@ def property_rows(facts: Facts, people: People, look_up: LookUp) -> Column:
     )
 
 
-def ids_of(names: Column, look_up: LookUp) -> IntColumn:
-    """Return the id, or the ids, of each name. Only distinct names are looked up."""
+def ids_of(names: Column, look_up: LookUp, dtype: type[Id] = np.int64) -> NDArray[Id]:  # type: ignore[assignment]
+    """Return the id of each name. Only distinct names are looked up."""
     encoded = names.dictionary_encode()
     distinct = encoded.dictionary.to_pylist()
     found = look_up(distinct)
-    ids: IntColumn = np.array([found[name] for name in distinct], np.int64)[np.asarray(encoded.indices)]
+    ids: NDArray[Id] = np.array([found[name] for name in distinct], dtype)[np.asarray(encoded.indices)]
     return ids
 
 

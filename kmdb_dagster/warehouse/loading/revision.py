@@ -19,7 +19,7 @@ from kmdb_dagster.warehouse.identity.aliases import ResolvedFile, count_aliases,
 from kmdb_dagster.warehouse.identity.erasure_list import MakeRedactor, count_pending_erasures, read_erased_digests
 from kmdb_dagster.warehouse.identity.map_lock import lock_generation_shared, read_map_version
 from kmdb_dagster.warehouse.identity.spans import widen
-from kmdb_dagster.warehouse.interning.lookup import PersonOf, UnresolvedError, key_ids, persons_of
+from kmdb_dagster.warehouse.interning.lookup import UnresolvedError, key_ids, persons_of
 from kmdb_dagster.warehouse.ledger import ledger
 from kmdb_dagster.warehouse.ledger.changed_days import days_of_seconds, record_changed_days, stored_days
 from kmdb_dagster.warehouse.loading.counts import ImportCounts
@@ -140,7 +140,7 @@ class _Loading:
         self._connection = connection
         self._filters = filters
         self._keys: dict[str, int] = {}
-        self._persons: dict[str, PersonOf] = {}
+        self._persons: dict[str, int] = {}
         self.counted = counted
         self.days = days
         """The days whose facts change."""
@@ -167,14 +167,13 @@ class _Loading:
         insert(self._connection, REJECTED, list(zip(*cells, strict=True)))
 
     def _people(self, facts: Facts) -> People:
-        identity, person = ids_of(facts.identity, self._person_ids).reshape(-1, 2).T
-        return People(identity, person)
+        codes = ids_of(facts.identity, self._person_codes, np.uint64)
+        return People(*user_map.split_person_codes(codes))
 
-    def _person_ids(self, names: list[str]) -> dict[str, PersonOf]:
-        """Return the ids of identities and their persons. Those that this transaction has looked up are kept."""
-        missing = _missing(self._persons, names)
-        found = persons_of(self._connection, missing)
-        self.used.append(user_map.person_codes(found.values()))
+    def _person_codes(self, names: list[str]) -> dict[str, int]:
+        """Return the `person_codes` of identities. Those that this transaction has looked up are kept."""
+        found = user_map.person_codes(persons_of(self._connection, _missing(self._persons, names)))
+        self.used.append(np.array(list(found.values()), np.uint64))
         self._persons.update(found)
         return self._persons
 
@@ -184,7 +183,7 @@ class _Loading:
         return self._keys
 
 
-def _missing(known: dict[str, PersonOf] | dict[str, int], names: list[str]) -> list[str]:
+def _missing(known: dict[str, int], names: list[str]) -> list[str]:
     """Return the names that are not known. If they are too many to be kept, nothing is known any more."""
     missing = [name for name in names if name not in known]
     if len(known) + len(missing) <= MAX_REMEMBERED_NAMES:

@@ -23,8 +23,8 @@ def test_looked_up_ids_are_those_of_the_tables(engine: Engine, monkeypatch: pyte
         assert identity_ids(connection, NAMES) == users
         assert key_ids(connection, NAMES) == keys != users
         found = persons_of(connection, [*NAMES, *NAMES])
-    assert {name: person.identity for name, person in found.items()} == users
-    assert [person for person in found.values() if person.person != person.identity] == [(9, 7)]
+    assert {name: identity for name, (identity, _) in found.items()} == users
+    assert [pair for pair in found.values() if pair[0] != pair[1]] == [(9, 7)]
 
 
 TABLES = [("name, id", "users"), ("string, id", "`keys`")]
