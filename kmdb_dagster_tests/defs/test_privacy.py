@@ -88,7 +88,7 @@ def watching_arguments(found: set[bytes]) -> Iterator[None]:
     ended = threading.Event()
 
     def collect() -> None:
-        while not ended.wait(0.05):
+        while not ended.wait(0.1):
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 try:
                     found.add(path.read_bytes())
