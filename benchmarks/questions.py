@@ -99,6 +99,19 @@ CASES = {
         f"FROM ({FIRST}) b LEFT JOIN events e ON e.user_id = b.user_id AND e.n = 3 AND e.t > b.t "
         f"AND e.t <= b.t + {WEEK} GROUP BY b.user_id) d) numbered",
     ),
+    "days of the month": Case(
+        'power "page view"',
+        lambda frame: [people for people in frame["people"] if people],
+        "SELECT COUNT(*) FROM (SELECT user_id, MONTH(t) AS m, LEAST(COUNT(DISTINCT DATE(t)), 28) AS days "
+        f"FROM events a WHERE n = 1 AND {BOUNDS.format('a')} GROUP BY 1, 2) d GROUP BY m, days ORDER BY m, days",
+    ),
+    "how often one event follows another": Case(
+        'repeats "visited site" "page view" --within 7d',
+        lambda frame: [people for people in frame["people"] if people],
+        "SELECT COUNT(*) FROM (SELECT b.user_id, LEAST(COUNT(e.id), 10) AS times "
+        f"FROM ({FIRST}) b LEFT JOIN events e ON e.user_id = b.user_id AND e.n = 1 AND e.id > b.id AND e.t >= b.t "
+        f"AND e.t <= b.t + {WEEK} GROUP BY b.user_id) r GROUP BY times ORDER BY times",
+    ),
     "paths of up to 5": Case(
         'paths "visited site" "signed up" --within 7d',
         lambda frame: frame["people"].head(3).to_list(),

@@ -51,7 +51,7 @@ def add_title(figure: "Figure", title: str, subtitle: str, footer: str) -> None:
         footer: One line, e.g. where the figures are from.
     """
     titles = fit_lines(title, TITLE_WIDTH_INCHES, MAX_TITLE_LINES, size=LARGE, bold=True)
-    subtitles = fit_lines(subtitle, TITLE_WIDTH_INCHES, MAX_TITLE_LINES)
+    subtitles = fit_lines(subtitle, TITLE_WIDTH_INCHES, MAX_TITLE_LINES, size=NORMAL + 0.5)
     before = figure.get_figheight()
     height = before + LINE_INCHES * (len(titles) + len(subtitles) - 2)
     figure.set_figheight(height)

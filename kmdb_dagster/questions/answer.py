@@ -19,7 +19,8 @@ MAX_SHOWN_ROWS = 50
 """Rows of the frame in a table. `Answer.frame` and `Answer.csv` have all of them."""
 MIN_SHOWN_FLOAT = 0.01
 DURATION_COLUMNS = ("quarter", "median", "three_quarters", "nine_in_ten")
-SHARE_COLUMNS = ("share", "of_first", "of_step_before", "rate", "low", "high", "gain", "gain_low", "gain_high")
+SHARE_COLUMNS = ("share", "at_least", "ratio", "of_first", "of_step_before", "rate", "low", "high")
+GAIN_COLUMNS = ("gain", "gain_low", "gain_high")
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def format_cell(column: str, value: Any) -> str:  # noqa: ANN401 - whatever fram
     """Write a value of a frame as text; the column's name decides its unit."""
     if value is None:
         return ""
-    if column in SHARE_COLUMNS:
+    if column in SHARE_COLUMNS + GAIN_COLUMNS:
         return f"{100 * value:.1f} %"
     if column in DURATION_COLUMNS and isinstance(value, int):  # the median of a property is a float
         return round_duration(value)

@@ -211,6 +211,26 @@ def retention(**options: Any) -> "Question":  # noqa: ANN401 - the options' valu
 
 
 @click.command()
+@click.argument("events", type=EventName(), nargs=-1, required=True, help="Events; any of them counts.")
+@click.option("--every", type=PeriodLength(), help="Length of a period. [default: 1mo, or a span of up to 60 days]")
+@click.option("--each", type=Duration(), default="1d", show_default=True, help="Counted once for each person.")
+@about
+def power(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
+    """Count on how many days of a month people do something.
+
+    Of people who do any of EVENTS in a period: how many do it on 1, 2, … 28 days or more. The ratio is that of daily to
+    monthly active people (DAU/MAU).
+
+    \b
+    Example:
+        $ kmdb ask power "page view" --since 2014-01-01
+    """
+    from kmdb_dagster.questions.power import Power
+
+    return Power(**options)
+
+
+@click.command()
 @click.argument("start", type=EventName(), help="The event that people start with.")
 @click.argument("goal", type=EventName(), required=False, help="Only paths that end with this event.")
 @click.option("--within", type=Duration(), default="1d", show_default=True, help="Time allowed after the first event.")
@@ -250,6 +270,27 @@ def delay(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     from kmdb_dagster.questions.delay import Delay
 
     return Delay(**options)
+
+
+@click.command()
+@click.argument("start", type=EventName(), help="The event that people start with.")
+@click.argument("repeated", type=EventName(), help="The event that is counted.")
+@click.option("--within", type=Duration(), default="30d", show_default=True, help="Time that counts for each person.")
+@by
+@attribution(*OF_PEOPLE)
+@about
+def repeats(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
+    """Count how often people do an event after another.
+
+    How many REPEATED each person does within --within of the first START in the span.
+
+    \b
+    Example:
+        $ kmdb ask repeats "signed up" billed --within 30d
+    """
+    from kmdb_dagster.questions.repeats import Repeats
+
+    return Repeats(**options)
 
 
 @click.command()
@@ -300,7 +341,7 @@ def drivers(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     return Drivers(**options | {"properties": tuple(dict.fromkeys(options["properties"]))})
 
 
-QUESTIONS = (trend, lifetime, funnel, retention, paths, delay, experiment, drivers)
+QUESTIONS = (trend, lifetime, funnel, retention, power, paths, delay, repeats, experiment, drivers)
 
 _all = click.Group("question", commands=QUESTIONS, no_args_is_help=False)
 

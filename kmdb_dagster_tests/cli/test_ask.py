@@ -69,10 +69,10 @@ def test_a_picture_is_written_in_each_format_that_is_named(asked: Terminal) -> N
 @pytest.mark.parametrize("span", ["--last 999999w", "--within 999999w", "--until 9999-12-31"])
 @pytest.mark.parametrize(
     "question",
-    ["trend", "funnel", "retention", "paths", "delay", "experiment plan", "drivers --with plan"],
+    ["trend", "funnel", "retention", "power", "paths", "delay", "repeats", "experiment plan", "drivers --with plan"],
 )
 def test_a_span_at_the_ends_of_time_gets_an_answer_or_one_line(asked: Terminal, question: str, span: str) -> None:
-    if "within" in span and question in {"trend", "retention"}:
+    if "within" in span and question in {"trend", "retention", "power"}:
         return
     names = ["signed up"] if "experiment" in question else ["visited site", "signed up"]
     ended = asked.kmdb("ask", "--picture", "one.png", *question.split(), *names, *span.split())
@@ -115,6 +115,8 @@ def test_a_name_of_the_wrong_kind_is_refused(asked: Terminal, question: str, sai
         ("funnel 'visited site' 'signed up'", "No person did “visited site” in this span."),
         ("retention 'visited site'", "No person did “visited site” in this span."),
         ("delay 'visited site' 'signed up'", "No person did “visited site” in this span."),
+        ("power 'visited site' 'signed up'", "No person did it in this span."),
+        ("repeats 'visited site' 'signed up'", "No person did “visited site” in this span."),
         ("paths 'visited site'", "No person did “visited site” in this span."),
         ("paths 'visited site' 'signed up'", "No person came from “visited site” to “signed up” in this span."),
         ("experiment plan 'signed up'", "No person has a “plan” in this span: there is nothing to compare."),
@@ -158,6 +160,8 @@ def hostile(ready: Terminal, warehouse: object, tmp_path: Path) -> Terminal:
         ["ask", "--sql", "--csv", "funnel", NAME, "b", "--by", NAME],
         ["ask", "paths", NAME],
         ["ask", "delay", NAME, "b", "--by", NAME],
+        ["ask", "power", NAME, "b"],
+        ["ask", "repeats", NAME, "b", "--by", NAME],
         ["ask", "drivers", NAME, "b", "--with", NAME],
         ["ask", "trend", f"{NAME}x"],
         ["view", "create", NAME],

@@ -58,6 +58,33 @@ def delays(facts: Iterable[Fact], start: int, goal: int, within: int, end: int) 
     return found
 
 
+def repeats(facts: Iterable[Fact], start: int, repeated: int, within: int, end: int) -> dict[int, int]:
+    """How many events of a name each person does in time after the first start."""
+    found: dict[int, int] = {}
+    for person, events in by_person(facts).items():
+        at = start_of(events, start, end)
+        if at is not None:
+            later = [one for one in events[at + 1 :] if one.name == repeated and one.t - events[at].t <= within]
+            found[person] = len(later)
+    return found
+
+
+def histogram(times: Iterable[int], lowest: int, highest: int) -> list[tuple[str, int]]:
+    """Return how many did it so often, without gaps; the last one has a plus sign if it is the highest."""
+    counts = Counter(min(one, highest) for one in times)
+    rows = range(lowest, max(counts, default=lowest - 1) + 1)
+    return [(f"{row}+" if row == highest else str(row), counts[row]) for row in rows]
+
+
+def active_pieces(facts: Iterable[Fact], names: Sequence[int], each: int, end: int) -> dict[int, set[int]]:
+    """Return the pieces of the time since 0 in which each person does any of these events."""
+    found: dict[int, set[int]] = {}
+    for fact in facts:
+        if fact.name in names and fact.t < end:
+            found.setdefault(fact.person, set()).add(fact.t // each)
+    return found
+
+
 def cohorts(
     facts: Iterable[Fact], start: int, back: int | None, every: int, end: int
 ) -> dict[tuple[int, int], tuple[int, int]]:

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from sqlalchemy import Engine, text
+from statsmodels.stats.proportion import proportion_confint
 
 from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.questions import slices
@@ -36,6 +37,8 @@ QUESTIONS = {
     "retention": f'retention "page view" --every 30min {DAY}',
     "paths": f'paths "visited site" "signed up" --within 1h --without "page view" {DAY}',
     "delay": f'delay "visited site" "signed up" --within 1h --by "campaign name" {IN_SPAN} {DAY}',
+    "power": f'power "page view" --each 1h {DAY}',
+    "repeats": f'repeats "visited site" "page view" --within 2h --by "campaign name" {IN_SPAN} {DAY}',
     "experiment": f'experiment "headline test" "signed up" --within 1h {DAY}',
     "drivers": f'drivers "visited site" "signed up" --with "campaign name" --with "headline test" --within 1h '
     f"{IN_SPAN} {DAY}",
@@ -151,6 +154,28 @@ def test_delays_equal_a_loop_over_all_people(sampled: Warehouse) -> None:
     row = frame.filter(frame["group"] == "skippers newsletter").row(0, named=True)
     assert (row["people"], row["converted"]) == (len(mine), len(there))
     assert row["median"] == there[(len(there) + 1) // 2 - 1]
+
+
+def test_repeats_by_a_property_equal_a_loop_over_all_people(sampled: Warehouse) -> None:
+    frame = ask(sampled, QUESTIONS["repeats"]).frame
+    start, repeated = (ids(sampled.engine)[name] for name in ("visited site", "page view"))
+    campaigns = firsts(sampled.engine, "campaign name")
+    found = by_hand.repeats(facts(sampled.engine), start, repeated, 7200, SINCE + 86_400)
+    for group in ("skippers newsletter", "spring berths", "(none)"):
+        times = [one for person, one in found.items() if campaigns.get(person, (0, 0, "(none)"))[2] == group]
+        rows = frame.filter((frame["group"] == group) & ((frame["people"] > 0) | (frame["at_least"] > 0)))
+        assert rows.select("times", "people").rows() == by_hand.histogram(times, 0, 10)
+        assert max(times) > 1
+
+
+def test_the_planted_bills_of_the_sample_come_once_to_those_who_upgrade(sampled: Warehouse) -> None:
+    # Planted: 37.5 % of the activated upgrade (half of those on crew, a quarter of those on free), and each is billed.
+    frame = ask(sampled, f"repeats activated billed --within 1h {DAY}").frame
+    (never, once), people = frame["people"].to_list(), sum(frame["people"])
+    assert people > 20
+    low, high = proportion_confint(once, people, method="wilson")
+    assert low < 0.375 < high
+    assert never + once == people
 
 
 def test_an_experiment_counts_conversions_after_the_first_variant(sampled: Warehouse) -> None:

@@ -12,8 +12,10 @@ from kmdb_dagster.questions.conversions import Conversion
 from kmdb_dagster.questions.delay import conversion_curve, measure_delays, summarize_delays
 from kmdb_dagster.questions.funnel import add_shares, count_steps
 from kmdb_dagster.questions.groups import band_numbers, fold_rare_values
+from kmdb_dagster.questions.histogram import count_times
 from kmdb_dagster.questions.paths import count_paths
 from kmdb_dagster.questions.periods import divide
+from kmdb_dagster.questions.repeats import find_repeats
 from kmdb_dagster.questions.retention import count_returns
 from kmdb_dagster.questions.span import EPOCH, Span, from_epoch_seconds
 from kmdb_dagster.questions.trend import count_over_time
@@ -81,6 +83,36 @@ def test_a_delay_is_from_the_first_start_to_the_first_goal_after_it(
     measure_delays(duck, Conversion(start, goal, within, end))
     found = dict(duck.sql("SELECT person, took FROM delays").fetchall())
     assert found == by_hand.delays(facts, start, goal, within, end)
+
+
+@EXAMPLES
+@given(some_facts(), name, name, seconds, st.integers(0, 9))
+def test_repeats_are_the_events_in_time_after_the_first_start(
+    facts: list[Fact], start: int, repeated: int, within: int, end: int
+) -> None:
+    duck = tables(facts)
+    find_repeats(duck, Conversion(start, repeated, within, end))
+    found = dict(duck.sql("SELECT person, times FROM done").fetchall())
+    expected = by_hand.repeats(facts, start, repeated, within, end)
+    assert found == expected
+    rows = count_times(duck, 0, 2).select("times", "people").rows()
+    assert rows == by_hand.histogram(expected.values(), 0, 2)
+
+
+def test_a_histogram_has_every_number_of_times_of_each_group_and_shares_of_the_group() -> None:
+    duck = tables([])
+    people = [(1, "a", 0), (2, "a", 2), (3, "a", 2), (4, "a", 9), (5, "b", 1)]
+    put("done", pl.DataFrame(people, {"person": pl.Int64, "group": pl.String, "times": pl.Int64}, orient="row"))
+    assert count_times(duck, 0, 3).rows() == [
+        ("a", 4, 3.25, "0", 1, 0.25, 1.0),
+        ("a", 4, 3.25, "1", 0, 0.0, 0.75),
+        ("a", 4, 3.25, "2", 2, 0.5, 0.75),
+        ("a", 4, 3.25, "3+", 1, 0.25, 0.25),
+        ("b", 1, 1.0, "0", 0, 0.0, 1.0),
+        ("b", 1, 1.0, "1", 1, 1.0, 1.0),
+        ("b", 1, 1.0, "2", 0, 0.0, 0.0),
+        ("b", 1, 1.0, "3+", 0, 0.0, 0.0),
+    ]
 
 
 def test_quartiles_and_curve_of_delays_are_those_of_converted_people() -> None:

@@ -26,6 +26,8 @@ QUESTIONS = {
     "retention": "retention came {every}",
     "paths": "paths came went --within 99999w",
     "delay": "delay came went --within 99999w --by side",
+    "power": "power came --each 730d {every}",
+    "repeats": "repeats came went --within 99999w --by side",
     "experiment": "experiment side went --within 99999w",
     "drivers": "drivers came went --with side --within 99999w",
 }

@@ -15,7 +15,9 @@ from kmdb_dagster.questions.funnel import Funnel
 from kmdb_dagster.questions.grammar import QUESTIONS, parse
 from kmdb_dagster.questions.lifetime import Lifetime
 from kmdb_dagster.questions.paths import Paths
+from kmdb_dagster.questions.power import Power
 from kmdb_dagster.questions.question import Question, join_steps
+from kmdb_dagster.questions.repeats import Repeats
 from kmdb_dagster.questions.retention import Retention
 from kmdb_dagster.questions.segment import Condition, Segment
 from kmdb_dagster.questions.span import Span, When
@@ -37,6 +39,8 @@ DAY = 86_400
         ("paths a", Paths("a")),
         ("paths a b --without x --without y --longest 3", Paths("a", "b", DAY, ("x", "y"), 3)),
         ("delay a b --within 90s", Delay("a", "b", 90)),
+        ("power a b --each 1w --every 4w", Power(("a", "b"), 28 * DAY, 7 * DAY)),
+        ("repeats a b --by x", Repeats("a", "b", 30 * DAY, "x")),
         ("experiment x b --control old", Experiment("x", "b", 7 * DAY, "old")),
         ("drivers a b --with x --with y", Drivers("a", "b", ("x", "y"), 7 * DAY)),
         ("funnel a --last 1w", Funnel(("a",), 7 * DAY, when=When(last=7 * DAY))),

@@ -39,6 +39,8 @@ QUESTIONS = {
     "paths to": f"paths {LONG} 2 --within 30d",
     "delay": "delay 'visited site' 'paid $5 to $10 plan' --by 'plan name' --within 30d",
     "delay by": "delay 用户注册 '`tick`' --by note --within 30d",
+    "power": f"power 用户注册 '🎉 done' '<b>bold</b>' {LONG} --each 1h",
+    "repeats": "repeats 'visited site' 'paid $5 to $10 plan' --by 'plan name'",
     "experiment": "experiment 'plan name' 'paid $5 to $10 plan' --within 30d",
     "drivers": "drivers 'visited site' 'paid $5 to $10 plan' --with 'plan name' --with note --within 30d",
     "retention": f"retention {LONG} --every 1h",

@@ -115,6 +115,16 @@ def test_a_funnel_and_a_delay_of_a_segment_equal_loops_over_its_people(
 
 
 @pytest.mark.parametrize("segment", SEGMENTS)
+def test_repeats_of_a_segment_equal_loops_over_its_people(
+    generated: Generated, segment: str, admitted: list[Fact]
+) -> None:
+    answer = ask(generated, "repeats came looked --within 36h", segment)
+    times = by_hand.repeats(admitted, EVENTS.index("came"), EVENTS.index("looked"), 3 * WITHIN, END).values()
+    assert answer.frame.select("times", "people").rows() == by_hand.histogram(times, 0, 10)
+    assert answer.number == (pytest.approx(sum(times) / len(times)) if times else None)
+
+
+@pytest.mark.parametrize("segment", SEGMENTS)
 @pytest.mark.parametrize("question", ["trend", "trend --by plan"])
 def test_a_trend_of_a_segment_equals_loops_over_its_people(
     generated: Generated, segment: str, question: str, admitted: list[Fact]
