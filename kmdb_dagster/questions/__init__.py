@@ -9,7 +9,8 @@ Each question is a module with two parts:
   server prunes partitions. Its `ask` returns an `Answer` (``answer``);
 * a function that computes the frame in DuckDB from the tables of the slice. It knows no server.
 
-``segment`` and ``restriction`` are the people that any question can be about, ``span`` the time that it reads.
+``segment`` and ``restriction`` are the people that any question can be about, ``span`` the time that it reads, and
+``periods`` the days and months that it is divided into.
 ``conversions`` and ``groups`` hold what several questions compute, ``logistic`` the regression of the drivers, and
 ``grammar`` how questions are written. The pictures are in `kmdb_dagster.charts`.
 

@@ -19,7 +19,7 @@ MAX_SHOWN_ROWS = 50
 """Rows of the frame in a table. `Answer.frame` and `Answer.csv` have all of them."""
 MIN_SHOWN_FLOAT = 0.01
 DURATION_COLUMNS = ("quarter", "median", "three_quarters", "nine_in_ten")
-SHARE_COLUMNS = ("share", "at_least", "ratio", "of_first", "of_step_before", "rate", "low", "high")
+SHARE_COLUMNS = ("share", "at_least", "ratio", "bounce", "of_first", "of_step_before", "rate", "low", "high")
 GAIN_COLUMNS = ("gain", "gain_low", "gain_high")
 
 

@@ -341,7 +341,29 @@ def drivers(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
     return Drivers(**options | {"properties": tuple(dict.fromkeys(options["properties"]))})
 
 
-QUESTIONS = (trend, lifetime, funnel, retention, power, paths, delay, repeats, experiment, drivers)
+@click.command()
+@click.argument("events", type=EventName(), nargs=-1, help="Events of sessions; all if you name none.")
+@click.option(
+    "--gap", type=Duration(), default="30min", show_default=True, help="A longer time without an event ends a session."
+)
+@every
+@about
+def sessions(**options: Any) -> "Question":  # noqa: ANN401 - the options' values
+    """Count sessions, and measure their length.
+
+    A session is a person's events with at most --gap between two. The answer has the sessions of a person, the events
+    of a session, its length, and how many have one event (bounce).
+
+    \b
+    Example:
+        $ kmdb ask sessions --gap 30min --every 1d --last 30d
+    """
+    from kmdb_dagster.questions.sessions import Sessions
+
+    return Sessions(**options)
+
+
+QUESTIONS = (trend, sessions, lifetime, funnel, retention, power, paths, delay, repeats, experiment, drivers)
 
 _all = click.Group("question", commands=QUESTIONS, no_args_is_help=False)
 

@@ -81,6 +81,11 @@ def max_seconds(length: Length, zone: tzinfo) -> int:
 def count_lengths(whole: Length, part: Length, max_count: int) -> int:
     """Return how many periods of a length are in another one.
 
+    Args:
+        whole: The longer one.
+        part: The shorter one.
+        max_count: How many there may be.
+
     Raises:
         PermanentError: Not a whole number, or more than ``max_count``.
     """
@@ -136,6 +141,11 @@ class Periods:
 
 def divide(span: Span, length: Length, max_periods: int) -> Periods:
     """Divide a span into periods.
+
+    Args:
+        span: What is divided.
+        length: Of a period.
+        max_periods: How many there may be.
 
     Raises:
         PermanentError: There are more than ``max_periods``.

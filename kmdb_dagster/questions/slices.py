@@ -117,7 +117,12 @@ class Slice:
             self.names |= {row.id: row.string for row in rows}
 
     def take_events(
-        self, ids: Collection[int], *, without: Collection[int] = (), people_with: int | None = None
+        self,
+        ids: Collection[int],
+        *,
+        without: Collection[int] = (),
+        people_with: int | None = None,
+        seconds_before: int = 0,
     ) -> None:
         """Load events as the table ``facts (person, t, id, name)``; ``t`` is in seconds since 1970.
 
@@ -126,9 +131,10 @@ class Slice:
             without: Exclude events with these names.
             people_with: The question needs only people with an event of this name. If there are more than
                 `MAX_PEOPLE_LOOKED_UP`, the events of all people are loaded.
+            seconds_before: How long before the span events are loaded too.
         """
         events = select(Event.user_id.label("person"), seconds_of(Event.t).label("t"), Event.id, Event.n.label("name"))
-        narrowed = self.bound(events, EVENT, ids)
+        narrowed = self.bound(events, EVENT, ids, since=shift(self.span.since, -seconds_before))
         if without:
             narrowed = narrowed.where(Event.n.not_in(sorted(set(without))))
         if people_with is not None:

@@ -22,6 +22,7 @@ TEN_YEARS = "--every 3650d"
 QUESTIONS = {
     "trend": "trend {every}",
     "trend by": "trend came --by side {every}",
+    "sessions": "sessions {every}",
     "funnel": "funnel came went --within 99999w --by side",
     "retention": "retention came {every}",
     "paths": "paths came went --within 99999w",

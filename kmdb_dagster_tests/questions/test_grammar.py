@@ -15,11 +15,13 @@ from kmdb_dagster.questions.funnel import Funnel
 from kmdb_dagster.questions.grammar import QUESTIONS, parse
 from kmdb_dagster.questions.lifetime import Lifetime
 from kmdb_dagster.questions.paths import Paths
+from kmdb_dagster.questions.periods import Months
 from kmdb_dagster.questions.power import Power
 from kmdb_dagster.questions.question import Question, join_steps
 from kmdb_dagster.questions.repeats import Repeats
 from kmdb_dagster.questions.retention import Retention
 from kmdb_dagster.questions.segment import Condition, Segment
+from kmdb_dagster.questions.sessions import Sessions
 from kmdb_dagster.questions.span import Span, When
 from kmdb_dagster.questions.trend import Trend
 
@@ -36,6 +38,8 @@ DAY = 86_400
         ("funnel a b --within 14d --by x", Funnel(("a", "b"), 14 * DAY, "x")),
         ("retention a", Retention("a")),
         ("retention a b --every 1w", Retention("a", "b", 7 * DAY)),
+        ("sessions", Sessions()),
+        ("sessions a b --gap 10min --every 1mo", Sessions(("a", "b"), 600, Months(1))),
         ("paths a", Paths("a")),
         ("paths a b --without x --without y --longest 3", Paths("a", "b", DAY, ("x", "y"), 3)),
         ("delay a b --within 90s", Delay("a", "b", 90)),
