@@ -28,6 +28,8 @@ REMINDER = "It is a copy that `kmdb forget` does not reach: delete it when you n
 FORMATS = (TEXT, *WRITERS)
 FILE_WIDTH = 120
 """Columns of an answer that is written to a file as text."""
+WITHOUT_PLACE = (TEXT, "csv")
+"""Formats that do not say where the facts were read: the command says it."""
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -152,7 +154,8 @@ def show(  # noqa: PLR0913 - the options of the command
     write_answer(answer, line, kind, output)
     for file in picture:
         write_file(file, answer.picture(file.suffix[1:]))
-    click.echo(answer.read_from, err=True)
+    if kind in WITHOUT_PLACE:
+        click.echo(answer.read_from, err=True)
     if people:
         click.echo(f"Wrote {people}: {answer.listed:,} people. {REMINDER}", err=True)
     if new:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from kmdb_dagster.lake.files import atomic_write, translate_os_errors
 
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of the files and of the manifest. A copy of another version is made again."""
 SETTING = "KMDB_COLUMNAR_URL"
 
@@ -36,11 +36,25 @@ class Bounds(NamedTuple):
 UNBOUNDED = Bounds(None, None)
 
 
+class IdRange(NamedTuple):
+    """A range of ids of names: from an id, up to another, exclusive."""
+
+    start: int
+    before: int
+
+    def __contains__(self, number: object) -> bool:
+        """Return whether an id is in it."""
+        return isinstance(number, int) and self.start <= number < self.before
+
+
+Span = Bounds | IdRange
+
+
 class CopiedFile(NamedTuple):
-    """A table, or a time partition of one. ``path`` is relative to the folder, and None without rows."""
+    """A time partition of a table, or a range of names. ``path`` is relative to the folder, and None without rows."""
 
     table: str
-    bounds: Bounds
+    bounds: Span
     path: str | None
     rows: int
     bytes: int
@@ -58,6 +72,14 @@ class WarehouseState(NamedTuple):
     newest_fact: datetime | None
     events: int
     properties: int
+    last_key: int
+    """The highest `keys.id`."""
+    last_identity: int
+    """The highest `users.id`."""
+
+    def last_id(self, table: str) -> int:
+        """Return the highest id of a table of names."""
+        return self.last_key if table == "keys" else self.last_identity
 
 
 @dataclass(frozen=True)
@@ -70,7 +92,7 @@ class Manifest:
     made_at: datetime
     state: WarehouseState
     files: tuple[CopiedFile, ...]
-    rewritten: tuple[tuple[str, Bounds], ...] = ()
+    rewritten: tuple[tuple[str, Span], ...] = ()
     """What this manifest has new: the table and bounds."""
     retired: dict[str, datetime] = field(default_factory=dict)
     """Files of earlier manifests, which readers may still use, and since when this one does not."""
@@ -144,7 +166,9 @@ def _files(items: list[dict[str, Any]]) -> Iterator[CopiedFile]:
         yield CopiedFile(**{**item, "bounds": _bounds(item["bounds"])})
 
 
-def _bounds(days: list[str | None]) -> Bounds:
+def _bounds(days: list[Any]) -> Span:
+    if isinstance(days[0], int):
+        return IdRange(*days)
     return Bounds(*(date.fromisoformat(day) if day else None for day in days))
 
 

@@ -12,22 +12,25 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from sqlalchemy import Connection, Engine, text
 
 from kmdb_dagster.columnar.duckdb_views import write_views
 from kmdb_dagster.columnar.folder import KEPT_FOR_READERS, claim_copy, is_intact, new_file, remove_old_files
 from kmdb_dagster.columnar.manifest import (
     SETTING,
-    UNBOUNDED,
-    Bounds,
     CopiedFile,
+    IdRange,
     Manifest,
+    Span,
     WarehouseState,
     new_time,
     read_manifest,
     write_manifest,
 )
-from kmdb_dagster.columnar.snapshot import NAMES, SOURCES, Snapshot, open_snapshot
+from kmdb_dagster.columnar.snapshot import NAMES, SOURCES, Snapshot, id_ranges, open_snapshot
 from kmdb_dagster.columnar.sorted_parquet import write_in_order, write_sorted
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.lake.files import translate_os_errors
@@ -37,9 +40,11 @@ from kmdb_dagster.warehouse.ledger.changed_days import REFRESH_LOCK, ChangedDays
 from kmdb_dagster.warehouse.schema.tables import FACTS
 
 LOCK_TIMEOUT_SECONDS = 600
+IDS_READ_AGAIN = 10_000
+"""A process that lost the lock of interning may commit lower ids after higher ones."""
 
-Part = tuple[str, Bounds]
-"""A table, and the span of time of a file."""
+Part = tuple[str, Span]
+"""A table, and the span of time or the range of ids of a file."""
 
 
 class Refreshed(NamedTuple):
@@ -105,26 +110,36 @@ class _Plan(NamedTuple):
     """All files that the copy consists of."""
     dirty: list[Part]
     """Those to write."""
+    patched: dict[Part, CopiedFile]
+    """Those of them that are made of the file before and the rows that changed."""
 
 
 def _plan(lock: Connection, snapshot: Snapshot, found: Manifest | None, folder: Path) -> _Plan:
     state, changes = snapshot.state(), snapshot.changed_days()
     base = found if found and is_usable(lock, found, state) else None
-    parts = [*snapshot.partitions(state), *((table, UNBOUNDED) for table in NAMES)]
+    parts: list[Part] = [*snapshot.partitions(state), *id_ranges(state)]
     if base is None:
-        return _Plan(None, state, changes, parts, parts)
-    known = {(file.table, file.bounds) for file in base.files if _is_there(folder, file)}
+        return _Plan(None, state, changes, parts, parts, {})
+    known = {(file.table, file.bounds): file for file in base.files if _is_there(folder, file)}
     # The server may have lost the commits that the latest manifest has: write what it rewrote again.
     suspect = set() if base.id == _recorded_manifest(lock) else set(base.rewritten)
-    names_changed = changes.ids or state.map_version != base.state.map_version
-    dirty = [
-        (table, bounds)
-        for table, bounds in parts
-        if (table, bounds) not in known
-        or (table, bounds) in suspect
-        or (names_changed if table in NAMES else any(day in bounds for day in changes.days))
-    ]
-    return _Plan(base, state, changes, parts, dirty)
+    whole = {part for part in parts if part not in known or part in suspect or _is_any_row_changed(part, changes)}
+    patched = {part: known[part] for part in parts if part not in whole and _is_patched(part, base, state, changes)}
+    return _Plan(base, state, changes, parts, [part for part in parts if part in whole or part in patched], patched)
+
+
+def _is_any_row_changed(part: Part, changes: ChangedDays) -> bool:
+    table, span = part
+    return changes.is_any_name if table in NAMES else any(day in span for day in changes.days)
+
+
+def _is_patched(part: Part, base: Manifest, state: WarehouseState, changes: ChangedDays) -> bool:
+    """Return whether a range of names has new ones, or identities that changed. Ids ascend with the commits."""
+    table, span = part
+    if not isinstance(span, IdRange):
+        return False
+    has_new = base.state.last_id(table) < min(span.before - 1, state.last_id(table))
+    return has_new or (table != "keys" and any(identity in span for identity in changes.identities))
 
 
 def is_usable(connection: Connection, manifest: Manifest, state: WarehouseState) -> bool:
@@ -152,7 +167,7 @@ def _write_files(snapshot: Snapshot, folder: Path, plan: _Plan, report: Progress
     files: list[CopiedFile] = []
     with _deleted_on_error(folder, files):
         for number, (table, bounds) in enumerate(plan.dirty, start=1):
-            files.append(_write_file(snapshot, folder, table, bounds))
+            files.append(_write_file(snapshot, folder, plan, (table, bounds)))
             report("writing time partitions and names", number, len(plan.dirty))
     return files
 
@@ -169,11 +184,12 @@ def _deleted_on_error(folder: Path, files: list[CopiedFile]) -> Iterator[None]:
         raise
 
 
-def _write_file(snapshot: Snapshot, folder: Path, table: str, bounds: Bounds) -> CopiedFile:
+def _write_file(snapshot: Snapshot, folder: Path, plan: _Plan, part: Part) -> CopiedFile:
+    table, bounds = part
     with translate_os_errors(folder, SETTING):
-        name, path = new_file(folder, table, f"{bounds.start:%Y%m%d}" if bounds.start else "")
+        name, path = new_file(folder, table, _label(bounds))
         try:
-            rows = _write_rows(snapshot, path, table, bounds)
+            rows = _write_rows(snapshot, folder, path, plan, part)
         except BaseException:
             path.unlink()
             raise
@@ -183,11 +199,34 @@ def _write_file(snapshot: Snapshot, folder: Path, table: str, bounds: Bounds) ->
         return CopiedFile(table, bounds, name, rows, path.stat().st_size)
 
 
-def _write_rows(snapshot: Snapshot, path: Path, table: str, bounds: Bounds) -> int:
+def _label(bounds: Span) -> str:
+    if isinstance(bounds, IdRange):
+        return str(bounds.start)
+    return f"{bounds.start:%Y%m%d}" if bounds.start else ""
+
+
+def _write_rows(snapshot: Snapshot, folder: Path, path: Path, plan: _Plan, part: Part) -> int:
+    table, bounds = part
     schema = SOURCES[table].schema
+    if plan.base and part in plan.patched:
+        old, since = plan.patched[part], plan.base.state.last_id(table) - IDS_READ_AGAIN
+        return write_in_order(path, schema, [_patched_names(snapshot, folder, old, since, plan.changes.identities)])
     # After an error too, the rest of the rows must be read, or the connection is of no use.
     with closing(snapshot.rows(table, bounds)) as batches:
         return write_sorted(path, schema, batches) if table in FACTS else write_in_order(path, schema, batches)
+
+
+def _patched_names(snapshot: Snapshot, folder: Path, old: CopiedFile, since: int, changed: Collection[int]) -> pa.Table:
+    """Return a range of names as it is now: the rows of its file, with those that are new or changed read again."""
+    schema = SOURCES[old.table].schema
+    key = schema.names[0]
+    again = [] if old.table == "keys" else [identity for identity in sorted(changed) if identity in old.bounds]
+    only = f"{key} > {since}" + (f" OR {key} IN ({', '.join(map(str, again))})" if again else "")
+    with closing(snapshot.rows(old.table, old.bounds, only)) as batches:
+        new = pa.concat_tables([schema.empty_table(), *batches])
+    kept = pq.read_table(folder / old.path) if old.path else schema.empty_table()
+    is_kept = (pc.field(key) <= since) & ~pc.field(key).isin(pa.array(again, pa.int64()))
+    return pa.concat_tables([kept.filter(is_kept), new]).sort_by(key)
 
 
 def _manifest(plan: _Plan, written: Collection[CopiedFile]) -> Manifest:

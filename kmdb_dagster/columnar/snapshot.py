@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, Engine, text
 
-from kmdb_dagster.columnar.manifest import UNBOUNDED, Bounds, WarehouseState
+from kmdb_dagster.columnar.manifest import Bounds, IdRange, Span, WarehouseState
 from kmdb_dagster.errors import TransientError
 from kmdb_dagster.warehouse.connection.mysql_errors import translate_mysql_errors
 from kmdb_dagster.warehouse.connection.streams import numbers, stream
@@ -60,7 +60,9 @@ SOURCES = {
 }
 """The tables of the copy. A question mark: text, or NULL."""
 NAMES = tuple(table for table in SOURCES if table not in FACTS)
-"""The small tables, which are copied as a whole."""
+"""The tables of names, by ranges of ids."""
+IDS_PER_FILE = 500_000
+LAST_IDS = "SELECT (SELECT COALESCE(MAX(id), 0) FROM `keys`), (SELECT COALESCE(MAX(id), 0) FROM users)"
 
 LEDGER = (
     "SELECT COUNT(*), MAX(revision), MAX(t_max), COALESCE(SUM(events), 0), COALESCE(SUM(properties), 0) FROM revisions "
@@ -105,10 +107,19 @@ class Snapshot:
                     start = partition.before
         return found
 
-    def rows(self, table: str, bounds: Bounds = UNBOUNDED) -> Generator[pa.Table]:
-        """Stream the rows of a table, of a span of time, in no order. Close it before anything else is read."""
+    def rows(self, table: str, bounds: Span, only: str = "TRUE") -> Generator[pa.Table]:
+        """Stream the rows of a table: of a span of time in no order, or of a range of ids in their order.
+
+        Close it before anything else is read.
+
+        Args:
+            table: The table.
+            bounds: Which of its rows.
+            only: Another condition in SQL.
+        """
         source = SOURCES[table]
-        statement = f"SELECT {', '.join(source.columns)} FROM `{table}` WHERE {_condition(bounds)}"  # noqa: S608 - ours
+        columns = ", ".join(source.columns)
+        statement = f"SELECT {columns} FROM `{table}` WHERE {_condition(source, bounds)} AND ({only})"  # noqa: S608 - ours
         fetched = ROWS_PER_FETCH if source.is_numeric else TEXTS_PER_FETCH
         with closing(stream(self._connection, statement, fetched)) as batches:
             for rows in batches:
@@ -127,7 +138,19 @@ def read_state(connection: Connection) -> WarehouseState:
         raise TransientError(BEING_FLUSHED)
     version = required("map_state", connection.execute(text("SELECT version FROM map_state WHERE id = 1")).scalar())
     revisions, revision, fact, events, properties = connection.execute(text(LEDGER)).one()
-    return WarehouseState(generation, int(version), facts_from, revisions, revision, fact, int(events), int(properties))
+    last_ids = map(int, connection.exec_driver_sql(LAST_IDS).one())
+    return WarehouseState(
+        generation, int(version), facts_from, revisions, revision, fact, int(events), int(properties), *last_ids
+    )
+
+
+def id_ranges(state: WarehouseState) -> list[tuple[str, IdRange]]:
+    """Return the ranges of ids of the tables of names, as pairs of table and range."""
+    return [
+        (table, IdRange(start, start + IDS_PER_FILE))
+        for table in NAMES
+        for start in range(0, state.last_id(table) + 1, IDS_PER_FILE)
+    ]
 
 
 def _is_dropped(bounds: Bounds, state: WarehouseState) -> bool:
@@ -135,7 +158,9 @@ def _is_dropped(bounds: Bounds, state: WarehouseState) -> bool:
     return bool(since and bounds.before and bounds.before <= since.date())
 
 
-def _condition(bounds: Bounds) -> str:
+def _condition(source: Source, bounds: Span) -> str:
+    if isinstance(bounds, IdRange):
+        return f"{source.columns[0]} >= {bounds.start} AND {source.columns[0]} < {bounds.before}"
     conditions = [f"t >= '{bounds.start}'"] if bounds.start else []
     conditions += [f"t < '{bounds.before}'"] if bounds.before else []
     return " AND ".join(conditions) or "TRUE"

@@ -1,7 +1,6 @@
 """Whether the copy is current, and whether its files hold what the ledger says. Changes nothing."""
 
 from collections import Counter
-from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from kmdb_dagster.columnar.manifest import Manifest, WarehouseState, read_manife
 from kmdb_dagster.columnar.refresh import is_usable
 from kmdb_dagster.columnar.snapshot import NAMES, read_state
 from kmdb_dagster.warehouse.connection.server import transaction
-from kmdb_dagster.warehouse.ledger.changed_days import read_changed_days
+from kmdb_dagster.warehouse.ledger.changed_days import ChangedDays, read_changed_days
 from kmdb_dagster.warehouse.schema.tables import FACTS
 
 REBUILD = "`kmdb columnar rebuild`"
@@ -43,14 +42,16 @@ def read_status(engine: Engine, folder: Path) -> CopyStatus:
             next_step = REBUILD if manifest else REFRESH
             return CopyStatus(manifest, len(changes.days), None, is_current=False, next_step=next_step)
     is_current = not changes.ids and _facts_of(manifest) == (state.map_version, state.facts_from)
-    rows = 0 if is_current else _rows_to_write(manifest, state, changes.days)
+    rows = 0 if is_current else _rows_to_write(manifest, state, changes)
     return CopyStatus(manifest, len(changes.days), rows, is_current, None if is_current else REFRESH)
 
 
-def _rows_to_write(manifest: Manifest, state: WarehouseState, days: set[date]) -> int:
+def _rows_to_write(manifest: Manifest, state: WarehouseState, changes: ChangedDays) -> int:
     """Estimate from what the changed files have now, and from the facts that the ledger has more."""
     changed = sum(
-        file.rows for file in manifest.files if file.table in NAMES or any(day in file.bounds for day in days)
+        file.rows
+        for file in manifest.files
+        if (changes.is_any_name if file.table in NAMES else any(day in file.bounds for day in changes.days))
     )
     new = state.events + state.properties - manifest.state.events - manifest.state.properties
     return changed + max(0, new)

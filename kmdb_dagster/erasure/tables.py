@@ -22,7 +22,11 @@ from kmdb_dagster.warehouse.identity.erasure_list import read_erased_digests
 from kmdb_dagster.warehouse.identity.map_lock import lock_generation, lock_generation_shared, lock_map
 from kmdb_dagster.warehouse.interning.interning import LOCK_TIMEOUT_SECONDS, USERS
 from kmdb_dagster.warehouse.ledger import ledger
-from kmdb_dagster.warehouse.ledger.changed_days import days_of_times, record_changed_days, record_changed_names
+from kmdb_dagster.warehouse.ledger.changed_days import (
+    days_of_times,
+    record_changed_days,
+    record_changed_identities,
+)
 from kmdb_dagster.warehouse.ledger.loaded_filters import replace_filters
 from kmdb_dagster.warehouse.loading.filters import read_filters
 from kmdb_dagster.warehouse.schema.row_ids import LINE_BITS, MAX_ORDINAL, ORDINAL_BITS, id_range
@@ -180,7 +184,7 @@ def remove_person(engine: Engine, generation: str, person: Person) -> Removed:
             execute_in_batches(connection, f"DELETE FROM {table} WHERE {which}", person.identities)  # noqa: S608 - ours
         _correct_ledger(connection, spans, events, properties, aliases)
         record_changed_days(connection, days_of_times(row[1] for row in chain(events, properties)))
-        record_changed_names(connection)
+        record_changed_identities(connection, person.identities)
     return Removed(len(person.identities), len(events), len(properties), len(aliases))
 
 

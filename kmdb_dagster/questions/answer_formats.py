@@ -67,6 +67,7 @@ def write_markdown(answer: Answer, line: str) -> bytes:
         answer.table(),
         *([f"… and {more:,} more rows."] if more > 0 else []),
         "\n".join(f"* {for_markdown(caveat)}" for caveat in answer.caveats),
+        answer.read_from,
         for_markdown_code(f"kmdb ask {line}", "sh"),
     ]
     return "\n\n".join(part for part in parts if part).encode() + b"\n"
@@ -79,6 +80,7 @@ def write_parquet(answer: Answer, line: str) -> bytes:
     buffer = io.BytesIO()
     times = pl.selectors.datetime(time_zone=None).dt.replace_time_zone("UTC")
     about = {"kmdb.asked": line, "kmdb.question": answer.question, "kmdb.finding": answer.finding}
+    about["kmdb.read_from"] = answer.read_from
     about["kmdb.caveats"] = "\n".join(answer.caveats)
     answer.frame.with_columns(times).write_parquet(buffer, metadata=about)
     return buffer.getvalue()

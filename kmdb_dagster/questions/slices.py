@@ -48,6 +48,8 @@ MAX_LABEL_CHARACTERS = 200
 """Longer values of a property are cut: those that begin the same become one group."""
 MAX_PEOPLE_LOOKED_UP = 100_000
 """For more people than this, reading the events of all people is faster."""
+MAX_SHARE_LOOKED_UP = 0.5
+"""The same for the columnar copy, as a share of all identities."""
 
 
 @dataclass
@@ -144,17 +146,16 @@ class Slice:
     def of_people_with(
         self, event: int, statement: Select[*tuple[Any, ...]], person: SQLColumnExpression[int]
     ) -> Select[*tuple[Any, ...]]:
-        """Narrow a statement to the people with an event of this name, unless they are too many to look up.
+        """Narrow a statement to the people with an event of this name, unless they are too many for that to help.
 
         Args:
             event: The ``keys.id`` of the event.
             statement: The statement to narrow.
             person: Its column with the person.
         """
-        if self.copy:
-            return statement
         people = self.bound(select(Event.user_id), EVENT, [event])
-        return statement.where(person.in_(people)) if self._are_few(people) else statement
+        are_few = self._are_few_in_copy(self.copy, people) if self.copy else self._are_few(people)
+        return statement.where(person.in_(people)) if are_few else statement
 
     def bound(
         self,
@@ -180,6 +181,11 @@ class Slice:
         some = people.distinct().limit(MAX_PEOPLE_LOOKED_UP + 1).subquery()
         with transaction(self.engine) as connection:
             return connection.execute(select(func.count()).select_from(some)).scalar_one() <= MAX_PEOPLE_LOOKED_UP
+
+    def _are_few_in_copy(self, copy: CopyReader, people: Select[tuple[int]]) -> bool:
+        counted = f"SELECT approx_count_distinct(user_id) FROM ({duckdb_sql(people)})"
+        ((found,),) = self.duck.execute(counted).fetchall()
+        return bool(found < MAX_SHARE_LOOKED_UP * copy.manifest.state.last_identity)
 
     def take(self, table: str, statement: Select[*tuple[Any, ...]], *, is_large: bool = False) -> None:
         """Create a table of the rows of a statement that are in the segment.

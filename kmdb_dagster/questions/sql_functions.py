@@ -87,7 +87,9 @@ class number_of(FunctionElement[float]):  # noqa: N801 - as above
 @compiles(number_of)
 def _number_of(element: number_of, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401
     (value,) = element.clauses
-    is_number = and_(func.char_length(value) <= MAX_NUMBER_CHARACTERS, value.regexp_match(NUMBER))
+    # The server's $ matches before a newline at the end too.
+    ends_so = func.right(value, 1).regexp_match("[0-9.]")
+    is_number = and_(func.char_length(value) <= MAX_NUMBER_CHARACTERS, value.regexp_match(NUMBER), ends_so)
     number: ColumnElement[Any] = case((is_number, value.op("+")(literal_column("0e0"))))
     return compiler.process(number, **options)
 

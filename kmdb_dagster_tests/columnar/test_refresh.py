@@ -15,6 +15,7 @@ import pytest
 from kmdb_dagster.columnar import folder as folders
 from kmdb_dagster.columnar import manifest as manifests
 from kmdb_dagster.columnar import refresh as refreshing
+from kmdb_dagster.columnar import snapshot
 from kmdb_dagster.columnar.manifest import MANIFEST, read_manifest
 from kmdb_dagster.columnar.status import compare_with_ledger
 from kmdb_dagster.errors import PermanentError
@@ -23,6 +24,7 @@ from kmdb_dagster.settings import database_url
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.connection.bindings import known_folders
 from kmdb_dagster.warehouse.connection.server import named_lock, transaction
+from kmdb_dagster.warehouse.identity.rebuild import realias
 from kmdb_dagster.warehouse.ledger import changed_days
 from kmdb_dagster.warehouse.ledger.changed_days import REFRESH_LOCK, compact_changed_days, record_changed_days
 from kmdb_dagster.warehouse.maintenance.flush import flush
@@ -74,7 +76,7 @@ def test_only_time_partitions_with_changes_are_written_again(copy: Copy) -> None
     copy.assert_complete()
     new = {(file.table, file.bounds.start) for file in copy.manifest.files if file.path and file not in before.files}
     changed = next(file.bounds for file in copy.manifest.files if SECOND_WEEK in file.bounds)
-    assert new == {("events", changed.start), ("user_map", None), ("users", None), ("keys", None)}
+    assert new == {("events", changed.start)}
 
 
 def test_a_refresh_without_a_change_writes_nothing(copy: Copy) -> None:
@@ -102,6 +104,48 @@ def test_a_merge_of_people_writes_no_facts_again(copy: Copy) -> None:
     copy.refresh()
     copy.assert_complete()
     assert copy.manifest.paths("events") + copy.manifest.paths("properties") == facts
+
+
+def test_names_are_written_where_some_are_new_or_have_another_person(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "IDS_PER_FILE", 4)
+    monkeypatch.setattr(refreshing, "IDS_READ_AGAIN", 1)
+    copy.revisions.put(1, *(event("came", f"person {number}") for number in range(40)))
+    copy.refresh()
+    before = copy.manifest
+    copy.revisions.put(2, event("went", "new"), alias("person 0", "person 1"))
+    copy.refresh()
+    copy.assert_complete()
+    new = [file for file in copy.manifest.files if file not in before.files and file.table != "events"]
+    assert {file.table for file in new} == {"keys", "users", "user_map"}
+    for table in ("keys", "users", "user_map"):
+        # The last range of ids, the next one if it is full, and for the map that of the merged identity.
+        assert sum(file.table == table for file in new) <= 3
+    assert len(copy.manifest.paths("users")) == len(copy.manifest.paths("user_map")) >= 10
+
+
+def test_many_merged_identities_are_recorded_as_all_names(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy.revisions.put(1, *(event("came", f"person {number}") for number in range(9)))
+    copy.refresh()
+    copy.revisions.put(2, *(alias("person 0", f"person {number}") for number in range(1, 8)))
+    monkeypatch.setattr(changed_days, "MAX_ROWS", 4)
+    compact_changed_days(copy.engine)
+    assert one(copy.engine, "SELECT COUNT(*) FROM changed_days WHERE identity_id IS NULL AND day IS NULL") == 1
+    copy.refresh()
+    copy.assert_complete()
+
+
+def test_an_unmerge_and_a_realias_reach_the_map_of_the_copy(copy: Copy) -> None:
+    copy.revisions.put(1, *LINES)
+    copy.refresh()
+    copy.revisions.put(1, *LINES[:-1])
+    copy.refresh()
+    copy.assert_complete()
+    change(copy.engine, "UPDATE user_map SET user_id = 1")
+    realias(copy.engine, copy.warehouse.generation())
+    copy.refresh()
+    copy.assert_complete()
 
 
 def test_time_partitions_that_are_added_split_the_copy(copy: Copy) -> None:
@@ -169,15 +213,15 @@ def test_a_load_that_fails_records_nothing(copy: Copy) -> None:
 
 @pytest.fixture
 def limit_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than three rows are many."""
-    monkeypatch.setattr(changed_days, "MAX_ROWS", 3)
+    """More than four rows are many."""
+    monkeypatch.setattr(changed_days, "MAX_ROWS", 4)
 
 
 @pytest.mark.usefixtures("limit_of_rows")
 def test_changed_days_are_deleted_while_there_is_no_copy(copy: Copy) -> None:
     copy.revisions.put(1, *LINES)
     compact_changed_days(copy.engine)
-    assert one(copy.engine, "SELECT COUNT(*) FROM changed_days") == 3
+    assert one(copy.engine, "SELECT COUNT(*) FROM changed_days") == 4
     copy.revisions.put(2, *LINES)
     compact_changed_days(copy.engine)
     assert one(copy.engine, "SELECT COUNT(*) FROM changed_days") == 0
@@ -204,7 +248,7 @@ def test_changed_days_are_not_deleted_during_a_refresh(copy: Copy) -> None:
     copy.revisions.put(2, *LINES)
     with named_lock(copy.engine, REFRESH_LOCK, 0):
         compact_changed_days(copy.engine)
-    assert one(copy.engine, "SELECT COUNT(*) FROM changed_days") == 6
+    assert one(copy.engine, "SELECT COUNT(*) FROM changed_days") == 7
 
 
 def stop(*_: object, **__: object) -> None:

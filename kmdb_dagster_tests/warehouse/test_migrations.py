@@ -19,7 +19,7 @@ from kmdb_dagster.warehouse.schema.tables import Base
 from kmdb_dagster.warehouse.schema.version import Versions, versions
 from testing.revisions import change, one, rows
 
-HEAD = "0004"
+HEAD = "0005"
 COLUMNS = """
     SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE = 'YES' FROM INFORMATION_SCHEMA.COLUMNS
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME <> 'alembic_version'
@@ -128,9 +128,9 @@ def test_a_database_without_a_schema_version_is_refused_until_it_is_migrated(dat
 def test_an_older_schema_is_refused_once_there_is_a_newer_migration(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(version, "versions", lambda: Versions(frozenset({HEAD, "0005"}), "0005"))
+    monkeypatch.setattr(version, "versions", lambda: Versions(frozenset({HEAD, "0006"}), "0006"))
     opened = Warehouse(database_url(database))
-    with pytest.raises(PermanentError, match=f"schema version {HEAD}; .* needs 0005: run `kmdb migrate`"):
+    with pytest.raises(PermanentError, match=f"schema version {HEAD}; .* needs 0006: run `kmdb migrate`"):
         opened.generation()
     opened.close()
 

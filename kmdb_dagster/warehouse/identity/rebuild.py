@@ -25,6 +25,7 @@ from kmdb_dagster.warehouse.identity.resolution import AliasEdges
 from kmdb_dagster.warehouse.identity.rules import Rule, excluded_ids, requested_rule, store_rule
 from kmdb_dagster.warehouse.identity.user_map import Progress
 from kmdb_dagster.warehouse.interning.interning import intern_identities
+from kmdb_dagster.warehouse.ledger.changed_days import record_changed_names
 from kmdb_dagster.warehouse.maintenance.time_partitions import Partition, read_partitions
 from kmdb_dagster.warehouse.schema.columns import IntColumn
 from kmdb_dagster.warehouse.schema.state_rows import restore_map_state
@@ -134,8 +135,10 @@ def _change_map(engine: Engine, generation: str, report: Progress, *, numeric_ap
         lock_map(connection, generation)
         rule = requested_rule(connection, numeric_apart=numeric_apart)
         store_rule(connection, rule)
-        connection.execute(text(DELETE_UNNAMED))
+        deleted = connection.execute(text(DELETE_UNNAMED)).rowcount
         changed = _rebuild(connection, rule, report)
+        if deleted or changed:
+            record_changed_names(connection)
         insert(connection, SPAN, _spans(connection))
     return changed
 

@@ -25,6 +25,7 @@ from kmdb_dagster.errors import PermanentError
 from kmdb_dagster.warehouse.connection.server import long_statements, select_in_batches, transaction, values_list
 from kmdb_dagster.warehouse.identity.map_lock import increment_map_version, lock_map_shared, read_map_version
 from kmdb_dagster.warehouse.identity.spans import spans_of
+from kmdb_dagster.warehouse.ledger.changed_days import record_changed_identities
 from kmdb_dagster.warehouse.maintenance.indexes import is_any_index_missing
 from kmdb_dagster.warehouse.schema.columns import IntColumn
 from kmdb_dagster.warehouse.schema.tables import FACTS
@@ -75,6 +76,7 @@ def update_map(connection: Connection, person: Mapping[int, int]) -> dict[int, i
         increment_map_version(connection)
         _record_moves(connection, changed)
         write_map(connection, [(identity, person[identity]) for identity, _ in changed])
+        record_changed_identities(connection, [identity for identity, _ in changed])
     return {identity: person[identity] for identity, _ in changed}
 
 

@@ -1,10 +1,13 @@
-"""The days whose facts changed (``changed_days``), for copies of the facts that are derived from the tables.
+"""What changed (``changed_days``), for copies of the facts that are derived from the tables.
 
-The transaction that changes facts appends rows, so a change and its record are committed together. Rows are never
+A row has a day whose facts changed, or an identity that got another person or was erased, or neither: then any name and
+any person may have changed. New names need no row, because their ids ascend.
+
+The transaction that changes something appends rows, so a change and its record are committed together. Rows are never
 updated: transactions do not wait for each other here. A copy deletes by id the rows that it has read.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -26,8 +29,9 @@ MAX_ROWS = 20_000
 
 SUPERFLUOUS = (
     "SELECT id FROM changed_days WHERE NOT EXISTS (SELECT 1 FROM columnar_copy) "
-    "OR id NOT IN (SELECT MAX(id) FROM changed_days GROUP BY day)"
+    "OR id NOT IN (SELECT MAX(id) FROM changed_days GROUP BY day, identity_id)"
 )
+ROWS_PER_STATEMENT = 10_000
 
 
 class ChangedDays(NamedTuple):
@@ -35,6 +39,9 @@ class ChangedDays(NamedTuple):
 
     ids: list[int]
     days: set[date]
+    identities: set[int]
+    is_any_name: bool
+    """Whether any name and any person may have changed."""
 
 
 def days_of_seconds(seconds: IntColumn) -> set[date]:
@@ -58,19 +65,31 @@ def stored_days(connection: Connection, where: str) -> set[date]:
 
 def record_changed_days(connection: Connection, days: Collection[date]) -> None:
     """Record that facts of these days change in this transaction."""
-    if days:
-        _append(connection, ", ".join(f"('{day.isoformat()}')" for day in sorted(days)))
+    _append(connection, [f"('{day.isoformat()}', NULL)" for day in sorted(days)])
+
+
+def record_changed_identities(connection: Connection, identities: Collection[int]) -> None:
+    """Record that these identities get another person in this transaction, or are erased."""
+    if len(identities) > MAX_ROWS:
+        record_changed_names(connection)
+    else:
+        _append(connection, [f"(NULL, {int(identity)})" for identity in sorted(identities)])
 
 
 def record_changed_names(connection: Connection) -> None:
-    """Record that names or the user map change in this transaction, perhaps without facts: a row without a day."""
-    _append(connection, "(NULL)")
+    """Record that any name or person may change in this transaction: a row without a day and an identity."""
+    _append(connection, ["(NULL, NULL)"])
 
 
 def read_changed_days(connection: Connection) -> ChangedDays:
     """Read all rows that this transaction sees."""
-    rows = connection.exec_driver_sql("SELECT id, day FROM changed_days").all()
-    return ChangedDays([int(row.id) for row in rows], {row.day for row in rows if row.day})
+    rows = connection.exec_driver_sql("SELECT id, day, identity_id FROM changed_days").all()
+    return ChangedDays(
+        [int(row.id) for row in rows],
+        {row.day for row in rows if row.day},
+        {int(row.identity_id) for row in rows if row.identity_id is not None},
+        any(row.day is None and row.identity_id is None for row in rows),
+    )
 
 
 def delete_changed_days(connection: Connection, ids: Collection[int]) -> None:
@@ -90,7 +109,18 @@ def compact_changed_days(engine: Engine) -> None:
     # Without the lock, a first refresh could register its copy in between, from a snapshot that lacks these changes.
     with suppress(TransientError), named_lock(engine, REFRESH_LOCK, 0) as lock:
         delete_changed_days(lock, list(lock.exec_driver_sql(SUPERFLUOUS).scalars()))
+        _forget_identities(lock)
 
 
-def _append(connection: Connection, values: str) -> None:
-    connection.exec_driver_sql(f"INSERT INTO changed_days (day) VALUES {values}")  # noqa: S608 - ours
+def _forget_identities(lock: Connection) -> None:
+    """Replace the rows of many identities by one that stands for all names."""
+    found = list(lock.exec_driver_sql("SELECT id FROM changed_days WHERE identity_id IS NOT NULL").scalars())
+    if len(found) > MAX_ROWS:
+        record_changed_names(lock)
+        delete_changed_days(lock, found)
+
+
+def _append(connection: Connection, rows: Sequence[str]) -> None:
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        values = ", ".join(rows[start : start + ROWS_PER_STATEMENT])
+        connection.exec_driver_sql(f"INSERT INTO changed_days (day, identity_id) VALUES {values}")  # noqa: S608 - ours

@@ -67,13 +67,15 @@ class ChangedRevision(Base):
 
 
 class ChangedDay(Base):
-    """A day whose facts changed, and which the columnar copy does not have yet (`warehouse.ledger.changed_days`)."""
+    """What changed, and the columnar copy does not have yet (`warehouse.ledger.changed_days`)."""
 
     __tablename__ = "changed_days"
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     day: Mapped[date | None]
-    """None: names or the user map changed."""
+    """A day whose facts changed."""
+    identity_id: Mapped[int | None]
+    """An identity that got another person, or was erased. None, without a day: any name may have changed."""
 
 
 class ColumnarCopy(Base):
