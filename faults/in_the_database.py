@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,8 +17,8 @@ from faults.site import NAME
 from kmdb_dagster.warehouse.schema.tables import FACTS
 
 DEADLOCK, LOCK_WAIT = 1213, 1205
-LOAD_SECONDS = 0.02
-"""A longer wait for the lock of the state row means that a load held it."""
+COUNT_DEADLOCKS = "SET GLOBAL innodb_monitor_enable = 'lock_deadlocks'"
+DEADLOCKS = "SELECT `count` FROM information_schema.innodb_metrics WHERE name = 'lock_deadlocks'"
 
 
 class RunKilled(Fault):
@@ -130,6 +129,8 @@ class Deadlock(Rival):
         self.ended = threading.Event()
         with self.site.warehouse.engine.connect() as connection:
             connection.execute(text("CREATE TABLE IF NOT EXISTS rival (n INT) ENGINE = MyISAM"))
+            connection.execute(text(COUNT_DEADLOCKS))
+            self.before = connection.execute(text(DEADLOCKS)).scalar_one()
 
     def take_locks(self, connection: Any, began: Callable[[], None]) -> None:
         threading.Timer(0.05, began).start()
@@ -147,9 +148,8 @@ class Deadlock(Rival):
         # InnoDB rolls back the one of the two that has not written to a non-transactional table.
         connection.execute(text("INSERT INTO rival VALUES (1)"))
         connection.execute(text("SELECT * FROM map_state FOR UPDATE SKIP LOCKED"))
-        asked = time.monotonic()
         connection.execute(text("SELECT * FROM warehouse_state FOR UPDATE"))
-        return time.monotonic() - asked > LOAD_SECONDS
+        return bool(connection.execute(text(DEADLOCKS)).scalar_one() > self.before)
 
 
 class LockWait(Rival):
