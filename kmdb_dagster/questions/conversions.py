@@ -29,6 +29,13 @@ class Conversion(NamedTuple):
         firsts = "person, min(t) AS t, min_by(id, (t, id)) AS id"
         return f"SELECT {firsts} FROM facts WHERE name = {self.start} GROUP BY person HAVING min(t) < {self.end}"
 
+    def cohorts_sql(self) -> str:
+        """Return a query for the people who start, with the period in which they do: ``person, t, id, cohort``.
+
+        It needs the table ``periods``.
+        """
+        return f"SELECT s.*, period AS cohort FROM ({self.starts_sql()}) s ASOF JOIN periods ON t >= starts"
+
 
 def find_conversions(duck: "DuckDBPyConnection", conversion: Conversion) -> None:
     """Create the table ``people (person, t, goal_t, goal_id)``: who starts, and who reaches the goal.

@@ -119,12 +119,10 @@ def find_payments(duck: "DuckDBPyConnection", start: int, end: int, period: str,
         period: An SQL column: the whole periods between the start ``s.t`` and the number ``a.t``.
         count: Periods in which numbers count.
     """
-    starts = Conversion(start, None, 0, end).starts_sql()
     duck.execute(
         f"""
         CREATE TABLE born AS SELECT b.*, coalesce(label, '{NONE}') AS label
-        FROM (SELECT s.*, period AS cohort FROM ({starts}) s ASOF JOIN periods ON t >= starts) b
-        LEFT JOIN labels l ON l.person = b.person
+        FROM ({Conversion(start, None, 0, end).cohorts_sql()}) b LEFT JOIN labels l ON l.person = b.person
         """
     )
     duck.execute(

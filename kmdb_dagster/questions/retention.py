@@ -10,7 +10,6 @@ from kmdb_dagster.questions.conversions import IS_LATER, Conversion
 from kmdb_dagster.questions.periods import Length, Periods, describe_length, divide, in_zone, whole_periods
 from kmdb_dagster.questions.question import Question, Result, nobody_did
 from kmdb_dagster.questions.slices import Slice, query_frame
-from kmdb_dagster.questions.span import Span
 
 if TYPE_CHECKING:
     import polars as pl
@@ -78,7 +77,7 @@ def count_returns(duck: "DuckDBPyConnection", start: int, back: int | None, peri
     """
     span = periods.span
     complete = periods.complete_until(min(span.end, span.known_end()))
-    born, seen = _born_sql(start, span), _seen_sql(back, periods)
+    born, seen = Conversion(start, None, 0, span.end).cohorts_sql(), _seen_sql(back, periods)
     return query_frame(
         duck,
         f"""
@@ -107,17 +106,11 @@ def members_sql(start: int, back: int | None, periods: Periods) -> str:
         periods: The cohorts.
     """
     return f"""
-        WITH born AS ({_born_sql(start, periods.span)})
+        WITH born AS ({Conversion(start, None, 0, periods.span.end).cohorts_sql()})
         SELECT person, p.time AS cohort, s.period
         FROM born b LEFT JOIN ({_seen_sql(back, periods)}) s USING (person, cohort)
         JOIN periods p ON p.period = b.cohort
     """
-
-
-def _born_sql(start: int, span: Span) -> str:
-    """Return a query for the people who start: ``person, t, id`` of the first start, and ``cohort``, from 0."""
-    starts = Conversion(start, None, 0, span.end).starts_sql()
-    return f"SELECT s.*, period AS cohort FROM ({starts}) s ASOF JOIN periods ON t >= starts"
 
 
 def _seen_sql(back: int | None, periods: Periods) -> str:
