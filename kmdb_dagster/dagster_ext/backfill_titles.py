@@ -1,7 +1,7 @@
 """Gives a title to each backfill that has none, such as those of **Materialize…** in the UI.
 
-Dagster's dialog has no field for a title, and its list of backfills shows an id instead. `History` applies this to its
-run storage. `PartitionBackfill` is not public.
+Dagster's dialog has no field for a title. Its list of backfills shows tags, and no titles, so the title becomes a tag
+too. `History` applies this to its run storage. `PartitionBackfill` is not public.
 """
 
 from typing import Any
@@ -17,6 +17,9 @@ MAX_RANGES_IN_TITLE = 3
 MAX_TITLE_LENGTH = 100
 """Dagster refuses a longer one."""
 
+ASKED = "kmdb/asked"
+"""The tag of a backfill, and of its runs, that says what was asked for."""
+
 
 def give_titles(storage: RunStorage[Any]) -> None:
     """Replace the method of a run storage that adds a backfill."""
@@ -24,9 +27,15 @@ def give_titles(storage: RunStorage[Any]) -> None:
 
     def add_backfill(partition_backfill: PartitionBackfill) -> None:
         title = partition_backfill.title or title_of(partition_backfill)
-        add(partition_backfill._replace(title=title))
+        tags = {**tags_of(title), **partition_backfill.tags}
+        add(partition_backfill._replace(title=title, tags=tags))
 
     storage.add_backfill = add_backfill  # type: ignore[method-assign]
+
+
+def tags_of(title: str | None) -> dict[str, str]:
+    """Return the tag that shows a title in the list of backfills, up to its colon."""
+    return {ASKED: title.partition(":")[0].replace(" ", "_")} if title else {}
 
 
 def title_of(backfill: PartitionBackfill) -> str | None:

@@ -16,7 +16,7 @@ from dagster._core.definitions.assets.graph.asset_graph_subset import (
 from dagster._core.execution.backfill import PartitionBackfill
 
 from kmdb_dagster.dagster_ext.asset_keys import EVENTS, PROPERTIES, REVISION_ASSETS
-from kmdb_dagster.dagster_ext.backfill_titles import MAX_RANGES_IN_TITLE
+from kmdb_dagster.dagster_ext.backfill_titles import MAX_RANGES_IN_TITLE, tags_of
 from kmdb_dagster.dagster_ext.partition_registry import PARTITIONS_NAME, register, registered
 from kmdb_dagster.dagster_ext.run_ranges import BACKFILL, active_imports
 from kmdb_dagster.errors import RequestError
@@ -142,7 +142,7 @@ def _add_backfill(
     backfill = PartitionBackfill.from_asset_graph_subset(
         backfill_id=uuid.uuid4().hex[:8],
         backfill_timestamp=time.time(),
-        tags={"kmdb/asked": title.partition(":")[0].replace(" ", "_")},
+        tags=tags_of(title),
         dynamic_partitions_store=instance,
         asset_graph_subset=AssetGraphSubset(  # type: ignore[call-arg]  # its decorator hides the defaults from mypy
             partitions_subsets_by_asset_key=dict.fromkeys(assets, subset)

@@ -28,7 +28,7 @@ def history(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 def add_backfill(
     instance: dg.DagsterInstance, revisions: Sequence[int], assets: Sequence[str] = FIVE, title: str | None = None
 ) -> str | None:
-    """Add a backfill as Dagster's GraphQL mutation does, and return the title that is stored."""
+    """Add a backfill as Dagster's GraphQL mutation does, and return the title that is stored. Its tag says the same."""
     instance.add_dynamic_partitions(PARTITIONS_NAME, [str(revision) for revision in revisions])
     keys = [str(revision) for revision in revisions]
     subset = dg.DynamicPartitionsDefinition(name=PARTITIONS_NAME).empty_subset().with_partition_keys(keys)
@@ -47,6 +47,7 @@ def add_backfill(
     instance.add_backfill(backfill)
     stored = instance.get_backfill("a")
     assert stored
+    assert stored.tags == ({"kmdb/asked": stored.title.partition(":")[0].replace(" ", "_")} if stored.title else {})
     return stored.title
 
 
