@@ -1,20 +1,17 @@
 """A page of another site can do nothing to the UI of an operator who opens it."""
 
-import http.client
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page
 
-from dev.processes import wait_until
 from kmdb_dagster_tests.browser.conftest import Site
-from kmdb_dagster_tests.browser.test_operating import answers
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -91,21 +88,13 @@ def foreign_page(site: Site) -> Iterator[int]:
         server.shutdown()
 
 
-def graphql(ui: str, query: str) -> str:
-    """Ask as a script does, which may."""
-    connection = http.client.HTTPConnection(urlsplit(ui).netloc, timeout=60)
-    connection.request("POST", "/graphql", json.dumps({"query": query}), {"Content-Type": "application/json"})
-    return connection.getresponse().read().decode()
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
 def test_a_page_of_another_site_cannot_launch_a_job(page: Page, site: Site, host: str) -> None:
-    assert wait_until(lambda: answers(site.url), 240), "the UI did not start"
-    before = json.loads(graphql(site.url, RUNS))
+    before = site.ask(RUNS)
     with foreign_page(site) as port:
         page.goto(f"http://{host}:{port}/")
         done = page.evaluate("attack()")
-        assert json.loads(graphql(site.url, RUNS)) == before
+        assert site.ask(RUNS) == before
         # An answer to `no-cors` is opaque: that nothing came of it is asked above.
         assert done == ["answered opaque", "refused", "answered opaque", "refused"]
         framed = [frame.url for frame in page.frames if frame.url.startswith(site.url)]
@@ -128,5 +117,5 @@ def test_a_link_on_a_foreign_page_opens_the_ui(page: Page, site: Site) -> None:
 
 
 def test_the_same_job_is_launched_from_the_ui_itself(site: Site) -> None:
-    assert "LaunchRunSuccess" in graphql(site.url, launch(site))
-    assert "runId" in graphql(site.url, RUNS)
+    assert site.ask(launch(site)) == {"launchRun": {"__typename": "LaunchRunSuccess"}}
+    assert site.ask(RUNS)["runsOrError"]["results"]

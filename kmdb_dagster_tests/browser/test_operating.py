@@ -1,9 +1,10 @@
 """The first hour of an operator in the UI, in this order and without a terminal."""
 
-import http.client
+import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -15,12 +16,24 @@ from kmdb_dagster_tests.browser.conftest import BAD, IMAGE, PATIENCE_MS, REVISIO
 pytestmark = pytest.mark.timeout(600)
 
 LAUNCHPAD = "/locations/kmdb_dagster/jobs/{}/playground"
+SENSOR = "/locations/kmdb_dagster/sensors/{}"
 PARTITIONS = "/assets/events?view=partitions"
 EDITOR = ".CodeMirror"
 
 
-def test_the_sensor_imports_the_bucket_and_the_bad_revision_is_shown_as_failed(page: Page, site: Site) -> None:
-    assert wait_until(lambda: answers(site.url), 240), "the UI did not start"
+def test_a_tick_without_a_bucket_says_in_its_log_what_is_missing(page: Page) -> None:
+    page.goto(SENSOR.format("new_revisions"))
+    page.get_by_role("button", name="View logs").last.click()
+    expect(page.get_by_role("dialog").get_by_text("AWS_BUCKET is not set.")).to_be_visible()
+
+
+def test_a_tick_of_alerts_says_in_its_log_what_is_open(page: Page) -> None:
+    page.goto(SENSOR.format("alerts"))
+    page.get_by_role("button", name="View logs").first.click()
+    expect(page.get_by_role("dialog").get_by_text("No open incidents.")).to_be_visible()
+
+
+def test_the_sensor_imports_the_bucket_and_the_bad_revision_is_shown_as_failed(page: Page) -> None:
     shows(page, PARTITIONS, lambda: page.get_by_text(f"Materialized ({REVISIONS - 1})"))
     expect(page.get_by_text("Failed (1)")).to_be_visible()
     expect(page.get_by_text("Missing (0)")).to_be_visible()
@@ -62,7 +75,7 @@ def test_the_backfill_completes_and_every_revision_is_imported(page: Page) -> No
 def test_an_image_in_a_hostile_event_name_is_shown_as_text(page: Page, site: Site) -> None:
     fetched: list[str] = []
     page.on("request", lambda request: fetched.append(request.url))
-    run_to_its_end(page, "ask", "answer_question", "question: trend --every 1d")
+    run_to_its_end(page, "ask", "answer_question", "question: trend --every 1d --since 2014-01-01 --until 2014-03-01")
     page.get_by_text("[Show Markdown]").first.click()
     expect(page.get_by_role("dialog").get_by_text(IMAGE.partition("(")[0]).first).to_be_visible()
     expect(page.get_by_role("dialog").locator("img")).to_have_count(1)
@@ -71,7 +84,9 @@ def test_an_image_in_a_hostile_event_name_is_shown_as_text(page: Page, site: Sit
 
 def test_old_facts_are_dropped_after_a_dry_run_has_shown_them(page: Page, site: Site) -> None:
     run_to_its_end(page, "partition_tables", "add_partitions", "dry_run: false")
-    run_to_its_end(page, "drop_partitions", "drop_old_partitions", 'before: "2014-02-01"')
+    with imports_that_wait(site, 1, 2, 3) as statuses:
+        run_to_its_end(page, "drop_partitions", "drop_old_partitions", 'before: "2014-02-01"')
+        assert statuses() == ["QUEUED", "STARTED", "STARTED"]
     expect(page.get_by_text("A dry run: nothing is changed.").first).to_be_visible()
     expect(page.get_by_text("events: 5 partitions to drop: past (before 2014-01-01)").first).to_be_visible()
     options = f'before: "2014-02-01", dry_run: false, confirm: {site.database}'
@@ -79,15 +94,26 @@ def test_old_facts_are_dropped_after_a_dry_run_has_shown_them(page: Page, site: 
     expect(page.get_by_text("Running them now.").first).to_be_visible()
 
 
-def answers(url: str) -> bool:
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
-    try:
-        connection.request("GET", "/server_info")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+@contextmanager
+def imports_that_wait(site: Site, *revisions: int) -> Iterator[Callable[[], list[str]]]:
+    """Imports of these revisions, one run each, that cannot end inside the block. Two of them are started.
+
+    Yields:
+        Returns the sorted statuses of the runs.
+    """
+
+    def statuses() -> list[str]:
+        found = site.ask(
+            f"{{ runsOrError(filter: {{runIds: {json.dumps(runs)}}}) {{ ... on Runs {{ results {{ status }} }} }} }}"
+        )
+        return sorted(run["status"] for run in found["runsOrError"]["results"])
+
+    locked = f"SELECT revision FROM revisions WHERE revision IN ({', '.join(map(str, revisions))}) FOR UPDATE"  # noqa: S608
+    with site.warehouse() as opened, opened.engine.begin() as connection:
+        connection.exec_driver_sql(locked)
+        runs = [site.launch_import(revision) for revision in revisions]
+        assert wait_until(lambda: statuses().count("STARTED") == 2, 240), "the imports did not start"
+        yield statuses
 
 
 def shows(page: Page, path: str, what: Callable[[], Locator]) -> None:

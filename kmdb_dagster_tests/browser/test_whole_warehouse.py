@@ -7,21 +7,14 @@ from playwright.sync_api import Page, expect
 
 from dev.processes import wait_until
 from kmdb_dagster.sample import sample_revision
-from kmdb_dagster_tests.browser.conftest import BAD, Site
-from kmdb_dagster_tests.browser.test_operating import LAUNCHPAD, PARTITIONS, answers, configure, launch, shows
-from kmdb_dagster_tests.browser.test_repairing import outcome_of
-from testing.buckets import line
+from kmdb_dagster_tests.browser.conftest import BAD, RECENT, Site
+from kmdb_dagster_tests.browser.test_operating import LAUNCHPAD, PARTITIONS, configure, launch, shows
+from kmdb_dagster_tests.browser.test_repairing import is_launch, outcome_of
 
 pytestmark = pytest.mark.timeout(600)
 
 CHECKS = "/assets/{}?view=checks"
-NEW_YEAR_2026 = 1_767_225_600
 NEVER_RAN = re.compile("^(Execution failed|Skipped|Dependencies failed)$")
-
-
-@pytest.fixture(autouse=True)
-def _started(site: Site) -> None:
-    assert wait_until(lambda: answers(site.url), 240), "the UI did not start"
 
 
 def materialize(page: Page, asset: str) -> None:
@@ -31,6 +24,16 @@ def materialize(page: Page, asset: str) -> None:
     page.get_by_text("View", exact=True).first.click()
     page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}"))
     expect(page.get_by_text("Success", exact=True).first).to_be_visible()
+
+
+def materialize_failed(page: Page) -> None:
+    """Choose the failed partitions in the dialog of `events`: one of them is one run."""
+    page.goto("/assets/events")
+    page.get_by_role("button", name="Materialize").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Failed", exact=True).click()
+    with page.expect_response(is_launch):
+        dialog.get_by_role("button", name="Launch 1 run").click()
 
 
 def import_range(page: Page, first: int, last: int) -> None:
@@ -62,7 +65,7 @@ def test_an_import_that_fails_leaves_the_results_of_all_checks(page: Page, site:
         expect(page.get_by_text("Succeeded", exact=True).first).to_be_visible()
         expect(page.get_by_text(NEVER_RAN)).to_have_count(0)
     site.bucket.put(BAD, sample_revision(BAD, lines=60))
-    import_range(page, BAD, BAD)
+    materialize_failed(page)
     shows(page, PARTITIONS, lambda: page.get_by_text("Failed (0)"))
 
 
@@ -86,10 +89,7 @@ def test_the_list_of_runs_names_their_revisions(page: Page) -> None:
 
 
 def test_the_picture_of_an_answer_is_shown_without_a_click(page: Page, site: Site) -> None:
-    # Another test drops the facts of 2014.
-    site.bucket.put(BAD, line({"_n": "signed up", "_p": "pia", "_t": NEW_YEAR_2026}))
-    import_range(page, BAD, BAD)
-    assert wait_until(lambda: outcome_of(site, BAD) == "1 lines", 240), "the revision was not imported"
+    assert wait_until(lambda: outcome_of(site, RECENT) == "1 lines", 240), "the revision was not imported"
     materialize(page, "questions/signups")
     page.goto("/assets/questions/signups")
     picture = page.get_by_role("img", name="picture")
