@@ -5,8 +5,8 @@ kmdb-folder.json                 the ids of this copy and of its database
 manifest.json                    which files are the copy
 facts.sql                        views for DuckDB
 facts/events-….parquet           a time partition of a table
-facts/user_map-….parquet         a small table
-people/users-….parquet           the identities, for this user only
+facts/user_map-….parquet         a range of ids of names or people
+people/users-….parquet           a range of the identities, for this user only
 ```
 """
 
