@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import dagster as dg
 
@@ -39,6 +40,12 @@ def run_job(
     return _job(name).execute_in_process(
         instance=instance, run_config=run_config, raise_on_error=False, op_selection=[only] if only else None
     )
+
+
+def output_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    """Return the metadata of the one output of a run."""
+    (event,) = (event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_OUTPUT)
+    return {name: value.value for name, value in event.step_output_data.metadata.items()}
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:

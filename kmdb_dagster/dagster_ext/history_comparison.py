@@ -1,4 +1,4 @@
-"""Compares the ledger with Dagster's history, and reports to the history what it lacks.
+"""Compare the ledger with Dagster's history, and record in the history what it lacks.
 
 A run that is killed between the commit of a revision and its materialization event leaves a difference. So does
 a DAGSTER_HOME that is lost, or restored from a backup.

@@ -1,4 +1,4 @@
-"""Purges old runs, their events, compute logs and backfills from Dagster's history. Dagster never does that itself.
+"""Purge old runs, their events, compute logs and backfills from Dagster's history. Dagster never does that itself.
 
 What was materialized stays: of each partition the latest materialization, of each check the latest result. So the UI
 counts the same partitions, and nothing is imported again (the ledger decides that anyway). Runs that the sensor

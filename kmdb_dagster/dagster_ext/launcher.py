@@ -2,7 +2,7 @@
 
 The code server that started a run reports its end, unless it is gone itself or cannot write to the history. Dagster
 1.13 then leaves the run as started for ever, and it keeps its place in the queue
-(docs/decisions/0016-runs-that-went-down.md).
+(docs/decisions/0016-runs-of-dead-machines.md).
 """
 
 import json

@@ -1,7 +1,7 @@
 """The run queue that dagster.yaml names: Dagster's own, which also tags runs for its limits.
 
-Imports have places of their own, so that other jobs do not wait for them. A dry run changes no table, so it does not
-wait for a job that does.
+Imports have a concurrency limit of their own, so that other jobs do not wait for them. A dry run changes no table, so
+it does not wait for a job that does.
 """
 
 from collections.abc import Mapping

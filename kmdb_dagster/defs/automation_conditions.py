@@ -1,7 +1,7 @@
 """When the unpartitioned assets are materialized by themselves, and how old they may be.
 
 The sensor `every_night` evaluates the conditions. None looks at the revision assets, because that does not scale to
-100,000 partitions: `new_revisions` requests those (docs/decisions/0036-every-night.md).
+100,000 partitions: `new_revisions` requests those (docs/decisions/0036-automation-conditions.md).
 """
 
 from datetime import timedelta

@@ -43,7 +43,7 @@ class Answer:
     listed: int | None = None
     """How many people were written to a `PeopleList`; None: there is none."""
     read_from: str = ""
-    """Where the facts were read, and as of which revision, in a sentence."""
+    """Where the facts were read, and the newest revision there, in a sentence."""
 
     def figure(self) -> "Figure":
         """Draw the picture as a matplotlib figure."""

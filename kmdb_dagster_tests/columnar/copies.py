@@ -13,6 +13,7 @@ from kmdb_dagster.columnar.status import CopyStatus, read_status
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.warehouse import Warehouse
 from kmdb_dagster.warehouse.maintenance.time_partitions import apply_plans, plan_all
+from testing.buckets import T, alias, event, property_set
 from testing.revisions import Revisions, rows
 
 SELECTS = {
@@ -23,6 +24,14 @@ SELECTS = {
     "users": "SELECT id, name FROM users ORDER BY id",
 }
 WEEK = 7 * 86_400
+LINES = (
+    event("came", "bob", T, plan="pro", city="Łódź"),
+    event("went", "anna", T + WEEK),
+    event("came", "anna", T + 2 * WEEK, plan=""),
+    property_set("bob", T + 1, sex="m"),
+    alias("bob", "b2"),
+)
+"""The lines of a revision, in three weeks."""
 
 
 class Copy:

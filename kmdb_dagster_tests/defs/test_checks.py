@@ -54,7 +54,7 @@ def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEva
     return {check.check_name: check for check in result.get_asset_check_evaluations()}
 
 
-def plainly(evaluation: dg.AssetCheckEvaluation) -> dict[str, object]:
+def values_of(evaluation: dg.AssetCheckEvaluation) -> dict[str, object]:
     """What a check found."""
     return {name: value.value for name, value in evaluation.metadata.items()}
 
@@ -154,13 +154,13 @@ def test_the_nightly_job_runs_all_checks_and_reports(
     }
     errors = {name for name, check in found.items() if check.severity == dg.AssetCheckSeverity.ERROR}
     assert errors == {*ALL[:6], "no_failed_or_missing_revisions"}
-    assert plainly(found["no_failed_or_missing_revisions"]) == {
+    assert values_of(found["no_failed_or_missing_revisions"]) == {
         "failed": "2",
         "missing": "3..4",
         "never_written_by_kissmetrics": 0,
     }
-    assert plainly(found["newest_event_is_recent"]) == {"newest_event": "none yet", "allowed_hours": 48.0}
-    assert plainly(found["future_is_covered"])["rows_in_the_overflow_of"] == "events"
+    assert values_of(found["newest_event_is_recent"]) == {"newest_event": "none yet", "allowed_hours": 48.0}
+    assert values_of(found["future_is_covered"])["rows_in_the_overflow_of"] == "events"
     wrong = found["facts_agree_with_ledger"].metadata["wrong"].value.records  # type: ignore[union-attr]  # a table
     assert [record.data["revision"] for record in wrong] == [0, 1]
 
@@ -175,7 +175,7 @@ def test_a_check_that_finds_a_manual_edit_names_the_commands_that_repair_it(impo
         "UPDATE revisions SET imported = 0, events = 7",
     )
     found = evaluations(run_job(instance, "check_everything"))
-    repairs = {name: plainly(check)["repair"] for name, check in found.items() if "repair" in check.metadata}
+    repairs = {name: values_of(check)["repair"] for name, check in found.items() if "repair" in check.metadata}
     assert repairs == {
         "bookkeeping_agrees": "`kmdb realias`; then `kmdb import 1`",
         "facts_under_their_person": "`kmdb realias`",
@@ -207,8 +207,8 @@ def test_wrong_facts_and_ids_fail_their_checks_with_counts_only(
     instance, warehouse = imported
     change(warehouse.engine, "UPDATE users SET name = 'eve' WHERE name = 'anna'")
     ids, facts = checked(instance, "ids_belong_to_names"), checked(instance, "facts_agree_with_parquet")
-    assert (ids.passed, plainly(ids)) == (False, {"wrong_keys": 0, "wrong_users": 1, "repair": "`kmdb flush`"})
-    assert (facts.passed, plainly(facts)) == (
+    assert (ids.passed, values_of(ids)) == (False, {"wrong_keys": 0, "wrong_users": 1, "repair": "`kmdb flush`"})
+    assert (facts.passed, values_of(facts)) == (
         False,
         {
             "rows_compared": 6,
@@ -228,7 +228,7 @@ def test_a_run_checks_its_own_revisions(imported: Imported, kmdb: Kmdb, bucket: 
     bucket.put(2, event("came"))
     change(warehouse.engine, "DELETE FROM events WHERE id >> 40 = 1")
     found = evaluations(import_range(instance, kmdb, 2, 2))
-    assert {name: (check.passed, plainly(check)["revisions"]) for name, check in found.items()} == {
+    assert {name: (check.passed, values_of(check)["revisions"]) for name, check in found.items()} == {
         "lines_accounted_for": (True, 1),
         "facts_agree_with_ledger": (True, 1),
     }

@@ -113,7 +113,7 @@ def test_a_run_that_survives_lost_commits_stores_no_fact_under_a_wrong_name(
 
 
 V1, V2 = [event("came", "alice"), alias("alice", "bob")], [event("went", "alice"), alias("alice", "carol")]
-TIED = "SELECT name1, name2 FROM aliases"
+ALIAS_NAMES = "SELECT name1, name2 FROM aliases"
 
 
 def test_a_load_resolves_its_file_if_another_version_was_resolved(
@@ -124,13 +124,13 @@ def test_a_load_resolves_its_file_if_another_version_was_resolved(
         bucket.put(1, *V1)
         for step in (fetch, parse, resolve, load):
             step(pipeline, 1)
-        assert rows(engine, TIED) == [("alice", "bob")]
+        assert rows(engine, ALIAS_NAMES) == [("alice", "bob")]
         bucket.put(1, *V2)
         fetch(pipeline, 1)
         parse(pipeline, 1)
         # As a run that was killed here leaves it. Then an operator materializes events and properties alone.
         assert load(pipeline, 1)["events"] == 1
-    assert rows(engine, TIED) == [("alice", "carol")]
+    assert rows(engine, ALIAS_NAMES) == [("alice", "carol")]
     assert rows(engine, "SELECT etag FROM resolved_revisions") == rows(engine, "SELECT etag FROM revisions")
 
 
@@ -140,7 +140,7 @@ def test_a_load_resolves_an_unresolved_revision(kmdb: Kmdb, bucket: FolderOfRevi
         for revision in (1, 2):
             for step in (fetch, parse, load):
                 step(pipeline, revision)
-    assert rows(warehouse.engine, TIED) == [("alice", "bob")]
+    assert rows(warehouse.engine, ALIAS_NAMES) == [("alice", "bob")]
     assert rows(warehouse.engine, "SELECT revision, etag IS NULL FROM resolved_revisions") == [(1, 0), (2, 1)]
 
 

@@ -23,7 +23,7 @@ from kmdb_dagster.warehouse.schema.tables import FACTS
 SECONDS_PER_DAY = 86_400
 EPOCH = date(1970, 1, 1)
 REFRESH_LOCK = "columnar"
-"""Held by whoever refreshes the copy of the facts, or deletes rows of ``changed_days``."""
+"""Held while the copy of the facts is refreshed, and while rows of ``changed_days`` are deleted."""
 MAX_ROWS = 20_000
 """More rows are compacted after an import."""
 

@@ -1,7 +1,7 @@
 """Retention of old facts: drops whole time partitions of ``events`` and ``properties``. Plan, show, apply.
 
 Retention does not apply to `aliases`, since identity resolution needs all of them, nor to the Parquet in the lake.
-Why it is safe beside imports: docs/decisions/0018-old-facts.md.
+Why it is safe beside imports: docs/decisions/0018-retention.md.
 """
 
 import logging

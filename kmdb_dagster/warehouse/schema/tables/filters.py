@@ -43,4 +43,4 @@ class ForgottenIdentity(Base):
     digest: Mapped[bytes] = mapped_column(BINARY(32), primary_key=True)
     asked_at: Mapped[datetime]
     done_at: Mapped[datetime | None]
-    """None: something may still be there of it."""
+    """None: the erasure is not complete."""

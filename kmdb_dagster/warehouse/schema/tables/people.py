@@ -72,13 +72,13 @@ class PendingMove(Base):
     identity_id: Mapped[int]
     from_user_id: Mapped[int]
     t_min: Mapped[datetime]
-    """The facts that it is about are of this time, or later,"""
+    """The facts are of this time or later,"""
     t_max: Mapped[datetime]
-    """and of this, or earlier."""
+    """and of this time or earlier."""
 
 
 class PendingSpan(Base):
-    """Facts of this table and of this span of time may stand under any person: they are still to be looked through."""
+    """A span of time in which facts of this table may still carry a previous person id."""
 
     __tablename__ = "pending_spans"
 
