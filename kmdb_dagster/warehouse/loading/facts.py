@@ -167,7 +167,13 @@ def property_rows(facts: Facts, people: People, look_up: LookUp) -> Column:
 
 
 def ids_of(names: Column, look_up: LookUp, dtype: type[Id] = np.int64) -> NDArray[Id]:  # type: ignore[assignment]
-    """Return the id of each name. Only distinct names are looked up."""
+    """Return the id of each name. Only distinct names are looked up.
+
+    Args:
+        names: the names, as an array of Arrow's.
+        look_up: gives the id of each distinct name.
+        dtype: the type of the ids.
+    """
     encoded = names.dictionary_encode()
     distinct = encoded.dictionary.to_pylist()
     found = look_up(distinct)
