@@ -88,7 +88,7 @@ class Span:
         """Return the shortest period in whole minutes, hours or days that divides the span into few periods."""
         needed = (self.end - self.start) / max_periods
         unit = next(unit for unit in "dhms" if needed > SECONDS_PER_UNIT[unit] or unit == "s")
-        return f"{math.ceil(needed / SECONDS_PER_UNIT[unit])}{unit}"
+        return f"{math.ceil(needed / SECONDS_PER_UNIT[unit])}{'min' if unit == 'm' else unit}"
 
     def __str__(self) -> str:
         """Write both ends, whole days as dates."""
