@@ -16,7 +16,7 @@ CODE_BLOCK = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 QUOTATION = re.compile(r"(?<![*\w])\*(?=\S)([^*|]+)(?<=\S)\*(?![*\w])")
 PHRASE = re.compile(r"(?<![\w/])(?=([A-Za-z]+ [A-Za-z]+ [A-Za-z]+)\b)")
 """Three words of a message. Values, which a document invents, stand between numbers, quotes and punctuation."""
-OF_OTHERS = ("terminated by signal", "No space left on device")
+OF_OTHERS = ("terminated by signal", "No space left on device", "Upstream data missing")
 """Messages of Dagster and of the operating system."""
 
 

@@ -21,7 +21,7 @@ def parse_into(lake: Lake, revision: int, content: bytes, *, most: float = 1.0) 
     lake.store_raw(revision, "an-etag", [content])
     bucket, warehouse = Mock(spec=Bucket), Mock(spec=Warehouse)
     bucket.find.return_value = None
-    warehouse.erased_digests.return_value = frozenset()
+    warehouse.erased_digests.return_value = warehouse.last_erased_digests.return_value = frozenset()
     warehouse.engine = Mock()
     opened = Pipeline(
         bucket, lake, warehouse, batch_size=100, keep_files=False, max_rejected_share=most, numeric_apart=False

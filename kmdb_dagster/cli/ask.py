@@ -19,6 +19,7 @@ from kmdb_dagster.questions.parameter_types import ConditionType
 from kmdb_dagster.questions.segment import Condition
 from kmdb_dagster.questions.slice_folder import delete_open_folders
 from kmdb_dagster.settings import load_settings
+from kmdb_dagster.time_zones import time_zone
 
 if TYPE_CHECKING:
     from kmdb_dagster.questions.answer import Answer
@@ -99,7 +100,8 @@ def writable_file(_ctx: click.Context, _param: click.Parameter, value: Path | No
 @click.option(
     "--remove", metavar="NAME", is_eager=True, callback=remove_saved, expose_value=False, help="Remove a saved one."
 )
-def ask(**_: object) -> None:
+@click.pass_context
+def ask(ctx: click.Context, /, **_: object) -> None:
     """Answer a question: funnel, retention, trend and others.
 
     Changes nothing in the database. These options come before the name of the question, which may be that of a
@@ -115,6 +117,7 @@ def ask(**_: object) -> None:
         $ kmdb ask --save signups --schedule "17 6 * * 1" trend "signed up" --last 90d
         $ kmdb ask signups --last 7d
     """
+    ctx.obj = time_zone(load_settings().time_zone)
 
 
 @ask.result_callback()

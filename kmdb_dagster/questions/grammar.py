@@ -9,7 +9,7 @@ because Polars and matplotlib take seconds to import.
 import shlex
 from collections.abc import Callable
 from dataclasses import fields
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,6 @@ from kmdb_dagster.questions.parameter_types import (
 )
 from kmdb_dagster.questions.segment import Segment
 from kmdb_dagster.questions.span import RECENTLY, When, to_utc
-from kmdb_dagster.settings import load_settings
-from kmdb_dagster.time_zones import time_zone
 
 if TYPE_CHECKING:
     from kmdb_dagster.questions.question import Question
@@ -89,7 +87,7 @@ def about(command: "Callable[..., Question]") -> "Callable[..., Question]":
 
 
 def _when(*, since: datetime | None, until: datetime | None, last: int | None, zone: tzinfo | None) -> When:
-    zone = zone or time_zone(load_settings().time_zone)
+    zone = zone or click.get_current_context().obj or UTC
     try:
         start, end = (to_utc(moment, zone) if moment else None for moment in (since, until))
     except ValueError as error:
@@ -368,14 +366,18 @@ QUESTIONS = (trend, sessions, lifetime, funnel, retention, power, paths, delay, 
 _all = click.Group("question", commands=QUESTIONS, no_args_is_help=False)
 
 
-def parse(line: str) -> "Question":
-    """Parse a line into a question.
+def parse(line: str, zone: tzinfo = UTC) -> "Question":
+    """Parse a line into a question. This reads no setting: definitions are loaded with it.
+
+    Args:
+        line: The question, as after `kmdb ask`.
+        zone: The time zone of the days, if the line has no ``--tz``.
 
     Raises:
         RequestError: The line is not a question; the message says why.
     """
     try:
-        question: Question = _all.main(shlex.split(line), standalone_mode=False)
+        question: Question = _all.main(shlex.split(line), standalone_mode=False, obj=zone)
     except (click.ClickException, ValueError) as error:
         reason = error.format_message() if isinstance(error, click.ClickException) else str(error)
         raise RequestError(f"This is not a question: {line}\n{reason} Run `kmdb ask --help` for examples.") from None

@@ -31,6 +31,12 @@ def test_an_answer_has_the_finding_the_numbers_and_the_caveats(asked: Terminal) 
     assert "SELECT" not in ended.out
 
 
+def test_days_are_those_of_the_zone_of_the_site(asked: Terminal) -> None:
+    shown = asked.kmdb("ask", *FUNNEL, "--since", "2014-04-01", KMDB_TIME_ZONE="Europe/London").out
+    assert "Europe/London" in shown
+    assert "Europe/London" not in asked.kmdb("ask", *FUNNEL, "--tz", "UTC", KMDB_TIME_ZONE="Europe/London").out
+
+
 def test_the_sql_is_shown_on_demand_with_the_names_of_its_numbers(asked: Terminal) -> None:
     shown = asked.kmdb("ask", "--sql", *FUNNEL).out
     assert "= 'visited site'" in shown

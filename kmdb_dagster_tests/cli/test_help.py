@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -61,7 +62,12 @@ def test_a_summary_is_one_sentence_before_the_description(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", COMMANDS)
-def test_every_command_accepts_its_examples(path: str, terminal: Terminal) -> None:
+def test_every_command_accepts_its_examples(
+    path: str, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = tmp_path / "questions.toml"
+    questions.write_text("signups = 'trend \"signed up\" --last 30d'\n")
+    monkeypatch.setenv("KMDB_QUESTIONS", str(questions))
     for name in ("people.txt", "bucket/revisions/3.json"):
         (terminal.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (terminal.folder / name).touch()

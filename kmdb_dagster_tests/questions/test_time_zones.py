@@ -188,10 +188,10 @@ def test_cohorts_of_months_have_an_answer_and_a_picture(site: Site, question: st
     assert ask(site, question).picture().startswith(b"\x89PNG")
 
 
-def test_the_setting_is_the_zone_of_questions_that_name_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KMDB_TIME_ZONE", "Europe/London")
-    assert parse("trend --since 2014-06-01") == parse("trend --since 2014-06-01 --tz Europe/London")
-    assert parse("trend --since 2014-06-01 --tz UTC") == parse("trend --since 2014-06-01T01:00+01:00 --tz UTC")
+def test_the_zone_of_the_site_is_that_of_questions_that_name_none() -> None:
+    london = ZoneInfo("Europe/London")
+    assert parse("trend --since 2014-06-01", london) == parse("trend --since 2014-06-01 --tz Europe/London")
+    assert parse("trend --since 2014-06-01 --tz UTC", london) == parse("trend --since 2014-06-01")
 
 
 @pytest.mark.parametrize(

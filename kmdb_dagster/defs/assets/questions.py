@@ -22,6 +22,7 @@ from kmdb_dagster.output_escaping import (
 )
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.questions.question_file import InvalidQuestion, SavedQuestion, read_questions
+from kmdb_dagster.time_zones import time_zone
 
 PREFIX = "questions"
 
@@ -61,7 +62,9 @@ def answer_metadata(kmdb: Kmdb, line: str) -> dict[str, str | float | dg.Markdow
         dagster.Failure: the line is not a question, or the database cannot answer it.
     """
     with as_dagster_failure(), kmdb.warehouse() as warehouse:
-        answer = parse(line).ask(warehouse.engine, place=place_by_settings(warehouse.engine, kmdb.settings()))
+        settings = kmdb.settings()
+        question = parse(line, time_zone(settings.time_zone))
+        answer = question.ask(warehouse.engine, place=place_by_settings(warehouse.engine, settings))
         return {
             "finding": for_terminal_line(answer.finding),
             "answer": dg.MetadataValue.md(answer.markdown()),
