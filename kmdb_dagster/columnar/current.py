@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine, text
 
-from kmdb_dagster.columnar.manifest import Manifest
+from kmdb_dagster.columnar.manifest import Manifest, read_manifest
 from kmdb_dagster.columnar.reader import CopyReader
 from kmdb_dagster.columnar.refresh import refresh
 from kmdb_dagster.columnar.status import CopyStatus, read_status
-from kmdb_dagster.errors import KmdbError
+from kmdb_dagster.errors import KmdbError, PermanentError
 from kmdb_dagster.lake import Lake
 from kmdb_dagster.settings import Settings
 from kmdb_dagster.warehouse.connection.server import transaction
@@ -65,12 +65,13 @@ def choose_place(engine: Engine, lake: Lake, folder: Path, wanted: ReadFrom = Re
         return read_tables(engine)
     if wanted is ReadFrom.COLUMNAR:
         return _copy(folder, refresh(engine, lake, folder).manifest)
-    status = read_status(engine, folder)
-    if status.manifest is None:
+    if read_manifest(folder) is None:
         return read_tables(engine)
-    if status.is_current:
-        return _copy(folder, status.manifest)
-    return _refreshed(engine, lake, folder, status)
+    try:
+        status = read_status(engine, folder)
+    except PermanentError as error:
+        return read_tables(engine, f"the state of the columnar copy cannot be read ({error})")
+    return _if_current(engine, lake, folder, status)
 
 
 def place_by_settings(engine: Engine, settings: Settings, wanted: ReadFrom = ReadFrom.AUTO) -> Place:
@@ -90,6 +91,12 @@ def read_tables(engine: Engine, reason: str = "") -> Place:
     """Return the tables as the place to read facts."""
     with transaction(engine) as connection:
         return Place(None, connection.execute(text(NEWEST_REVISION)).scalar(), reason)
+
+
+def _if_current(engine: Engine, lake: Lake, folder: Path, status: CopyStatus) -> Place:
+    if status.manifest is None:
+        return read_tables(engine)
+    return _copy(folder, status.manifest) if status.is_current else _refreshed(engine, lake, folder, status)
 
 
 def _refreshed(engine: Engine, lake: Lake, folder: Path, status: CopyStatus) -> Place:

@@ -41,6 +41,7 @@ from kmdb_dagster.questions.span import from_epoch_seconds
 from kmdb_dagster.questions.sql_functions import number_of, period_of, seconds_of
 from kmdb_dagster.warehouse.interning.name_kinds import EVENT
 from kmdb_dagster.warehouse.schema.tables import Event, Property
+from kmdb_dagster.wording import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,7 +97,7 @@ class Trend(Question):
         what = "people" if self.people else "events"
         return Result(
             title=title,
-            finding=f"{int_sum(frame['events']):,} events" + _busiest(frame),
+            finding=counted(int_sum(frame["events"]), "event") + _busiest(frame),
             number=int_sum(frame["events"]),
             frame=in_zone(frame, "time", span.zone),
             caveats=_partial_period_caveat(axis),
@@ -124,8 +125,8 @@ class Trend(Question):
         )
 
     def _subject(self) -> str:
-        counted = ", ".join(f"“{name}”" for name in self.events) or "Events"
-        return f"People with {counted}" if self.people else counted
+        names = ", ".join(f"“{name}”" for name in self.events) or "Events"
+        return f"People with {names}" if self.people else names
 
     def _take_counts(self, slice_: Slice, periods: Periods) -> None:
         """Create the table ``counts (period, label, events, people)``.
@@ -136,8 +137,8 @@ class Trend(Question):
         period = _period_number(periods).label("period")
         if self.who == EVERYBODY and not slice_.needs_people and not self.value and not self._attributed_to():
             measures = (func.count().label("events"), PEOPLE.label("people"))
-            counted = self._counted(slice_, period, *measures, self._own_label())
-            slice_.take("counts", counted.group_by("period", "label"))
+            statement = self._counted(slice_, period, *measures, self._own_label())
+            slice_.take("counts", statement.group_by("period", "label"))
             return
         events = (Event.user_id.label("person"), Event.id, Event.n.label("name"))
         if by := self._attributed_to():
@@ -164,13 +165,13 @@ class Trend(Question):
 
     def _counted(self, slice_: Slice, *columns: SQLColumnExpression[Any]) -> Select[Any]:
         """Return the statement for these columns of the events and of their own properties."""
-        counted = select(*columns).select_from(Event)
+        statement = select(*columns).select_from(Event)
         for table, name in ((Property, None if self._attributed_to() else self.by), (AMOUNT, self.value)):
             if name:
                 its = and_(table.event_id == Event.id, table.t == Event.t, table.key == slice_.property_id(name))
                 # The properties need bounds of their own: the server does not prune partitions by those of the events.
-                counted = counted.outerjoin(table, its & and_(*in_span(table.t, slice_.span.since, slice_.until)))
-        return slice_.bound(counted, EVENT, slice_.event_ids(self.events))
+                statement = statement.outerjoin(table, its & and_(*in_span(table.t, slice_.span.since, slice_.until)))
+        return slice_.bound(statement, EVENT, slice_.event_ids(self.events))
 
 
 def _period_number(periods: Periods) -> ColumnElement[int]:

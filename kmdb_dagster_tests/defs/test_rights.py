@@ -122,7 +122,8 @@ def test_each_database_user_has_its_grants_and_no_others(
 def _look_as_analyst(rights: Rights) -> None:
     analyst = create_engine(database_url(rights.as_user("kmdb_analyst")))
     seen = rows(analyst, "SELECT TABLE_NAME FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = DATABASE()")
-    others = ["alembic_version", "forgotten_identities", "revisions"]
+    states = ["changed_days", "columnar_copy", "map_state", "warehouse_state"]
+    others = ["alembic_version", "forgotten_identities", "revisions", *states]
     facts_and_names = ["aliases", "events", "keys", "properties", "user_map", "users"]
     assert sorted(name for (name,) in seen) == sorted([*facts_and_names, *others])
     assert (
@@ -151,6 +152,20 @@ def test_an_analyst_asks_questions_and_lists_views(
     bring_in(kmdb, 1)
     ended = Terminal(tmp_path).kmdb(*arguments, DATABASE_URL=rights.as_user("kmdb_analyst"))
     assert ended.code == 0, ended.err
+
+
+def test_an_analyst_reads_a_current_copy_and_else_the_tables(
+    kmdb: Kmdb, bucket: FolderOfRevisions, rights: Rights, tmp_path: Path
+) -> None:
+    bucket.put(1, *LINES)
+    bring_in(kmdb, 1)
+    terminal, lake = Terminal(tmp_path), {"KMDB_DATA_DIR": str(tmp_path / "lake")}
+    analyst = {**lake, "DATABASE_URL": rights.as_user("kmdb_analyst")}
+    refreshed = terminal.kmdb("columnar", "refresh", **lake, DATABASE_URL=rights.as_user("kmdb"))
+    assert refreshed.code == 0, refreshed.err
+    assert "Read from the columnar copy" in terminal.kmdb("ask", "trend", **analyst).err
+    rights.run("REVOKE SELECT ON kmdb.changed_days FROM 'kmdb_analyst'@'%';")
+    assert "Read from the tables" in terminal.kmdb("ask", "trend", **analyst).err
 
 
 def test_a_tool_that_an_analyst_connects_sees_the_columns_of_views(rights: Rights, tmp_path: Path) -> None:
