@@ -59,7 +59,7 @@ def test_parquet_has_all_rows_with_times_in_utc_and_the_finding(asked: Terminal)
     assert str(table.schema.field("time").type).endswith("tz=UTC]")
     assert table["group"].to_pylist()[-1] == FORMULA
     about = pq.read_metadata(asked.folder / "answer.parquet").metadata or {}
-    assert about[b"kmdb.finding"].startswith(b"1 events")
+    assert about[b"kmdb.finding"].startswith(b"1 event")
     assert about[b"kmdb.asked"].startswith(b"trend 'signed up' --by plan")
 
 
