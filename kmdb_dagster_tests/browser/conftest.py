@@ -85,7 +85,7 @@ def site(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     hostile = [line({"_n": IMAGE, "_p": "eve", "_t": T, "note": IMAGE})] * 100
     for revision in range(1, REVISIONS + 1):
         bucket.put(revision, sample_revision(revision, lines=60), *hostile)
-    bucket.put(RECENT, line({"_n": "signed up", "_p": "pia", "_t": NEW_YEAR_2026}))
+    bucket.put(RECENT, line({"_n": "signed up", "_p": "pia", "_t": NEW_YEAR_2026, "note": "new"}))
     bucket.put(BAD, b"<html><h1>503 Service Unavailable</h1></html>\n" * 200)
     url = f"http://127.0.0.1:{port}"
     (folder / "questions.toml").write_text("signups = 'trend \"signed up\" --every 1d'\n")

@@ -80,7 +80,8 @@ def test_a_filter_is_added_and_its_effect_seen_in_five_clicks(page: Page) -> Non
     launch(page)
     clicks.count += 2  # into the editor, and Launch Run
     expect(page.get_by_text("Success", exact=True).first).to_be_visible()
-    expect(page.get_by_text(re.compile(r"would remove 0 events and [1-9][\d,]* property values")).first).to_be_visible()
+    # Another test drops old facts: of the recent revision there is one value of this property.
+    expect(page.get_by_text(re.compile(r"would remove 0 events and [1-9][\d,]* property value")).first).to_be_visible()
     assert clicks.count == 5
 
 
