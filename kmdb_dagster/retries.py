@@ -1,4 +1,8 @@
-"""Retry transient errors with backoff. The one policy for work on the database, the bucket and the disk."""
+"""Retry transient errors with backoff: the policy for each step of a revision, and for commands.
+
+Requests to S3 have retries of their own within an attempt (``dagster_ext/s3_resource.py``), and so has DDL that
+waits for a lock (``warehouse/connection/server.py``). The table *Retries* of docs/reference/dagster.md has all of them.
+"""
 
 import logging
 
