@@ -104,8 +104,8 @@ def writable_file(_ctx: click.Context, _param: click.Parameter, value: Path | No
 def ask(ctx: click.Context, /, **_: object) -> None:
     """Answer a question: funnel, retention, trend and others.
 
-    Changes nothing in the database. These options come before the name of the question, which may be that of a
-    saved one. What follows a saved name replaces its options.
+    Changes no fact. These options come before the name of the question, which may be that of a
+    saved one. What follows a saved name replaces its options; options that are repeatable are added.
 
     \b
     Example:

@@ -4,6 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
 from sqlalchemy import Engine, text
 
 from kmdb_dagster.columnar.manifest import Manifest, read_manifest
@@ -104,7 +105,7 @@ def _refreshed(engine: Engine, lake: Lake, folder: Path, status: CopyStatus) -> 
         return read_tables(engine, f"the columnar copy is not current, run {status.next_step}")
     try:
         done = refresh(engine, lake, folder, lock_timeout_seconds=LOCK_TIMEOUT_SECONDS)
-    except KmdbError:
+    except (KmdbError, OSError, pa.ArrowException):
         return read_tables(engine, f"the columnar copy could not be brought up to date, run {status.next_step}")
     return _copy(folder, done.manifest)
 

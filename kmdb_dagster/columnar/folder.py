@@ -123,7 +123,7 @@ def new_file(folder: Path, table: str, start: str = "") -> tuple[str, Path]:
 
 
 def is_intact(folder: Path, path: str, size: int) -> bool:
-    """Return whether a file is there with this size.
+    """Return whether a file is there with this size, and may be read.
 
     Args:
         folder: the folder of the copy.
@@ -132,7 +132,7 @@ def is_intact(folder: Path, path: str, size: int) -> bool:
     """
     try:
         return (folder / path).stat().st_size == size
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

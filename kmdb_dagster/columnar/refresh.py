@@ -95,7 +95,7 @@ def refresh(  # noqa: PLR0913 - three places and four options
             lock.exec_driver_sql("SELECT 1")
             write_manifest(folder, manifest)
         write_views(folder, manifest)
-        _delete_changes(lock, plan.changes, manifest)
+        _record(lock, plan.changes, manifest)
         removed = remove_old_files(folder, manifest, at_once=not keep_old)
     rows, size = sum(file.rows for file in files), sum(file.bytes for file in files)
     return Refreshed(manifest, len(files), removed, rows, size, copy)
@@ -251,13 +251,14 @@ def _manifest(plan: _Plan, written: Collection[CopiedFile]) -> Manifest:
     )
 
 
-def _delete_changes(lock: Connection, changes: ChangedDays, manifest: Manifest) -> None:
-    """Delete the changed days that the published copy has, then record the manifest.
+def _record(lock: Connection, changes: ChangedDays, manifest: Manifest) -> None:
+    """Record the manifest, then delete the changed days that the published copy has.
 
+    In this order, a reader who sees that no changed days are left also sees that the manifest before is not current.
     On the connection of the lock: it is older than the snapshot, so the server has lost no commit since, and no other
     row has one of these ids.
     """
-    delete_changed_days(lock, changes.ids)
     lock.execute(
         text("UPDATE columnar_copy SET manifest_id = :manifest WHERE id = 1"), {"manifest": bytes.fromhex(manifest.id)}
     )
+    delete_changed_days(lock, changes.ids)

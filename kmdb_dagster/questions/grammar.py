@@ -87,6 +87,8 @@ def about(command: "Callable[..., Question]") -> "Callable[..., Question]":
 
 
 def _when(*, since: datetime | None, until: datetime | None, last: int | None, zone: tzinfo | None) -> When:
+    if since and last:
+        raise click.UsageError("--since and --last both say when the span starts: use one of them.")
     zone = zone or click.get_current_context().obj or UTC
     try:
         start, end = (to_utc(moment, zone) if moment else None for moment in (since, until))

@@ -1,14 +1,19 @@
 """Facts are read from the copy if it is current or soon is, and else from the tables, which an answer says."""
 
 import shutil
+from collections.abc import Collection
+from unittest.mock import Mock
 
+import pyarrow as pa
 import pytest
+from sqlalchemy import Connection
 
 from kmdb_dagster.columnar import current
+from kmdb_dagster.columnar import refresh as refreshing
 from kmdb_dagster.columnar.current import Place, ReadFrom, choose_place
 from kmdb_dagster.questions.grammar import parse
 from kmdb_dagster.warehouse.connection.server import named_lock
-from kmdb_dagster.warehouse.ledger.changed_days import REFRESH_LOCK
+from kmdb_dagster.warehouse.ledger.changed_days import REFRESH_LOCK, delete_changed_days
 from kmdb_dagster.warehouse.maintenance.flush import flush
 from kmdb_dagster_tests.columnar.copies import Copy
 from testing.buckets import T, event
@@ -56,6 +61,26 @@ def test_the_tables_are_read_while_another_process_refreshes(filled: Copy, monke
     monkeypatch.setattr(current, "LOCK_TIMEOUT_SECONDS", 0)
     with named_lock(filled.engine, REFRESH_LOCK, 0):
         assert "could not be brought up to date" in str(place_of(filled))
+
+
+@pytest.mark.parametrize("error", [pa.ArrowInvalid("damaged"), PermissionError("denied")])
+def test_the_tables_are_read_while_the_copy_cannot_be_read(
+    filled: Copy, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(current, "refresh", Mock(side_effect=error))
+    assert "could not be brought up to date" in str(place_of(filled))
+
+
+def test_the_copy_before_a_refresh_is_never_current(filled: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = []
+
+    def delete(connection: Connection, ids: Collection[int]) -> None:
+        delete_changed_days(connection, ids)
+        recorded.append(connection.exec_driver_sql("SELECT HEX(manifest_id) FROM columnar_copy").scalar_one().lower())
+
+    monkeypatch.setattr(refreshing, "delete_changed_days", delete)
+    filled.refresh()
+    assert recorded == [filled.manifest.id]
 
 
 def test_the_tables_are_read_on_request(filled: Copy) -> None:

@@ -27,7 +27,7 @@ def stop(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize(
     "where",
-    ["write_manifest", "write_views", "_delete_changes", "remove_old_files", "delete_changed_days", "_write_rows"],
+    ["write_manifest", "write_views", "_record", "remove_old_files", "delete_changed_days", "_write_rows"],
 )
 def test_a_refresh_that_is_stopped_is_completed_by_the_next(
     copy: Copy, monkeypatch: pytest.MonkeyPatch, where: str

@@ -99,6 +99,11 @@ def test_an_invalid_question_is_an_error_with_the_reason(line: str, said: str) -
     assert said in str(caught.value)
 
 
+def test_two_starts_of_a_span_are_refused() -> None:
+    with pytest.raises(PermanentError, match="use one of them"):
+        parse("trend --since 2014-01-01 --last 7d")
+
+
 def test_a_span_that_ends_before_it_starts_is_refused() -> None:
     start = datetime(2014, 1, 2, tzinfo=UTC)
     with pytest.raises(PermanentError, match="The span is empty"):
