@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DAY = SECONDS_PER_UNIT["d"]
 MAX_TIMES = 28
-"""More times are counted in the row of this many. Every month has so many days."""
+"""More days are counted in this row, because every month has this many."""
 MAX_PERIODS = 1000
 MAX_PIECES = 20_000
 MAX_DRAWN_PERIODS = 6
