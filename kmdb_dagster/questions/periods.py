@@ -161,11 +161,15 @@ def whole_span(span: Span, length: Length) -> Periods:
 
 
 def _edges(span: Span, length: Length) -> Iterator[int]:
+    before = None
     for number in count():
         edge = _edge(span, length, number)
-        yield edge
+        # A zone may skip a whole day, as Samoa did in 2011: it is no period.
+        if edge != before:
+            yield edge
         if edge >= span.end:
             return
+        before = edge
 
 
 def _edge(span: Span, length: Length, number: int) -> int:

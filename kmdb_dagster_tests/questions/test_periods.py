@@ -158,6 +158,15 @@ def test_what_is_not_a_length_or_could_be_two_is_refused(text: str, said: str) -
         parse_length(text)
 
 
+def test_a_day_that_a_zone_skips_is_no_period() -> None:
+    zone = ZoneInfo("Pacific/Apia")
+    days = [datetime(2011, 12, day, tzinfo=zone).astimezone(UTC) for day in (28, 29)]
+    last = datetime(2012, 1, 1, tzinfo=zone).astimezone(UTC)
+    edges = divide(Span(days[0], last, None, zone), DAY, 100).edges
+    assert [after - before for before, after in pairwise(edges)] == [DAY] * 3
+    assert edges[:2] == tuple(map(epoch_seconds, days))
+
+
 def test_a_length_is_divided_only_into_lengths_of_its_kind() -> None:
     assert count_lengths(Months(12), Months(3), 400) == 4
     with pytest.raises(PermanentError, match="--within 90 days is not a multiple of --every 1 month"):
